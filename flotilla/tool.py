@@ -1,0 +1,107 @@
+"""A tool is data plus a plain async method, typed in and typed out."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flotilla.names import check_tool_name
+
+Run = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """What a spoke offers under `name`; declare one with `reads`, `writes` or `destroys`.
+
+    The docstring of `run` is the description, its parameters the input schema (camelCase), the
+    model that it returns the output schema. The four hints are MCP's tool annotations and must be
+    true: policy, retry and cache decide from them.
+    """
+
+    name: str
+    run: Run
+    title: str | None = None
+    read_only: bool = False
+    destructive: bool = False
+    idempotent: bool = False
+    open_world: bool = False
+    approval: bool = False
+    """A person must say yes before it runs."""
+    long: bool = False
+    """It may take minutes: it gets the service's `long_timeout_s` instead of `timeout_s`."""
+    untrusted: bool = False
+    """What it returns was written by strangers: marked so, and stripped of invisible Unicode."""
+
+    def __post_init__(self) -> None:
+        check_tool_name(self.name)
+
+
+def reads(
+    name: str,
+    run: Run,
+    *,
+    title: str | None = None,
+    open_world: bool = False,
+    long: bool = False,
+    untrusted: bool = False,
+) -> Tool:
+    """A tool that changes nothing."""
+    return Tool(
+        name=name,
+        run=run,
+        title=title,
+        read_only=True,
+        idempotent=True,
+        open_world=open_world,
+        long=long,
+        untrusted=untrusted,
+    )
+
+
+def writes(
+    name: str,
+    run: Run,
+    *,
+    title: str | None = None,
+    idempotent: bool = False,
+    open_world: bool = False,
+    approval: bool = False,
+    long: bool = False,
+    untrusted: bool = False,
+) -> Tool:
+    """A tool that adds or changes things and loses nothing."""
+    return Tool(
+        name=name,
+        run=run,
+        title=title,
+        idempotent=idempotent,
+        open_world=open_world,
+        approval=approval,
+        long=long,
+        untrusted=untrusted,
+    )
+
+
+def destroys(
+    name: str,
+    run: Run,
+    *,
+    title: str | None = None,
+    idempotent: bool = False,
+    open_world: bool = False,
+    approval: bool = True,
+    long: bool = False,
+    untrusted: bool = False,
+) -> Tool:
+    """A tool that may lose or break something; waits for a person unless `approval=False`."""
+    return Tool(
+        name=name,
+        run=run,
+        title=title,
+        destructive=True,
+        idempotent=idempotent,
+        open_world=open_world,
+        approval=approval,
+        long=long,
+        untrusted=untrusted,
+    )

@@ -1,0 +1,168 @@
+"""The tools of one service, ready to be listed and called: the kernel that every service shares."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import anyio
+import orjson
+import structlog
+from pydantic import BaseModel
+
+from flotilla import meta
+from flotilla.context import Context
+from flotilla.errors import (
+    ApprovalRequired,
+    FlotillaError,
+    NotFound,
+    TimedOut,
+    TooLarge,
+)
+from flotilla.names import safe_name
+from flotilla.redaction import Redactor
+from flotilla.schema import Arguments, Output, description_of
+from flotilla.sizes import MAX_RESULT_BYTES, strip_invisible
+from flotilla.tool import Tool
+
+log = structlog.get_logger(__name__)
+
+
+class Toolbox:
+    """Lists its tools in MCP's wire form and runs them; every failure becomes a tool error.
+
+    Raises BadTool at start for a method that cannot be a tool.
+    """
+
+    def __init__(self, tools: Iterable[Tool], redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._tools = {tool.name: _Ready(tool) for tool in tools}
+        self._by_safe_name = {safe_name(name): name for name in self._tools}
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Every tool as `tools/list` shows it, under canonical names, in the order declared."""
+        return [ready.listed for ready in self._tools.values()]
+
+    def find(self, name: str) -> Tool:
+        """The tool of that canonical or safe name; NotFound when there is none."""
+        return self._ready(name).tool
+
+    def input_schema(self, name: str) -> Mapping[str, Any] | None:
+        canonical = self._by_safe_name.get(safe_name(name))
+        return None if canonical is None else self._tools[canonical].arguments.schema
+
+    async def call(
+        self, name: str, arguments: Mapping[str, Any], context: Context
+    ) -> dict[str, Any]:
+        """Run a tool within the context's deadline and return MCP's CallToolResult as JSON.
+
+        Never raises but for cancellation: a failure is a result with `isError` (`error_result`).
+        """
+        try:
+            ready = self._ready(name)
+            if ready.tool.approval and not context.approved:
+                raise approval_required(ready.tool.name)
+            values = ready.arguments.read(arguments)
+            if ready.arguments.context_name is not None:
+                values[ready.arguments.context_name] = context
+            with anyio.move_on_after(context.deadline.remaining_s()) as scope:
+                return self._written(ready, await ready.tool.run(**values))
+            assert scope.cancelled_caught
+            raise TimedOut(f"{ready.tool.name} did not finish before its deadline")
+        except FlotillaError as error:
+            return error_result(error, context.correlation_id, self._redactor)
+        except Exception:  # the top-level handler: internals stay in the log
+            log.exception("tool_failed", tool=name)
+            broke = FlotillaError(
+                f"{name} failed inside the service",
+                hint="The log has the details under this correlation ID.",
+            )
+            return error_result(broke, context.correlation_id, self._redactor)
+
+    def _ready(self, name: str) -> "_Ready":
+        canonical = self._by_safe_name.get(safe_name(name))
+        if canonical is None:
+            raise NotFound(f"there is no tool {name!r} here", hint="tools/list names them all.")
+        return self._tools[canonical]
+
+    def _written(self, ready: "_Ready", value: BaseModel) -> dict[str, Any]:
+        structured = self._redactor.data(ready.output.write(value))
+        marks: dict[str, Any] = {}
+        if ready.tool.untrusted:
+            structured = _visible(structured)
+            marks = {"_meta": {meta.UNTRUSTED: True}}
+        text = orjson.dumps(structured).decode()
+        if len(text) > MAX_RESULT_BYTES:
+            raise TooLarge(
+                f"the result has {len(text)} bytes; {MAX_RESULT_BYTES} fit",
+                hint="Ask for fewer items or a narrower part.",
+            )
+        return {
+            "content": [{"type": "text", "text": text}],
+            "structuredContent": structured,
+            "isError": False,
+            **marks,
+        }
+
+
+class _Ready:
+    """A tool with its schemas made once."""
+
+    def __init__(self, tool: Tool) -> None:
+        self.tool = tool
+        self.arguments = Arguments(tool)
+        self.output = Output(tool)
+        marks = {
+            meta.NAME: tool.name,
+            **({meta.APPROVAL: "required"} if tool.approval else {}),
+            **({meta.LONG: True} if tool.long else {}),
+        }
+        self.listed: dict[str, Any] = {
+            "name": tool.name,
+            **({"title": tool.title} if tool.title else {}),
+            "description": description_of(tool.run),
+            "inputSchema": self.arguments.schema,
+            "outputSchema": self.output.schema,
+            "annotations": {
+                "readOnlyHint": tool.read_only,
+                "destructiveHint": tool.destructive,
+                "idempotentHint": tool.idempotent,
+                "openWorldHint": tool.open_world,
+            },
+            "_meta": marks,
+        }
+
+
+def approval_required(name: str) -> ApprovalRequired:
+    """The refusal of a tool that waits for a person, the same in hub and spokes."""
+    return ApprovalRequired(
+        f"{name} waits for a person's approval, and none was given",
+        hint="An operator may set FLOTILLA_APPROVALS=off to let such calls run unasked.",
+    )
+
+
+def error_result(error: FlotillaError, correlation_id: str, redactor: Redactor) -> dict[str, Any]:
+    """A tool error as a client reads it: the same object as text and in `_meta`."""
+    body = redactor.data(error.as_json(correlation_id))
+    return {
+        "content": [{"type": "text", "text": orjson.dumps({"error": body}).decode()}],
+        "isError": True,
+        "_meta": {meta.ERROR: body},
+    }
+
+
+def error_code_of(result: Mapping[str, Any]) -> str | None:
+    """The code of a result that `error_result` made, `tool_error` for others, None for success."""
+    if not result.get("isError"):
+        return None
+    marks: Mapping[str, Any] = result.get("_meta") or {}
+    error: Mapping[str, Any] = marks.get(meta.ERROR) or {}
+    return str(error.get("code", "tool_error"))
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, str):
+        return strip_invisible(value)
+    if isinstance(value, dict):
+        return {key: _visible(inner) for key, inner in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list):
+        return [_visible(inner) for inner in value]  # pyright: ignore[reportUnknownVariableType]
+    return value
