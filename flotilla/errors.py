@@ -40,7 +40,7 @@ class FlotillaError(Exception):
         self.details = dict(details or {})
 
     def as_json(self, correlation_id: str) -> dict[str, Any]:
-        """The error object of a tool error: code, message, hint if any, correlationId, retryable."""
+        """The error object of a tool error, as a client reads it."""
         return {
             **self.details,
             "code": self.code,

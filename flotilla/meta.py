@@ -1,5 +1,8 @@
 """The members of `_meta` that are ours; all start with `io.flotilla/`."""
 
+from collections.abc import Mapping
+from typing import Any, cast
+
 NAME = "io.flotilla/name"
 """A listed tool's canonical name."""
 APPROVAL = "io.flotilla/approval"
@@ -16,3 +19,15 @@ CORRELATION_ID = "io.flotilla/correlationId"
 """A call and its result: the ID under which every log line of it stands."""
 TIMEOUT_MS = "io.flotilla/timeoutMs"
 """A call: how many milliseconds its caller still waits."""
+NOT_CONFIGURED = "io.flotilla/notConfigured"
+"""A listed tool whose service lacks its settings; the value says what to set."""
+
+
+def members(value: Any) -> Mapping[str, Any]:
+    """`value` where it is a JSON object, else an empty one: strangers may send anything."""
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def marks_of(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The `_meta` of a tool, a request's params or a result."""
+    return members(message.get("_meta"))

@@ -8,9 +8,9 @@ with a sentence that names its key.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -125,7 +125,7 @@ class CommonSettings(ServiceSettings, env_prefix="FLOTILLA_"):
     log_level: str = "INFO"
     hub_public_key: Path | None = None
     """The PEM file of the hub's public key; by default in the data folder."""
-    metrics_token: str | None = None
+    metrics_token: str | None = Field(default=None, repr=False)
     """The scrape token of /metrics; without it only loopback may read them."""
     allowed_hosts: list[str] = []
     """Further values of the Host header that are served (names without a port)."""
@@ -134,7 +134,9 @@ class CommonSettings(ServiceSettings, env_prefix="FLOTILLA_"):
     shutdown_grace_s: float = 20.0
     """How long running calls may still end after a stop was asked for."""
 
-    SECRET_FIELDS: ClassVar[tuple[str, ...]] = ("metrics_token",)
+    def secret_values(self) -> tuple[str, ...]:
+        """What must never be read outside."""
+        return (self.metrics_token,) if self.metrics_token else ()
 
     @property
     def hub_public_key_path(self) -> Path:

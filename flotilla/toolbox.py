@@ -41,12 +41,12 @@ class Toolbox:
         """Every tool as `tools/list` shows it, under canonical names, in the order declared."""
         return [ready.listed for ready in self._tools.values()]
 
-    def find(self, name: str) -> Tool:
-        """The tool of that canonical or safe name; NotFound when there is none."""
-        return self._ready(name).tool
+    def canonical(self, name: str) -> str | None:
+        """The canonical name of the tool with that canonical or safe name, if there is one."""
+        return self._by_safe_name.get(safe_name(name))
 
     def input_schema(self, name: str) -> Mapping[str, Any] | None:
-        canonical = self._by_safe_name.get(safe_name(name))
+        canonical = self.canonical(name)
         return None if canonical is None else self._tools[canonical].arguments.schema
 
     async def call(
@@ -78,7 +78,7 @@ class Toolbox:
             return error_result(broke, context.correlation_id, self._redactor)
 
     def _ready(self, name: str) -> "_Ready":
-        canonical = self._by_safe_name.get(safe_name(name))
+        canonical = self.canonical(name)
         if canonical is None:
             raise NotFound(f"there is no tool {name!r} here", hint="tools/list names them all.")
         return self._tools[canonical]
@@ -153,8 +153,7 @@ def error_code_of(result: Mapping[str, Any]) -> str | None:
     """The code of a result that `error_result` made, `tool_error` for others, None for success."""
     if not result.get("isError"):
         return None
-    marks: Mapping[str, Any] = result.get("_meta") or {}
-    error: Mapping[str, Any] = marks.get(meta.ERROR) or {}
+    error = meta.members(meta.marks_of(result).get(meta.ERROR))
     return str(error.get("code", "tool_error"))
 
 

@@ -1,0 +1,18 @@
+"""Whether a call may run without a person, and what it says when it may not."""
+
+from dataclasses import replace
+
+from flotilla.toolbox import approval_required
+from master.call import Call, Result, Stage
+
+
+def approved(inner: Stage, *, approvals_off: bool) -> Stage:
+    """Refuse what waits for a person, unless the operator switched approvals off."""
+
+    async def stage(call: Call) -> Result:
+        entry = call.resolved()
+        if entry.needs_approval and not approvals_off:
+            raise approval_required(entry.name)
+        return await inner(replace(call, approved=entry.needs_approval))
+
+    return stage

@@ -1,0 +1,145 @@
+"""`config/services.yaml`: the services of the fleet, their ports, namespaces and time limits."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from flotilla.names import BadName, check_namespace
+from flotilla.settings import Misconfigured
+
+HUB = "master"
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class ServiceEntry(BaseModel):
+    """One service: `number` is that of its folder, the times are those of one call."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    number: int = Field(ge=0, le=99)
+    port: Port
+    namespaces: tuple[str, ...] = Field(min_length=1)
+    timeout_s: Seconds = 30
+    long_timeout_s: Seconds = 300
+    url: str | None = None
+    """Where the hub reaches it; by default FLOTILLA_SPOKE_URL with its name and port."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.number:02}"
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    services: dict[str, ServiceEntry]
+
+
+class FleetConfig:
+    """The services by name, with the ports that the environment moved."""
+
+    def __init__(self, services: Mapping[str, ServiceEntry], env: Mapping[str, str]) -> None:
+        self.services = dict(services)
+        self._ports = {name: _port(name, entry, env) for name, entry in services.items()}
+        self._spoke_url = env.get("FLOTILLA_SPOKE_URL") or "http://127.0.0.1:{port}"
+        _check(self.services, self._ports)
+
+    @classmethod
+    def load(cls, file: Path, env: Mapping[str, str] | None = None) -> "FleetConfig":
+        """Read the file; Misconfigured names the file and the key that is wrong."""
+        try:
+            parsed: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise Misconfigured(f"cannot read {file}: {error.strerror}") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            where = " ".join(str(error).split())
+            raise Misconfigured(f"{file} is not valid YAML: {where}") from None
+        try:
+            services = _File.model_validate(parsed).services
+        except ValidationError as error:
+            raise Misconfigured(f"{file}: {_told(error)}") from None
+        try:
+            return cls(services, os.environ if env is None else env)
+        except Misconfigured as error:
+            raise Misconfigured(f"{file}: {error}") from None
+
+    def service(self, name: str) -> ServiceEntry:
+        entry = self.services.get(name)
+        if entry is None:
+            known = ", ".join(self.services)
+            raise Misconfigured(f"services.yaml has no service {name!r}; it has {known}")
+        return entry
+
+    def port(self, name: str) -> int:
+        self.service(name)
+        return self._ports[name]
+
+    def url(self, name: str) -> str:
+        """The base URL of a service, without a path: `http://127.0.0.1:8001`."""
+        given = self.service(name).url
+        if given is not None:
+            return given.rstrip("/")
+        return self._spoke_url.format(name=name.replace("_", "-"), port=self.port(name))
+
+    def chosen(self, wanted: str | None) -> list[str]:
+        """The names of the services that `wanted` lists: `00,01` or `master,linux_cli`, or all.
+
+        In the file's order; Misconfigured for one that the file does not have.
+        """
+        if not wanted:
+            return list(self.services)
+        by_label = {entry.label: name for name, entry in self.services.items()}
+        asked = [part.strip() for part in wanted.split(",") if part.strip()]
+        names = {by_label.get(part, part) for part in asked}
+        for name in names:
+            self.service(name)
+        return [name for name in self.services if name in names]
+
+
+def _port(name: str, entry: ServiceEntry, env: Mapping[str, str]) -> int:
+    own_key = f"MCP_PORT_{name.upper()}"
+    if own := env.get(own_key):
+        return _number(own_key, own)
+    if base := env.get("MCP_PORT_BASE"):
+        port = _number("MCP_PORT_BASE", base) + entry.number
+        if port > 65_535:
+            raise Misconfigured(f"MCP_PORT_BASE: {base} puts {name} on port {port}; 65535 is last")
+        return port
+    return entry.port
+
+
+def _number(key: str, value: str) -> int:
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65_535:
+        raise Misconfigured(f"{key}: {value!r} is not a port number")
+    return int(value)
+
+
+def _check(services: Mapping[str, ServiceEntry], ports: Mapping[str, int]) -> None:
+    owners: dict[str, str] = {}
+    at: dict[int, str] = {}
+    numbers: dict[int, str] = {}
+    for name, entry in services.items():
+        for namespace in entry.namespaces:
+            try:
+                check_namespace(namespace)
+            except BadName as error:
+                raise Misconfigured(f"services.{name}.namespaces: {error}") from None
+            if (other := owners.setdefault(namespace, name)) != name:
+                raise Misconfigured(f"namespace {namespace} belongs to {other} and to {name}")
+        if (other := at.setdefault(ports[name], name)) != name:
+            raise Misconfigured(f"port {ports[name]} is that of {other} and of {name}")
+        if (other := numbers.setdefault(entry.number, name)) != name:
+            raise Misconfigured(f"number {entry.number} is that of {other} and of {name}")
+
+
+def _told(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(str(part) for part in mistake['loc']) or 'the file'}: {mistake['msg']}"
+        for mistake in error.errors(include_url=False, include_input=False, include_context=False)
+    )

@@ -1,0 +1,224 @@
+"""The hub's signed word to a spoke: who calls, with which roles, and whether a person allowed it.
+
+Tokens are JWTs signed with Ed25519 (RFC 8037), good for 60 seconds. The hub alone holds the private
+key; spokes hold the public one. A call that needs approval carries a token of its own, bound to the
+tool and to the SHA-256 of the request's body.
+"""
+
+import hashlib
+import os
+import tempfile
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from flotilla.context import Principal
+from flotilla.settings import Misconfigured
+
+ISSUER = "flotilla-hub"
+LIFETIME_S = 60
+REUSE_S = 30
+"""A cached token is handed out for this long, so that it never runs out on its way."""
+LEEWAY_S = 5
+_ALGORITHM = "EdDSA"
+_MAX_CACHED = 1024
+
+
+class BadToken(Exception):
+    """The token does not prove that the hub sent this call; the message is for the log only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What a verified token says: the principal, and the call that was approved, if one was."""
+
+    principal: Principal
+    approved_tool: str | None = None
+
+
+def body_hash(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+class Signer:
+    """Makes the hub's tokens; the ones for calls without approval are reused for half a minute."""
+
+    def __init__(self, key: Ed25519PrivateKey, clock: Callable[[], float] = time.time) -> None:
+        self._key = key
+        self._clock = clock
+        self._cache: OrderedDict[tuple[str, Principal], tuple[float, str]] = OrderedDict()
+
+    def token(self, audience: str, principal: Principal) -> str:
+        """A token with which `principal` may call whatever needs no approval at `audience`."""
+        now = self._clock()
+        cached = self._cache.get((audience, principal))
+        if cached is not None and now - cached[0] < REUSE_S:
+            return cached[1]
+        token = self._signed(audience, principal, now, {})
+        self._cache[(audience, principal)] = (now, token)
+        self._cache.move_to_end((audience, principal))
+        if len(self._cache) > _MAX_CACHED:
+            self._cache.popitem(last=False)
+        return token
+
+    def token_for_call(self, audience: str, principal: Principal, *, tool: str, body: bytes) -> str:
+        """A token for this very request: the tool was approved, with these bytes and no others."""
+        claims = {"tool": tool, "body": body_hash(body)}
+        return self._signed(audience, principal, self._clock(), claims)
+
+    def _signed(
+        self, audience: str, principal: Principal, now: float, more: Mapping[str, str]
+    ) -> str:
+        claims: dict[str, Any] = {
+            "iss": ISSUER,
+            "aud": audience,
+            "sub": principal.name,
+            "roles": list(principal.roles),
+            "iat": int(now),
+            "exp": int(now) + LIFETIME_S,
+            **more,
+        }
+        return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
+
+
+class Verifier:
+    """Reads the hub's tokens at a spoke; the key file may appear later and may be rotated."""
+
+    def __init__(self, public_key_file: Path, audience: str) -> None:
+        self._file = public_key_file
+        self._audience = audience
+        self._key: Ed25519PublicKey | None = None
+        self._key_stamp: tuple[int, int] | None = None
+        self._seen: OrderedDict[str, tuple[float, dict[str, Any]]] = OrderedDict()
+
+    def has_key(self) -> bool:
+        """Whether the hub's public key is there and can be read."""
+        try:
+            self._current_key()
+        except BadToken:
+            return False
+        return True
+
+    def is_bound(self, token: str) -> bool:
+        """Whether the token was made for one request's body; BadToken as in `verify`."""
+        return "body" in self._claims(token)
+
+    def verify(self, token: str, body: bytes | None = None) -> Caller:
+        """The caller that the token speaks of; BadToken for any doubt.
+
+        `body` is the request's body, without which a token bound to one is refused.
+        """
+        claims = self._claims(token)
+        roles = claims["roles"]
+        if not isinstance(roles, list):
+            raise BadToken("roles is not a list")
+        principal = Principal(str(claims["sub"]), tuple(map(str, roles)))  # pyright: ignore[reportUnknownArgumentType]
+        bound_to = claims.get("body")
+        if bound_to is None:
+            return Caller(principal)
+        if body is None or body_hash(body) != bound_to:
+            raise BadToken("the token was made for another body")
+        return Caller(principal, approved_tool=str(claims.get("tool", "")))
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        key = self._current_key()
+        seen = self._seen.get(token)
+        if seen is not None and time.time() < seen[0]:
+            return seen[1]
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[_ALGORITHM],
+                audience=self._audience,
+                issuer=ISSUER,
+                leeway=LEEWAY_S,
+                options={"require": ["exp", "iat", "sub", "aud", "iss", "roles"]},
+            )
+        except jwt.InvalidTokenError as error:
+            raise BadToken(f"{type(error).__name__}: {error}") from None
+        if "body" not in claims:
+            self._seen[token] = (float(claims["exp"]), claims)
+            if len(self._seen) > _MAX_CACHED:
+                self._seen.popitem(last=False)
+        return claims
+
+    def _current_key(self) -> Ed25519PublicKey:
+        try:
+            status = self._file.stat()
+            stamp = (status.st_mtime_ns, status.st_ino)
+            if self._key is None or stamp != self._key_stamp:
+                key = serialization.load_pem_public_key(self._file.read_bytes())
+                if not isinstance(key, Ed25519PublicKey):
+                    raise BadToken(f"{self._file} is not an Ed25519 key")
+                self._key, self._key_stamp = key, stamp
+                self._seen.clear()
+        except (OSError, ValueError) as error:
+            raise BadToken(f"no public key of the hub: {error}") from None
+        return self._key
+
+
+def open_signing_key(folder: Path) -> Ed25519PrivateKey:
+    """The hub's key pair in `folder` (private_key.pem 0600, public_key.pem), made when missing.
+
+    Raises Misconfigured when the private key cannot be read or is not Ed25519.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_file = folder / "private_key.pem"
+    fresh = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    write_once(private_file, fresh, mode=0o600)
+    try:
+        key = serialization.load_pem_private_key(private_file.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise Misconfigured(f"{private_file} is not a readable PEM key: {error}") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise Misconfigured(f"{private_file} is not an Ed25519 key")
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    public_file = folder / "public_key.pem"
+    if not public_file.exists() or public_file.read_bytes() != public:
+        _replace(public_file, public, mode=0o644)
+    return key
+
+
+def write_once(path: Path, content: bytes, mode: int) -> bool:
+    """Create `path` with this content unless it exists; True when it was made.
+
+    A reader, and another process that does the same, never sees half of it.
+    """
+    if path.exists():
+        return False
+    temporary = _temporary(path, content, mode)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
+
+
+def _replace(path: Path, content: bytes, mode: int) -> None:
+    _temporary(path, content, mode).replace(path)
+
+
+def _temporary(path: Path, content: bytes, mode: int) -> Path:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    return Path(name)

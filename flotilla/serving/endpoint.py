@@ -1,0 +1,209 @@
+"""MCP in both eras and over HTTP+SSE, for whoever lists and calls tools behind it.
+
+The only module that knows the SDK's server. Spokes and hub differ in their `Backend` alone.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import mcp_types as types
+import structlog
+from mcp.server.caching import CacheHint
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel.server import NotificationOptions, Server
+from mcp.server.models import InitializationOptions
+from mcp.server.sse import SseServerTransport
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
+from mcp.shared.subscriptions import ToolsListChanged
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
+
+from flotilla import correlation, meta
+from flotilla.context import Report
+
+log = structlog.get_logger(__name__)
+
+MAX_SESSIONS = 2000
+"""A handshake session costs about 36 KB until it ends."""
+SESSION_IDLE_S = 30 * 60
+LIST_TTL_MS = 30_000
+"""How long a modern client may keep a list without asking; changes are told at once anyway."""
+
+Ctx = ServerRequestContext[Any, Request]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A `tools/call` as it came in, whatever the transport and era."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    request: Request
+    correlation_id: str
+    report: Report
+
+
+class Backend(Protocol):
+    """What stands behind an endpoint. Results are MCP's JSON; failures are results too."""
+
+    async def list_tools(self, request: Request) -> Sequence[Mapping[str, Any]]: ...
+
+    async def call_tool(self, call: Incoming) -> dict[str, Any]: ...
+
+    def input_schema(self, name: str) -> Mapping[str, Any] | None: ...
+
+
+class _Server(Server[Any]):
+    """The SDK's server, which by itself tells handshake clients nothing of changed lists."""
+
+    @override
+    def create_initialization_options(
+        self,
+        notification_options: NotificationOptions | None = None,
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        extensions: dict[str, dict[str, Any]] | None = None,
+    ) -> InitializationOptions:
+        told = notification_options or NotificationOptions(tools_changed=True)
+        return super().create_initialization_options(told, experimental_capabilities, extensions)
+
+
+class Endpoint:
+    """The routes `/mcp`, `/sse` and `/messages/` below any prefix, and the news for their clients.
+
+    `running` must be entered before the first request is served.
+    """
+
+    def __init__(self, *, name: str, version: str, instructions: str, backend: Backend) -> None:
+        self._backend = backend
+        self._bus = InMemorySubscriptionBus()
+        self._listen = ListenHandler(self._bus)
+        self._sessions: dict[int, Callable[[], Any]] = {}
+        self._server = _Server(
+            name,
+            version=version,
+            instructions=instructions,
+            cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="private")},
+            get_tool_input_schema=backend.input_schema,
+            on_list_tools=self._on_list_tools,
+            on_subscriptions_listen=self._listen,
+        )
+        self._server.add_request_handler(
+            "tools/call", types.CallToolRequestParams, self._on_call_tool
+        )
+        self._server.add_notification_handler(
+            "notifications/initialized", types.NotificationParams, self._on_initialized
+        )
+        self._sse = SseServerTransport("/messages/")
+        self._http = StreamableHTTPSessionManager(
+            self._server, session_idle_timeout=SESSION_IDLE_S, max_sessions=MAX_SESSIONS
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        async with self._http.run():
+            yield
+
+    def routes(
+        self,
+        prefixes: Sequence[str] = ("",),
+        messages_under: Callable[[Request], str] = lambda _: "",
+    ) -> list[BaseRoute]:
+        """The three routes below each prefix.
+
+        `messages_under` names the prefix below which a client of `/sse` shall post its messages.
+        """
+
+        async def connect(request: Request) -> Response:
+            scope = {**request.scope, "root_path": messages_under(request)}
+            streams = self._sse.connect_sse(scope, request.receive, request._send)  # pyright: ignore[reportPrivateUsage]
+            async with streams as (incoming, outgoing):
+                options = self._server.create_initialization_options()
+                await self._server.run(incoming, outgoing, options)
+            return _Answered()
+
+        return [
+            route
+            for prefix in prefixes
+            for route in (
+                Route(f"{prefix}/mcp", endpoint=_Asgi(self._http.handle_request)),
+                Route(f"{prefix}/sse", endpoint=connect, methods=["GET"]),
+                Mount(f"{prefix}/messages/", app=self._sse.handle_post_message),
+            )
+        ]
+
+    async def tools_changed(self) -> None:
+        """Tell every listening client, of either era, that the list of tools is another one."""
+        await self._bus.publish(ToolsListChanged())
+        for tell in list(self._sessions.values()):
+            await tell()
+
+    def stop_streams(self) -> None:
+        """End the listen streams, which would otherwise keep a stopping server waiting."""
+        self._listen.close()
+
+    async def _on_list_tools(
+        self, ctx: Ctx, params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        del params
+        listed = await self._backend.list_tools(_request(ctx))
+        return types.ListToolsResult.model_validate({"tools": list(listed)})
+
+    async def _on_call_tool(self, ctx: Ctx, params: types.CallToolRequestParams) -> dict[str, Any]:
+        request = _request(ctx)
+        raw: Mapping[str, Any] = (ctx.params or {}).get("_meta") or {}
+        given = raw.get(meta.CORRELATION_ID)
+        correlation_id = str(request.scope[correlation.SCOPE])
+        if request.headers.get(correlation.HEADER) is None and isinstance(given, str):
+            correlation_id = correlation.accepted(given) or correlation_id
+
+        async def report(progress: float, total: float | None, message: str | None) -> None:
+            await ctx.session.report_progress(progress, total, message)
+
+        with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
+            return await self._backend.call_tool(
+                Incoming(
+                    name=params.name,
+                    arguments=params.arguments or {},
+                    meta=raw,
+                    request=request,
+                    correlation_id=correlation_id,
+                    report=report,
+                )
+            )
+
+    async def _on_initialized(self, ctx: Ctx, params: types.NotificationParams) -> None:
+        del params
+        # The SDK offers no list of its open sessions; the connection is what lives as long as one.
+        connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage]
+        self._sessions[id(connection)] = connection.send_tool_list_changed
+        connection.exit_stack.callback(self._sessions.pop, id(connection), None)
+
+
+class _Asgi:
+    """An ASGI callable as a route's endpoint: Starlette would take a bound method for a handler."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Any]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+class _Answered(Response):
+    """Stands for a response that the SSE transport has already sent."""
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        return None
+
+
+def _request(ctx: Ctx) -> Request:
+    assert ctx.request is not None, "every transport of this endpoint is HTTP"
+    return ctx.request
