@@ -1,7 +1,7 @@
 """The hub: the only door of the fleet."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from master.pipeline import pipeline
 from master.principals import clients_only, open_token_book
 from master.services import Services
 from master.settings import Settings
-from master.upstream.client import ServiceClient, connection_pool
+from master.upstream.client import ConnectionPool, ServiceClient
 from master.upstream.link import Link
 from master.views import PREFIXES, prefix_of, with_view
 
@@ -38,6 +38,9 @@ INSTRUCTIONS = (
 )
 
 
+Task = Callable[[], Coroutine[Any, Any, None]]
+
+
 class News:
     """Tells clients of a changed list once for many changes that come together."""
 
@@ -47,7 +50,7 @@ class News:
     def spread(self) -> None:
         self._changed.set()
 
-    async def tell(self, everybody: Callable[[], Awaitable[None]]) -> None:
+    async def tell(self, everybody: Task) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -154,7 +157,7 @@ def _link(client: ServiceClient, catalogue: Catalogue, metrics: Metrics, news: N
 
 @asynccontextmanager
 async def in_background(
-    tasks: Iterable[Callable[[], Awaitable[None]]],
+    tasks: Iterable[Task],
 ) -> AsyncGenerator[None]:
     """Run the tasks beside what is inside, and cancel them at its end."""
     async with anyio.create_task_group() as group:

@@ -167,7 +167,7 @@ class Endpoint:
             await ctx.session.report_progress(progress, total, message)
 
         with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
-            return await self._backend.call_tool(
+            result = await self._backend.call_tool(
                 Incoming(
                     name=params.name,
                     arguments=params.arguments or {},
@@ -177,6 +177,8 @@ class Endpoint:
                     report=report,
                 )
             )
+        # Required since 2026-07-28; towards a handshake client the SDK takes it out again.
+        return {"resultType": "complete", **result}
 
     async def _on_initialized(self, ctx: Ctx, params: types.NotificationParams) -> None:
         del params
