@@ -165,10 +165,12 @@ class Verifier:
         return self._key
 
 
-def open_signing_key(folder: Path) -> Ed25519PrivateKey:
+def open_signing_key(folder: Path, public_file: Path | None = None) -> Ed25519PrivateKey:
     """The hub's key pair in `folder` (private_key.pem 0600, public_key.pem), made when missing.
 
-    Raises Misconfigured when the private key cannot be read or is not Ed25519.
+    The public one goes to `public_file` instead where that is given: spokes that share no data
+    folder with the hub read it there. Raises Misconfigured when the private key cannot be read or
+    is not Ed25519, or the public one cannot be written.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     private_file = folder / "private_key.pem"
@@ -187,9 +189,12 @@ def open_signing_key(folder: Path) -> Ed25519PrivateKey:
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    public_file = folder / "public_key.pem"
-    if not public_file.exists() or public_file.read_bytes() != public:
-        _replace(public_file, public, mode=0o644)
+    public_file = public_file or folder / "public_key.pem"
+    try:
+        if not public_file.exists() or public_file.read_bytes() != public:
+            _replace(public_file, public, mode=0o644)
+    except OSError as error:
+        raise Misconfigured(f"cannot write {public_file}: {error.strerror}") from None
     return key
 
 

@@ -124,7 +124,8 @@ class CommonSettings(ServiceSettings, env_prefix="FLOTILLA_"):
     """The address that the services listen on."""
     log_level: str = "INFO"
     hub_public_key: Path | None = None
-    """The PEM file of the hub's public key; by default in the data folder."""
+    """The PEM file of the hub's public key, which the hub writes and spokes read; by default in the
+    data folder."""
     metrics_token: str | None = Field(default=None, repr=False)
     """The scrape token of /metrics; without it only loopback may read them."""
     allowed_hosts: list[str] = []

@@ -65,7 +65,7 @@ def build(
     fleet = fleet or FleetConfig.load(common.config_dir / "services.yaml")
     if settings.approvals == "off":
         log.warning("APPROVALS_ARE_OFF", meaning="every destructive call runs unasked")
-    signer = Signer(open_signing_key(common.data_dir / "hub"))
+    signer = Signer(open_signing_key(common.data_dir / "hub", common.hub_public_key_path))
     book = open_token_book(common.data_dir)
     redactor, metrics, drain = Redactor(common.secret_values()), Metrics(), Drain(HUB)
     services = {name: fleet.service(name) for name in (HUB, *_spokes(fleet, settings))}
