@@ -1,0 +1,246 @@
+"""Tools that compare the inventory with what was discovered, and apply exactly what was shown."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cmdb.applying import apply_plan
+from cmdb.filters import Filters
+from cmdb.planning import Planner
+from cmdb.reconcile_plan import (
+    Discovered,
+    DiscoveredRelation,
+    PlanContent,
+    PlannedCreate,
+    PlannedRelation,
+    PlannedRetire,
+    PlannedUpdate,
+    hash_of,
+)
+from cmdb.seeding import Catalogues
+from cmdb.stamps import Time, new_id, now, written
+from cmdb.store import Store
+from cmdb.tables import plan
+from cmdb.values import ClassName
+from flotilla import Conflict, Context, Model, NotFound, Tool, reads, writes
+
+MAX_DISCOVERED = 5000
+MAX_SHOWN = 100
+"""Operations of a kind told in a preview; the counts are always whole."""
+MAX_PLANS = 50
+"""Plans kept for one principal; the oldest go first."""
+
+PlanId = Annotated[str, Field(min_length=1, max_length=64, description="plan_... of a preview.")]
+
+
+class Scope(Model):
+    """Which live items the discovery speaks of: those of them that it did not see are retired."""
+
+    ci_classes: Annotated[list[ClassName], Field(min_length=1, max_length=50)]
+    filters: Filters = Field(default_factory=list)
+
+
+class Counts(Model):
+    """How many operations a plan has, of each kind."""
+
+    creates: int
+    updates: int
+    retires: int
+    relations: int
+    unchanged: int
+
+
+class Plan(Model):
+    """What applyReconcile would do with this planId, and nothing else."""
+
+    plan_id: str
+    source: str
+    counts: Counts
+    creates: list[PlannedCreate]
+    updates: list[PlannedUpdate]
+    retires: list[PlannedRetire]
+    relations: list[PlannedRelation]
+    created_at: Time
+    expires_at: Time
+    hash: str
+    truncated: bool
+    """More operations of some kind than are listed; the counts and the hash hold all of them."""
+
+
+class Applied(Model):
+    """What was done."""
+
+    plan_id: str
+    hash: str
+    created: int
+    updated: int
+    retired: int
+    relations_created: int
+    relations_ended: int
+    created_ids: list[str]
+    """At most the first 500."""
+
+
+class ReconcileTools:
+    """data.cmdb.previewReconcile, applyReconcile."""
+
+    def __init__(self, store: Store, catalogues: Catalogues, plan_ttl_s: int) -> None:
+        self._store = store
+        self._catalogues = catalogues
+        self._plan_ttl = timedelta(seconds=plan_ttl_s)
+
+    def tools(self) -> tuple[Tool, ...]:
+        return (
+            reads(
+                "data.cmdb.previewReconcile",
+                self.preview_reconcile,
+                title="Preview a reconciliation",
+                long=True,
+            ),
+            writes(
+                "data.cmdb.applyReconcile",
+                self.apply_reconcile,
+                title="Apply a reconciliation",
+                long=True,
+            ),
+        )
+
+    async def preview_reconcile(
+        self,
+        context: Context,
+        source: Annotated[str, Field(min_length=1, max_length=200)],
+        items: Annotated[list[Discovered], Field(max_length=MAX_DISCOVERED)],
+        relations: Annotated[list[DiscoveredRelation], Field(max_length=MAX_DISCOVERED)]
+        | None = None,
+        scope: Scope | None = None,
+    ) -> Plan:
+        """Compare what a source discovered with the live inventory and plan the difference.
+
+        Items are found by their key attribute or else by class and name; attributes are merged, so
+        what the source does not tell stays. Only with a scope are items retired: live ones inside
+        it that the source did not see. Nothing of the inventory changes: the plan is kept until
+        expiresAt for applyReconcile. Show it to a person when it retires anything.
+        """
+        async with self._store.write() as connection:
+            catalogue = await self._catalogues.at(connection)
+            planner = Planner(connection, catalogue, postgresql=self._store.is_postgresql)
+            limits = None if scope is None else (scope.ci_classes, scope.filters)
+            content = await planner.planned(items, relations or [], limits)
+            return await self._kept(connection, context, source, content)
+
+    async def apply_reconcile(
+        self,
+        context: Context,
+        plan_id: PlanId,
+        hash: Annotated[  # noqa: A002 - the preview names it
+            str | None,
+            Field(max_length=64, description="The preview's hash; refused when it is another."),
+        ] = None,
+    ) -> Applied:
+        """Do exactly what previewReconcile showed under this planId, all of it or nothing.
+
+        Answers conflict (details.items) when an item that the plan touches has changed since, a
+        name was taken or a class now refuses an item; also when the plan was applied or expired.
+        Preview again then. A plan is applied once.
+        """
+        async with self._store.write() as connection:
+            row = await _plan(connection, plan_id)
+            _check_usable(row, hash)
+            content = PlanContent.model_validate(row["content"])
+            catalogue = await self._catalogues.at(connection)
+            tool = f"applyReconcile {plan_id}"
+            done = await apply_plan(connection, catalogue, context, tool, content)
+            await connection.execute(
+                update(plan).where(plan.c.id == plan_id).values(applied_at=now())
+            )
+        return Applied(
+            plan_id=plan_id,
+            hash=row["hash"],
+            created=len(content.creates),
+            updated=len(content.updates),
+            retired=len(content.retires),
+            relations_created=len(content.relations),
+            relations_ended=done.relations_ended,
+            created_ids=done.created_ids[:500],
+        )
+
+    async def _kept(
+        self, connection: AsyncConnection, context: Context, source: str, content: PlanContent
+    ) -> Plan:
+        moment = datetime.now(UTC)
+        expires_at = written(moment + self._plan_ttl)
+        who = context.principal.name
+        await connection.execute(delete(plan).where(plan.c.expires_at < written(moment)))
+        newest = (
+            select(plan.c.id)
+            .where(plan.c.principal == who)
+            .order_by(plan.c.id.desc())
+            .limit(MAX_PLANS - 1)
+        )
+        kept = list((await connection.execute(newest)).scalars())
+        await connection.execute(
+            delete(plan).where(plan.c.principal == who, plan.c.id.not_in(kept))
+        )
+        row: dict[str, Any] = {
+            "id": new_id("plan"),
+            "principal": who,
+            "source": source,
+            "content": content.stored(),
+            "hash": content.hash(),
+            "created_at": written(moment),
+            "expires_at": expires_at,
+        }
+        await connection.execute(insert(plan), [row])
+        return _shown(row, content)
+
+
+def _shown(row: dict[str, Any], content: PlanContent) -> Plan:
+    kinds = (content.creates, content.updates, content.retires, content.relations)
+    return Plan(
+        plan_id=row["id"],
+        source=row["source"],
+        counts=Counts(
+            creates=len(content.creates),
+            updates=len(content.updates),
+            retires=len(content.retires),
+            relations=len(content.relations),
+            unchanged=content.unchanged,
+        ),
+        creates=content.creates[:MAX_SHOWN],
+        updates=content.updates[:MAX_SHOWN],
+        retires=content.retires[:MAX_SHOWN],
+        relations=content.relations[:MAX_SHOWN],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        hash=row["hash"],
+        truncated=max(map(len, kinds)) > MAX_SHOWN,
+    )
+
+
+async def _plan(connection: AsyncConnection, plan_id: str) -> Any:
+    found = await connection.execute(select(plan).where(plan.c.id == plan_id))
+    row = found.mappings().one_or_none()
+    if row is None:
+        raise NotFound(
+            f"there is no plan {plan_id!r}",
+            hint="It expired and was removed, or never was: preview again.",
+        )
+    return row
+
+
+def _check_usable(row: Any, expected_hash: str | None) -> None:
+    if row["applied_at"] is not None:
+        raise Conflict(f"plan {row['id']} was applied at {row['applied_at']}", hint="Preview again.")
+    if row["expires_at"] < now():
+        raise Conflict(f"plan {row['id']} expired at {row['expires_at']}", hint="Preview again.")
+    if expected_hash is not None and expected_hash != row["hash"]:
+        raise Conflict(
+            f"plan {row['id']} has another hash than the one given",
+            hint="Apply the plan that was looked at, with its own planId and hash.",
+        )
+    # The row may have been changed in the database by other hands.
+    if hash_of(row["content"]) != row["hash"]:
+        raise Conflict(f"plan {row['id']} is not what was previewed", hint="Preview again.")
