@@ -17,6 +17,7 @@ from mcp.server.models import InitializationOptions
 from mcp.server.sse import SseServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
+from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import ToolsListChanged
 from starlette.requests import Request
 from starlette.responses import Response
@@ -84,6 +85,7 @@ class Endpoint:
         self._backend = backend
         self._bus = InMemorySubscriptionBus()
         self._listen = ListenHandler(self._bus)
+        self._stopping = False
         self._sessions: dict[int, Callable[[], Any]] = {}
         self._server = _Server(
             name,
@@ -92,7 +94,7 @@ class Endpoint:
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="private")},
             get_tool_input_schema=backend.input_schema,
             on_list_tools=self._on_list_tools,
-            on_subscriptions_listen=self._listen,
+            on_subscriptions_listen=self._on_listen,
         )
         self._server.add_request_handler(
             "tools/call", types.CallToolRequestParams, self._on_call_tool
@@ -145,8 +147,16 @@ class Endpoint:
             await tell()
 
     def stop_streams(self) -> None:
-        """End the listen streams, which would otherwise keep a stopping server waiting."""
+        """End the listen streams, which would keep a stopping server waiting, and open no more."""
+        self._stopping = True
         self._listen.close()
+
+    async def _on_listen(
+        self, ctx: Ctx, params: types.SubscriptionsListenRequestParams
+    ) -> types.SubscriptionsListenResult:
+        if self._stopping:
+            raise MCPError(types.INTERNAL_ERROR, "the service is stopping")
+        return await self._listen(ctx, params)
 
     async def _on_list_tools(
         self, ctx: Ctx, params: types.PaginatedRequestParams | None

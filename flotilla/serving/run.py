@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 KEEP_ALIVE_S = 75
 """Longer than any client's pool keeps a connection, so that none is closed under a request."""
-LAST_WORD_S = 2
+LAST_WORD_S = 1
 """What open connections get to flush once all calls have ended."""
 EXIT_MISCONFIGURED = 2
 STEADY_S = 60
@@ -43,6 +43,15 @@ class CannotListen(Misconfigured):
 
 class _Server(uvicorn.Server):
     """uvicorn without its signal handling: one process may hold several servers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = asyncio.Event()
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.is_up.set()
 
     @override
     @contextlib.contextmanager
@@ -66,7 +75,7 @@ def serve_services(builds: Sequence[Build]) -> None:
     with exit_when_misconfigured():
         common = CommonSettings.from_env()
         set_up_logs(common.log_level, Redactor(common.secret_values()))
-        running = [_Running(build) for build in builds]
+        running = [Running(build) for build in builds]
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve_all(running))
 
@@ -98,7 +107,7 @@ def listen(service: Service) -> socket.socket:
     return opened
 
 
-async def _serve_all(running: Sequence["_Running"]) -> None:
+async def _serve_all(running: Sequence["Running"]) -> None:
     """Serve until a signal comes, then let every running call end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -110,39 +119,59 @@ async def _serve_all(running: Sequence["_Running"]) -> None:
     await asyncio.gather(*tasks)
 
 
-class _Running:
-    """One service that is kept up: what fails is built anew, with backoff, beside the others."""
+class Running:
+    """One service that is kept up: what fails is built anew, with backoff, beside the others.
+
+    Raises Misconfigured at once when the first start cannot work.
+    """
 
     def __init__(self, build: Build) -> None:
         self._build = build
-        self._service = build()
-        self._socket = listen(self._service)
-        self._server = _Server(_config(self._service))
+        self.service, self._socket, self._server = self._made()
 
     async def keep_up(self, stop: asyncio.Event) -> None:
-        attempt = 0
+        """Serve until `stop` is set and `wind_down` was called."""
+        failures = 0
         while True:
             started = monotonic()
             await self._server.serve(sockets=[self._socket])
             if stop.is_set():
                 return
-            attempt = 0 if monotonic() - started > STEADY_S else attempt + 1
-            pause_s = delay_s(attempt)
-            log.error("service_failed", service=self._service.name, restart_in_s=round(pause_s, 1))
-            with contextlib.suppress(TimeoutError):  # the pause is over, which is what we wait for
-                await asyncio.wait_for(stop.wait(), pause_s)
+            failures = 1 if monotonic() - started > STEADY_S else failures + 1
+            log.error("service_failed", service=self.service.name, failures=failures)
+            while not await self._made_again(stop, failures):
+                failures += 1
             if stop.is_set():
                 return
-            self._service = self._build()
-            self._socket = listen(self._service)
-            self._server = _Server(_config(self._service))
 
     async def wind_down(self) -> None:
-        left = await self._service.drain.close(self._service.grace_s)
+        """Refuse new calls, let the running ones end within the grace, then stop serving."""
+        left = await self.service.drain.close(self.service.grace_s)
         if left:
-            log.warning("calls_cut_off", service=self._service.name, calls=left)
-        self._service.stop_streams()
+            log.warning("calls_cut_off", service=self.service.name, calls=left)
+        self.service.stop_streams()
         self._server.should_exit = True
+
+    async def started(self) -> None:
+        """Return once connections are accepted."""
+        await self._server.is_up.wait()
+
+    async def _made_again(self, stop: asyncio.Event, failures: int) -> bool:
+        """Wait the backoff and build again; True when that worked or a stop came first."""
+        with contextlib.suppress(TimeoutError):  # the pause is over, which is what we wait for
+            await asyncio.wait_for(stop.wait(), delay_s(failures))
+        if stop.is_set():
+            return True
+        try:
+            self.service, self._socket, self._server = self._made()
+        except Misconfigured as error:
+            log.error("service_cannot_start", service=self.service.name, reason=str(error))
+            return False
+        return True
+
+    def _made(self) -> tuple[Service, socket.socket, _Server]:
+        service = self._build()
+        return service, listen(service), _Server(_config(service))
 
 
 def _config(service: Service) -> uvicorn.Config:
