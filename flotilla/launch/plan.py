@@ -1,0 +1,48 @@
+"""Which processes the chosen services make. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flotilla.fleet import HUB, FleetConfig
+
+SHARED = "spokes"
+"""The name of the process in which the spokes live together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of the fleet; `target` is a script, or `-m` and a module with its arguments."""
+
+    name: str
+    services: tuple[str, ...]
+    target: tuple[str, ...]
+
+
+def folder_of(name: str, fleet: FleetConfig) -> str:
+    """The name of a service's folder: `linux_cli` -> `01_linux_cli_mcp`."""
+    return f"{fleet.service(name).label}_{name}_mcp"
+
+
+def with_hub(chosen: Sequence[str]) -> list[str]:
+    """The services to start; the hub is always among them, as it is the only door."""
+    return [HUB, *(name for name in chosen if name != HUB)]
+
+
+def processes(
+    services: Sequence[str], fleet: FleetConfig, root: Path, *, isolate: bool
+) -> list[Process]:
+    """The hub alone, and the spokes together, or each alone where `isolate`."""
+    spokes = [name for name in services if name != HUB]
+    plan = [_alone(HUB, fleet, root)]
+    if isolate:
+        return plan + [_alone(name, fleet, root) for name in spokes]
+    if spokes:
+        folders = [str(root / folder_of(name, fleet)) for name in spokes]
+        plan.append(Process(SHARED, tuple(spokes), ("-m", "flotilla.host", *folders)))
+    return plan
+
+
+def _alone(name: str, fleet: FleetConfig, root: Path) -> Process:
+    script = root / folder_of(name, fleet) / "mcp_server.py"
+    return Process(name, (name,), (str(script),))

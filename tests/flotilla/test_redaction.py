@@ -1,0 +1,69 @@
+import base64
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flotilla.redaction import REDACTED, Redactor
+
+CANARY = "c4n4ry/value+of=a secret"
+
+
+@pytest.mark.parametrize("before", range(4))
+@pytest.mark.parametrize("after", range(4))
+def test_a_known_secret_is_found_in_base64_at_any_alignment(before: int, after: int) -> None:
+    whole = b"a" * before + CANARY.encode() + b"z" * after
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        shown = Redactor([CANARY]).text(f"x {encode(whole).decode()} y")
+        assert REDACTED in shown
+        recovered = base64.b64encode(CANARY.encode()).decode()[6:-8]
+        assert recovered not in shown
+
+
+def test_a_known_secret_is_found_plain_and_url_encoded_also_as_a_key() -> None:
+    redactor = Redactor([CANARY])
+    assert redactor.text(f"a {CANARY} b") == f"a {REDACTED} b"
+    assert redactor.text(f"q={quote(CANARY)}") != f"q={quote(CANARY)}"
+    assert CANARY not in str(redactor.data({CANARY: [CANARY, {"x": CANARY}], "n": 5}))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\nMIIEcut off",
+        "AKIAIOSFODNN7EXAMPLE",
+        "ghp_" + "a" * 36,
+        "xoxb-1234567890-abcdef",
+        "AIza" + "b" * 35,
+        "flt_" + "c" * 43,
+        "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhZG1pbiJ9.c2lnbmF0dXJl",
+    ],
+)
+def test_what_has_the_shape_of_a_secret_is_hidden(secret: str) -> None:
+    assert Redactor().text(f"before {secret}") == f"before {REDACTED}"
+
+
+def test_the_password_of_a_url_is_hidden_and_the_rest_stays() -> None:
+    shown = Redactor().text("postgresql+asyncpg://cmdb:hunter2@db:5432/cmdb")
+    assert shown == f"postgresql+asyncpg://cmdb:{REDACTED}@db:5432/cmdb"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://127.0.0.1:8000/mcp", "see https://example.org/a@b", "task-force sky-high", "10:30"],
+)
+def test_ordinary_text_stays_as_it_is(text: str) -> None:
+    assert Redactor(["short", "", "a-longer-secret"]).text(text) == text
+
+
+@given(st.text(min_size=8), st.text(), st.text())
+def test_no_known_secret_survives_in_any_text(secret: str, before: str, after: str) -> None:
+    assert secret not in Redactor([secret]).text(before + secret + after).replace(REDACTED, "\0")
+
+
+def test_a_long_hostile_text_is_read_in_linear_time() -> None:
+    # Each of these made a naive pattern quadratic; the test's own time limit is the assertion.
+    for text in ("-----BEGIN PRIVATE KEY-----" * 20_000, "a://" * 100_000, "eyJ" * 200_000):
+        assert Redactor().text(text)

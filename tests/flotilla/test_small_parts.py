@@ -1,0 +1,89 @@
+"""Backoff, correlation, logs, metrics: each too small for a file of its own."""
+
+import io
+import json
+import logging
+from uuid import UUID
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flotilla import Misconfigured, correlation
+from flotilla.backoff import delay_s
+from flotilla.logs import set_up_logs
+from flotilla.metrics import Metrics
+from flotilla.redaction import Redactor
+
+
+@given(st.integers(-5, 10**6), st.floats(0, 1))
+def test_a_backoff_doubles_within_its_cap(attempt: int, dice: float) -> None:
+    wait = delay_s(attempt, base_s=0.1, cap_s=5, jitter=lambda: dice)
+    assert 0 <= wait <= 5
+    assert attempt > 0 or wait == 0
+    if 1 <= attempt <= 5:
+        assert 0.05 * 2 ** (attempt - 1) <= wait <= 0.1 * 2 ** (attempt - 1)
+
+
+def test_a_correlation_id_is_a_uuid_of_version_7_and_sorts_by_time() -> None:
+    made = [correlation.new_correlation_id() for _ in range(100)]
+    assert all(UUID(each).version == 7 and UUID(each).variant for each in made)
+    assert len(set(made)) == 100
+    assert [each[:13] for each in made] == sorted(each[:13] for each in made)
+
+
+@pytest.mark.parametrize("given_id", ["", " ", "a b", "a\nb", "é", "x" * 129, "-a", None, '"'])
+def test_an_id_that_could_harm_a_header_or_log_is_not_accepted(given_id) -> None:
+    assert correlation.accepted(given_id) is None
+    assert correlation.accepted("ticket-42:a.b_c") == "ticket-42:a.b_c"
+
+
+@pytest.fixture
+def log_lines():
+    stream = io.StringIO()
+    root, before = logging.getLogger(), logging.getLogger().handlers[:]
+    level = root.level
+    set_up_logs("INFO", Redactor(["hunter2hunter2"]), stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    root.handlers = before
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_every_line_is_json_with_the_correlation_id_and_no_secret(log_lines) -> None:
+    with structlog.contextvars.bound_contextvars(correlation_id="c-7"):
+        structlog.get_logger("ours").info("said", password="hunter2hunter2", n=5)
+        logging.getLogger("theirs").warning("login with %s", "hunter2hunter2")
+        try:
+            raise ValueError("hunter2hunter2")
+        except ValueError:
+            structlog.get_logger("ours").exception("broke")
+    lines = log_lines()
+    assert [line["event"] for line in lines] == ["said", "login with [redacted]", "broke"]
+    assert all(line["correlation_id"] == "c-7" for line in lines)
+    assert "ValueError" in lines[2]["exception"]
+    assert "hunter2" not in json.dumps(lines)
+
+
+def test_an_unknown_log_level_is_told() -> None:
+    with pytest.raises(Misconfigured, match="FLOTILLA_LOG_LEVEL"):
+        set_up_logs("LOUD", Redactor())
+
+
+def test_calls_are_counted_with_their_correlation_as_exemplar() -> None:
+    metrics = Metrics()
+    metrics.answered("cmdb", "data.cmdb.getItem", 0.02, "not_found", "c-9")
+    metrics.health("cmdb", healthy=True)
+    plain, plain_type = metrics.exposition("text/plain")
+    assert plain_type.startswith("text/plain")
+    for line in (
+        b'mcp_requests_total{service="cmdb",tool="data.cmdb.getItem"} 1.0',
+        b'mcp_errors_total{error_type="not_found",service="cmdb"} 1.0',
+        b'mcp_service_health{service="cmdb"} 1.0',
+        b"mcp_request_duration_seconds_bucket",
+    ):
+        assert line in plain
+    modern, modern_type = metrics.exposition("application/openmetrics-text; version=1.0.0")
+    assert modern_type.startswith("application/openmetrics-text")
+    assert b'correlation_id="c-9"' in modern
