@@ -28,6 +28,7 @@ _SHAPES = (
 # The password in scheme://user:password@host.
 _URL_PASSWORD = re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@]{0,256}:)[^\s/@]{1,512}(?=@)")
 _MARKERS = re.compile(r"PRIVATE KEY|AKIA|ASIA|gh[pousr]_|github_pat_|xox|sk-|AIza|flt_|eyJ|://")
+_ESCAPE = re.compile("%[0-9A-F]{2}")
 
 
 class Redactor:
@@ -66,8 +67,10 @@ def _forms(secret: str) -> Iterable[str]:
     if len(secret) < _MIN_SECRET_LENGTH:
         return
     yield secret
-    yield quote(secret, safe="")
-    yield quote_plus(secret)
+    for encoded in (quote(secret), quote(secret, safe=""), quote_plus(secret)):
+        yield encoded
+        # The hexadecimal digits of an escape are as often in lower case.
+        yield _ESCAPE.sub(lambda escape: escape[0].lower(), encoded)
     raw = secret.encode()
     for before in range(3):
         # Inside a longer text the bytes before shift the alignment; the characters that mix with

@@ -6,7 +6,9 @@ from typing import Any
 SENTENCE = "flotilla: "
 """How a process begins the sentence with which it refuses to start."""
 _SHOWN = frozenset({"warning", "error", "critical"})
-_NOT_DETAILS = frozenset({"level", "at", "event", "logger", "service", "exception", "correlation_id"})
+_NOT_DETAILS = frozenset(
+    {"level", "at", "event", "logger", "service", "exception", "correlation_id"}
+)
 _MAX_LENGTH = 200
 
 

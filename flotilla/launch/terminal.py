@@ -24,7 +24,7 @@ class Terminal:
 
     def _write(self, stream: TextIO, text: str) -> None:
         try:
-            print(text, file=stream, flush=True)  # noqa: T201  speaking is what this class does
+            print(text, file=stream, flush=True)
         except OSError:
             # The reader hung up. What follows goes nowhere, also Python's own flush at the end.
             nowhere = os.open(os.devnull, os.O_WRONLY)

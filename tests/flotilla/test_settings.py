@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import Field
 
 from flotilla import CommonSettings, Misconfigured, ServiceSettings
 
@@ -8,7 +9,7 @@ from flotilla import CommonSettings, Misconfigured, ServiceSettings
 class Example(ServiceSettings, env_prefix="EXAMPLE_"):
     page_size: int = 50
     token: str | None = None
-    hosts: list[str] = []
+    hosts: list[str] = Field(default_factory=list)
 
 
 def test_fields_come_from_the_environment_with_their_prefix() -> None:

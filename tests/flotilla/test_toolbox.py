@@ -34,7 +34,7 @@ class Found(Model):
     file_name: str
     size_bytes: int
     note: str | None = None
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = Field(default_factory=dict)
 
 
 class Files:
