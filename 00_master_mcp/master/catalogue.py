@@ -119,7 +119,7 @@ class Catalogue:
         if entry is not None and view.service in (None, entry.service):
             return entry
         known = [view.shown_name(each.name) for each in self._in_view(view)]
-        near = get_close_matches(name, known, n=3, cutoff=0.6)
+        near = get_close_matches(name[:MAX_NAME_LENGTH], known, n=3, cutoff=0.7)
         hint = f"Did you mean {', '.join(near)}?" if near else "tools/list names them all."
         raise NotFound(f"there is no tool {name[:100]!r}", hint=hint)
 

@@ -95,7 +95,12 @@ class ServiceClient:
         limits = aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_S, sock_read=silence_s)
         try:
             async with self._pool.session.post(
-                f"{self.url}/mcp", data=body, headers=headers, timeout=limits
+                f"{self.url}/mcp",
+                data=body,
+                headers=headers,
+                timeout=limits,
+                # A redirect would take the signed token to somebody else.
+                allow_redirects=False,
             ) as response:
                 yield self._read(response)
         except aiohttp.ConnectionTimeoutError:
@@ -111,7 +116,9 @@ class ServiceClient:
         """Why the service cannot serve just now, None when it can; Unavailable when it is away."""
         try:
             async with self._pool.session.get(
-                f"{self.url}/ready", timeout=aiohttp.ClientTimeout(total=timeout_s)
+                f"{self.url}/ready",
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+                allow_redirects=False,
             ) as response:
                 body = wire.message(await response.content.read(64 * 1024))
                 if response.status == 200:
@@ -126,6 +133,10 @@ class ServiceClient:
                 f"{self.service} refused the hub's token (HTTP {response.status})",
                 hint="Its public key of the hub may be an old one, or its clock may be wrong.",
             )
+        if response.status == 503:
+            raise self._away()
+        if 300 <= response.status < 400:
+            raise UpstreamError(f"{self.service} answered with a redirect, which is not followed")
         if response.content_type == "text/event-stream":
             events = wire.EventReader()
             async for chunk in response.content.iter_any():
