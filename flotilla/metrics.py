@@ -1,5 +1,7 @@
 """The metrics of one service, in a registry of its own: services may share a process."""
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
@@ -33,8 +35,14 @@ class Metrics:
             ("service",),
             registry=self.registry,
         )
-        self.running = Gauge(
+        self._running = Gauge(
             "mcp_calls_running", "Tool calls running now.", ("service",), registry=self.registry
+        )
+        self._sessions = Gauge(
+            "mcp_sessions_open",
+            "Sessions of handshake clients that are open now.",
+            ("service",),
+            registry=self.registry,
         )
 
     def answered(
@@ -53,6 +61,13 @@ class Metrics:
     def forget(self, service: str) -> None:
         """Drop the health of a service that is no longer part of the fleet."""
         self._health.remove(service)
+
+    def watch(
+        self, service: str, *, running: Callable[[], float], sessions: Callable[[], float]
+    ) -> None:
+        """Read these two at each scrape."""
+        self._running.labels(service).set_function(running)
+        self._sessions.labels(service).set_function(sessions)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The text of /metrics and its content type, Prometheus or OpenMetrics as accepted."""

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
+import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +14,7 @@ from typing import Any
 
 import anyio
 import httpx2
+import psutil
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -104,6 +108,124 @@ async def until(holds: Callable[[], Any], within_s: float = 10.0) -> None:
             if held:
                 return
             await anyio.sleep(0.01)
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class LaunchedFleet:
+    """A fleet of processes, as `python3 run_fleet.py` starts it for a person."""
+
+    process: asyncio.subprocess.Process
+    base_port: int
+    data_dir: Path
+    told: list[str]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.base_port}"
+
+    def url_of(self, number: int) -> str:
+        return f"http://127.0.0.1:{self.base_port + number}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        token = (self.data_dir / "admin_token").read_text().strip()
+        return {"Authorization": f"Bearer {token}"}
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process below the launcher."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def process_of(self, words: str) -> psutil.Process:
+        """The one process whose command line ends with these words."""
+        (found,) = [each for each in self.processes() if " ".join(each.cmdline()).endswith(words)]
+        return found
+
+    @asynccontextmanager
+    async def client(
+        self, path: str = "/mcp", mode: str = "auto", **more: Any
+    ) -> AsyncGenerator[Client]:
+        async with (
+            httpx2.AsyncClient(headers=self.headers, timeout=60) as http,
+            Client(
+                streamable_http_client(f"{self.url}{path}", http_client=http), mode=mode, **more
+            ) as client,
+        ):
+            yield client
+
+    async def metrics(self, number: int = 0) -> str:
+        async with httpx2.AsyncClient() as http:
+            return (await http.get(f"{self.url_of(number)}/metrics")).text
+
+
+def free_base(numbers: Sequence[int]) -> int:
+    """A port base above which every one of these numbers is free."""
+    while True:
+        base = free_port()
+        if base + max(numbers) > 65_535:
+            continue
+        with contextlib.ExitStack() as held:
+            try:
+                for number in numbers:
+                    probe = held.enter_context(socket.socket())
+                    probe.bind(("127.0.0.1", base + number))
+            except OSError:
+                continue
+        return base
+
+
+@pytest.fixture
+def launch_fleet(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[LaunchedFleet]]:
+    """Start `run_fleet.py` with arguments and further environment; stop it as Ctrl-C would."""
+
+    @asynccontextmanager
+    async def launched(*arguments: str, **env: str) -> AsyncGenerator[LaunchedFleet]:
+        base, data = free_base([0, 1, 12]), tmp_path / "data"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(ROOT / "run_fleet.py"),
+            *arguments,
+            env={
+                **os.environ,
+                "MCP_PORT_BASE": str(base),
+                "FLOTILLA_DATA_DIR": str(data),
+                "PYTHONUNBUFFERED": "1",
+                **env,
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=tmp_path,
+        )
+        fleet = LaunchedFleet(process, base, data, [])
+        reading = asyncio.create_task(_read_lines(process, fleet.told))
+        try:
+            async with httpx2.AsyncClient() as http:
+                await until(lambda: _is_ready(http, fleet), within_s=60)
+            yield fleet
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGINT)
+            with anyio.fail_after(40, shield=True):
+                await process.wait()
+                await reading
+
+    return launched
+
+
+async def _read_lines(process: asyncio.subprocess.Process, into: list[str]) -> None:
+    assert process.stdout is not None
+    async for line in process.stdout:
+        into.append(line.decode(errors="replace").rstrip())
+
+
+async def _is_ready(http: httpx2.AsyncClient, fleet: LaunchedFleet) -> bool:
+    assert fleet.process.returncode is None, "\n".join(fleet.told)
+    try:
+        return (await http.get(f"{fleet.url}/ready")).status_code == 200
+    except httpx2.TransportError:
+        return False
 
 
 StartFleet = Callable[..., AbstractAsyncContextManager[InProcessFleet]]

@@ -94,6 +94,7 @@ def build(
         instructions=INSTRUCTIONS,
         backend=HubBackend(catalogue, answer, drain, redactor),
     )
+    metrics.watch(HUB, running=lambda: drain.running, sessions=lambda: endpoint.open_sessions)
 
     async def ready() -> str | None:
         waiting = [name for name, link in links.items() if not link.answered_once]

@@ -140,6 +140,11 @@ class Endpoint:
             )
         ]
 
+    @property
+    def open_sessions(self) -> int:
+        """How many handshake clients have a session now."""
+        return len(self._sessions)
+
     async def tools_changed(self) -> None:
         """Tell every listening client, of either era, that the list of tools is another one."""
         await self._bus.publish(ToolsListChanged())

@@ -42,6 +42,9 @@ def spoke_service(spoke: Spoke, common: CommonSettings, fleet: FleetConfig) -> S
     endpoint = Endpoint(
         name=spoke.name, version=spoke.version, instructions=spoke.instructions, backend=backend
     )
+    metrics.watch(
+        spoke.name, running=lambda: drain.running, sessions=lambda: endpoint.open_sessions
+    )
 
     async def ready() -> str | None:
         if drain.closed:
