@@ -1,7 +1,7 @@
-"""The classes of items: their tree, what each demands of its attributes, and what breaks it. Pure."""
+"""The classes of items: their tree, what each asks of attributes, and what breaks it. Pure."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +47,7 @@ class Catalogue:
         self._schemas: dict[str, dict[str, Any]] = {}
         self._validators: dict[str, Any] = {}
 
-    def __iter__(self) -> Iterable[CiClass]:
+    def __iter__(self) -> Iterator[CiClass]:
         return iter(sorted(self._classes.values(), key=lambda ci_class: ci_class.name))
 
     def __contains__(self, name: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import orjson
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import extend
+from jsonschema.validators import extend  # pyright: ignore[reportUnknownVariableType]
 from pydantic_core import SchemaError as BadPattern
 from pydantic_core import SchemaValidator, core_schema
 
@@ -28,17 +28,50 @@ FORMATS = FormatChecker(formats=())
 """The formats that are checked; others are only documentation, as the specification has it."""
 
 _PLAIN = frozenset(
-    "type enum const minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum "
-    "multipleOf minItems maxItems uniqueItems minContains maxContains minProperties maxProperties "
-    "required dependentRequired format title description default examples deprecated".split()
+    [
+        "type",
+        "enum",
+        "const",
+        "minLength",
+        "maxLength",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "minContains",
+        "maxContains",
+        "minProperties",
+        "maxProperties",
+        "required",
+        "dependentRequired",
+        "format",
+        "title",
+        "description",
+        "default",
+        "examples",
+        "deprecated",
+    ]
 )
 _ONE = frozenset(
-    "items contains not if then else propertyNames additionalProperties".split()
+    ["items", "contains", "not", "if", "then", "else", "propertyNames", "additionalProperties"]
 )  # each holds one schema
-_MANY = frozenset("allOf anyOf oneOf prefixItems".split())  # each holds a list of schemas
+_MANY = frozenset(["allOf", "anyOf", "oneOf", "prefixItems"])  # each holds a list of schemas
 _TOP = frozenset(
-    "$schema type properties required additionalProperties dependentRequired allOf "
-    "title description".split()
+    [
+        "$schema",
+        "type",
+        "properties",
+        "required",
+        "additionalProperties",
+        "dependentRequired",
+        "allOf",
+        "title",
+        "description",
+    ]
 )
 
 
@@ -49,12 +82,12 @@ def _is_ipv4(value: object) -> bool:
 
 @FORMATS.checks("ipv6", raises=ValueError)
 def _is_ipv6(value: object) -> bool:
-    return not isinstance(value, str) or IPv6Address(value) is not None
+    return not isinstance(value, str) or bool(IPv6Address(value))
 
 
 @FORMATS.checks("cidr", raises=ValueError)
 def _is_cidr(value: object) -> bool:
-    return not isinstance(value, str) or ip_network(value, strict=False) is not None
+    return not isinstance(value, str) or bool(ip_network(value, strict=False))
 
 
 for _name in ("date", "email", "uuid"):
@@ -83,14 +116,14 @@ def _pattern(
         yield ValidationError(f"does not match {pattern[:80]!r}")
 
 
-AttributeValidator = extend(
+_Validator: Any = extend(  # pyright: ignore[reportUnknownVariableType]
     Draft202012Validator, {"pattern": _pattern}, format_checker=FORMATS
 )
 
 
 def validator_of(schema: Mapping[str, Any]) -> Any:
     """A validator whose `iter_errors(attributes)` tells what is wrong."""
-    return AttributeValidator(schema, format_checker=FORMATS)
+    return _Validator(schema, format_checker=FORMATS)
 
 
 def check_class_schema(schema: Mapping[str, Any]) -> None:

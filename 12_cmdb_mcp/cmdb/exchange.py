@@ -129,7 +129,7 @@ def _parse_json(content: str, what: What, parsed: Parsed) -> None:
         document = orjson.loads(content)
     except ValueError as error:
         raise InvalidArgument(f"content is not JSON: {error}") from None
-    parts: dict[str, Any] = document if isinstance(document, dict) else {what: document}
+    parts = cast("dict[str, Any]", document if isinstance(document, dict) else {what: document})
     if parts.keys() - {"items", "relations"} or not all(
         isinstance(part, list) for part in parts.values()
     ):
@@ -152,7 +152,7 @@ def _check_count(rows: int) -> None:
 def _parse_csv(content: str, what: What, is_text: IsText, parsed: Parsed) -> None:
     reader = csv.reader(io.StringIO(content, newline=""), strict=True)
     try:
-        header = next(reader, [])
+        header = next(reader, list[str]())
         _check_header(header, what)
         count = 0
         for cells in reader:

@@ -18,6 +18,7 @@ from cmdb.exchange import (
     link_cells,
     link_header,
 )
+from cmdb.filters import Filters
 from cmdb.items import ITEM_COLUMNS, refs
 from cmdb.positions import read_position
 from cmdb.search_tools import Query, selection
@@ -26,7 +27,6 @@ from cmdb.store import Store
 from cmdb.tables import item, relation
 from cmdb.values import ClassName
 from flotilla import MAX_TEXT_BYTES, Cursor, Limit, Model, Tool, encode_cursor, reads
-from cmdb.filters import Filters
 
 
 class Export(Model):
@@ -131,9 +131,7 @@ def _item_text(row: Any, given: Format, columns: Sequence[str]) -> str:
     return orjson.dumps({"id": row["id"], **told, "version": row["version"]}).decode()
 
 
-async def _link_texts(
-    connection: AsyncConnection, rows: Sequence[Any], given: Format
-) -> list[str]:
+async def _link_texts(connection: AsyncConnection, rows: Sequence[Any], given: Format) -> list[str]:
     known = await refs(connection, (row[end] for row in rows for end in ("source_id", "target_id")))
     texts: list[str] = []
     for row in rows:

@@ -4,7 +4,7 @@ Nothing of a caller's stands in the SQL but the name of an attribute, which its 
 of quotes: SQLite uses an index on `json_extract(attributes, '$."ip"')` only for that very text.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import Field
@@ -20,10 +20,10 @@ from sqlalchemy import (
     exists,
     false,
     func,
+    literal,
     literal_column,
     or_,
     select,
-    true,
 )
 
 from cmdb.tables import DOCUMENT, item
@@ -88,7 +88,7 @@ def _checked(value: Scalar) -> Scalar:
     return value
 
 
-def _compared(left: ColumnElement[bool], op: str, right: ColumnElement[bool]) -> ColumnElement[bool]:
+def _compared(left: Any, op: str, right: Any) -> ColumnElement[bool]:
     if op == "lt":
         return left < right
     if op == "le":
@@ -99,11 +99,10 @@ def _compared(left: ColumnElement[bool], op: str, right: ColumnElement[bool]) ->
 class _Sqlite:
     def __init__(self, attribute: str) -> None:
         path = f"""'$."{attribute}"'"""
-        self._value: ColumnElement[object] = literal_column(
-            f"json_extract(item.attributes, {path})"
-        )
+        self._value: ColumnElement[Any] = literal_column(f"json_extract(item.attributes, {path})")
         self._type = literal_column(f"json_type(item.attributes, {path})", Text)
-        self._each = f"json_each(item.attributes, {path})"
+        each = func.json_each(literal_column("item.attributes"), f'$."{attribute}"')
+        self._parts = each.table_valued("value", "type").alias("part")
 
     def exists(self) -> ColumnElement[bool]:
         return self._type.is_not(None)
@@ -116,19 +115,18 @@ class _Sqlite:
 
     def compares(self, op: str, value: str | float) -> ColumnElement[bool]:
         kinds = ("text",) if isinstance(value, str) else ("integer", "real")
-        compared = _compared(self._value, op, bindparam(None, value, unique=True))  # pyright: ignore[reportArgumentType]
+        compared = _compared(self._value, op, bindparam(None, value, unique=True))
         return and_(compared, self._type.in_(kinds))
 
     def contains(self, value: Scalar) -> ColumnElement[bool]:
         kinds = ("text",) if isinstance(value, str) else ("integer", "real")
-        element = literal_column("value")
-        kind = literal_column("type", Text)
+        element, kind = self._parts.c.value, self._parts.c.type
         found = (
             kind == ("true" if value else "false")
             if isinstance(value, bool)
             else and_(element == bindparam(None, value, unique=True), kind.in_(kinds))
         )
-        each = select(true()).select_from(literal_column(self._each)).where(found)  # pyright: ignore[reportArgumentType]
+        each = select(literal(1)).select_from(self._parts).where(found)
         in_list = and_(self._type == "array", exists(each))
         if not isinstance(value, str):
             return in_list
@@ -139,18 +137,20 @@ class _Sqlite:
 class _Postgresql:
     def __init__(self, attribute: str) -> None:
         self._attribute = attribute
-        self._value = item.c.attributes[attribute]
-        self._type = func.jsonb_typeof(self._value, type_=Text)
+        document, name = literal_column("item.attributes"), bindparam(None, attribute, Text)
+        self._told = document.op("->>", return_type=Text())(name)
+        self._type = func.jsonb_typeof(document.op("->")(name), type_=Text)
+        self._is_there = document.op("?", return_type=Boolean())(name)
 
     def exists(self) -> ColumnElement[bool]:
-        return item.c.attributes.has_key(self._attribute)  # type: ignore[attr-defined]
+        return self._is_there
 
     def equals(self, value: Scalar) -> ColumnElement[bool]:
         # Containment, not extraction: the GIN index answers it.
         return self._holds({self._attribute: value})
 
     def compares(self, op: str, value: str | float) -> ColumnElement[bool]:
-        told = self._value.astext
+        told = self._told
         if isinstance(value, str):
             compared = _compared(told.collate("C"), op, bindparam(None, value, Text, unique=True))
             return case((self._type == "string", compared), else_=false())
@@ -163,7 +163,7 @@ class _Postgresql:
         in_list = self._holds({self._attribute: [value]})
         if not isinstance(value, str):
             return in_list
-        inside = func.strpos(self._value.astext, bindparam(None, value, Text, unique=True)) > 0
+        inside = func.strpos(self._told, bindparam(None, value, Text, unique=True)) > 0
         return or_(and_(self._type == "string", inside), in_list)
 
     def _holds(self, part: object) -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""Tools that follow relations: what rests on what, the way between two items, items that stand alone."""
+"""Tools that follow relations: what rests on what, ways between items, items that stand alone."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -184,7 +184,9 @@ class GraphTools:
         )
 
 
-def impact_query(start: str, direction: ImpactDirection, depth: int, limit: int) -> Select[Any]:
+def impact_query(
+    start: str, direction: ImpactDirection, depth: int, limit: int
+) -> Select[*tuple[Any, ...]]:
     """`id, ci_class, name, depth, total, walked` of the nearest items, from one recursive walk.
 
     UNION drops what one depth repeats and the depth ends every cycle; the LIMIT inside stops the
@@ -225,7 +227,7 @@ def impact_query(start: str, direction: ImpactDirection, depth: int, limit: int)
     )
 
 
-def orphan_query(catalogue: Catalogue, ci_class: str | None) -> Select[Any]:
+def orphan_query(catalogue: Catalogue, ci_class: str | None) -> Select[*tuple[Any, ...]]:
     """The live items without a live relation, in the order of their IDs."""
     live = relation.c.ended_at.is_(None)
     query = select(*ITEM_COLUMNS).where(
@@ -258,7 +260,9 @@ async def _edges_among(
             .where(goes.in_(ids[start : start + CHUNK]), relation.c.ended_at.is_(None))
             .where(came.in_(ids))
         )
-        edges.extend(Step(row.id, row.type, row.came, row.goes) for row in rows if row.came in wanted)
+        edges.extend(
+            Step(row.id, row.type, row.came, row.goes) for row in rows if row.came in wanted
+        )
     return edges
 
 

@@ -1,14 +1,14 @@
 """The tool that takes many items and relations at once: all of them, or none."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import anyio.lowlevel
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cmdb.catalogue import Catalogue
-from cmdb.exchange import Format, ItemRow, LinkRow, Parsed, RowError, What, parse
+from cmdb.exchange import Format, IsText, ItemRow, LinkRow, Parsed, RowError, What, parse
 from cmdb.items import Item, live_by_names, live_relations
 from cmdb.ledger import Draft, Ledger, Link, changes_between
 from cmdb.relation_types import RELATION_TYPES, relation_type
@@ -48,9 +48,7 @@ class _Work:
 
     drafts: dict[Key, Draft] = field(default_factory=dict[Key, Draft])
     pairs: dict[Key, tuple[Item, Item]] = field(default_factory=dict[Key, tuple[Item, Item]])
-    links: list[tuple[int, Key, str, Key]] = field(
-        default_factory=list[tuple[int, Key, str, Key]]
-    )
+    links: list[tuple[int, Key, str, Key]] = field(default_factory=list[tuple[int, Key, str, Key]])
     errors: list[RowError] = field(default_factory=list[RowError])
 
     def wrong(self, row: int, where: str, message: str) -> None:
@@ -113,12 +111,12 @@ class ImportTools:
         )
 
 
-def _text_fields(catalogue: Catalogue):  # noqa: ANN202
+def _text_fields(catalogue: Catalogue) -> IsText:
     def is_text(ci_class: str, attribute: str) -> bool:
         if ci_class not in catalogue:
             return False
-        part = catalogue.schema_of(ci_class)["properties"].get(attribute)
-        return isinstance(part, dict) and part.get("type") == "string"
+        part: Any = catalogue.schema_of(ci_class)["properties"].get(attribute)
+        return isinstance(part, dict) and cast("dict[str, Any]", part).get("type") == "string"
 
     return is_text
 

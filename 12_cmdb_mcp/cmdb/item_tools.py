@@ -204,4 +204,3 @@ def check_version(current: Item, expected: int) -> None:
             hint="Read it again with getItem and decide anew from what it says now.",
             details={"currentVersion": current.version, "updatedAt": current.updated_at},
         )
-

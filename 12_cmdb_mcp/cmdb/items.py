@@ -122,7 +122,9 @@ async def live_by_names(
     connection: AsyncConnection, keys: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], Item]:
     """The live items of those `(class, name)`s that exist."""
-    return await _live_by(connection, list(dict.fromkeys(keys)), tuple_(item.c.ci_class, item.c.name))
+    return await _live_by(
+        connection, list(dict.fromkeys(keys)), tuple_(item.c.ci_class, item.c.name)
+    )
 
 
 async def live_by_ids(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Item]:
@@ -161,9 +163,7 @@ async def refs(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Ite
     return found
 
 
-async def live_relations(
-    connection: AsyncConnection, ids: Sequence[str]
-) -> list[RowMapping]:
+async def live_relations(connection: AsyncConnection, ids: Sequence[str]) -> list[RowMapping]:
     """Every live relation that has one of those items at an end, in the order of their IDs."""
     found: dict[str, RowMapping] = {}
     for start in range(0, len(ids), CHUNK):

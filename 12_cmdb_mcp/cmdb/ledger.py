@@ -66,10 +66,7 @@ class Ledger:
             return made
         await self._connection.execute(
             insert(item),
-            [
-                {**one.model_dump(by_alias=False), "search_text": _text_of(one)}
-                for one in made
-            ],
+            [{**one.model_dump(by_alias=False), "search_text": _text_of(one)} for one in made],
         )
         await self._record("created", [(one, _whole(one)) for one in made])
         return made
@@ -191,9 +188,7 @@ class Ledger:
                 )
         await self._connection.execute(insert(change), recorded)
 
-    def _row(
-        self, item_id: str, version: int, action: str, changes: list[Any]
-    ) -> dict[str, Any]:
+    def _row(self, item_id: str, version: int, action: str, changes: list[Any]) -> dict[str, Any]:
         return {
             "item_id": item_id,
             "version": version,

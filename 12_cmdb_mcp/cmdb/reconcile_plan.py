@@ -1,13 +1,12 @@
 """What a reconciliation would do, decided from what was discovered and what is live. Pure."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated
 
 import orjson
 from pydantic import Field, JsonValue
 
-from cmdb.items import Item
 from cmdb.relation_types import RelationTypeName
 from cmdb.values import ATTRIBUTE_PATTERN, Attributes, ClassName, Name
 from flotilla import Model
@@ -104,13 +103,3 @@ class PlanContent(Model):
 def hash_of(stored: Mapping[str, JsonValue]) -> str:
     """SHA-256 of the plan's content; keys sorted, for a database may reorder them."""
     return hashlib.sha256(orjson.dumps(stored, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def changed(held: Item, name: str, attributes: Attributes) -> Item:
-    """The item as the discovery wants it; attributes that the source does not tell stay."""
-    return held.model_copy(update={"name": name, "attributes": attributes})
-
-
-def versions_told(moved: Sequence[str]) -> str:
-    """The IDs of items that moved, a few of them."""
-    return ", ".join(moved[:5]) + (" and more" if len(moved) > 5 else "")

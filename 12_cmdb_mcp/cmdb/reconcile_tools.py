@@ -233,7 +233,9 @@ async def _plan(connection: AsyncConnection, plan_id: str) -> Any:
 
 def _check_usable(row: Any, expected_hash: str | None) -> None:
     if row["applied_at"] is not None:
-        raise Conflict(f"plan {row['id']} was applied at {row['applied_at']}", hint="Preview again.")
+        raise Conflict(
+            f"plan {row['id']} was applied at {row['applied_at']}", hint="Preview again."
+        )
     if row["expires_at"] < now():
         raise Conflict(f"plan {row['id']} expired at {row['expires_at']}", hint="Preview again.")
     if expected_hash is not None and expected_hash != row["hash"]:

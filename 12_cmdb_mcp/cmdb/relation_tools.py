@@ -30,7 +30,9 @@ from flotilla import (
     writes,
 )
 
-RelationId = Annotated[str, Field(min_length=1, max_length=64, description="rel_... of a relation.")]
+RelationId = Annotated[
+    str, Field(min_length=1, max_length=64, description="rel_... of a relation.")
+]
 
 
 class RelationTools:
@@ -144,9 +146,7 @@ class RelationTools:
             return (await shown_relations(connection, [row]))[0]
 
 
-async def shown_relations(
-    connection: AsyncConnection, rows: Sequence[Any]
-) -> list[Relation]:
+async def shown_relations(connection: AsyncConnection, rows: Sequence[Any]) -> list[Relation]:
     """The relations with class and name of both ends."""
     known: dict[str, ItemRef] = await refs(
         connection, (row[end] for row in rows for end in ("source_id", "target_id"))

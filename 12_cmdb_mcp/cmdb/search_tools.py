@@ -118,13 +118,18 @@ def selection(
     return where
 
 
-def paged(statement: Select[Any], sort: Sort, order: Order, cursor: str | None) -> Select[Any]:
+def paged(
+    statement: Select[*tuple[Any, ...]], sort: Sort, order: Order, cursor: str | None
+) -> Select[*tuple[Any, ...]]:
     """The statement in order, after the cursor's position."""
     column = _COLUMNS[sort]
     keys = [item.c.id] if column is None else [column, item.c.id]
     if cursor is not None:
         position = read_position(_kind(sort, order), cursor, *([str] * len(keys)))
-        key, last = tuple_(*keys), tuple_(*(bindparam(None, p, Text, unique=True) for p in position))
+        key, last = (
+            tuple_(*keys),
+            tuple_(*(bindparam(None, p, Text, unique=True) for p in position)),
+        )
         statement = statement.where(key > last if order == "asc" else key < last)
     return statement.order_by(*(key if order == "asc" else key.desc() for key in keys))
 

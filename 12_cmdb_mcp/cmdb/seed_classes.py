@@ -89,9 +89,7 @@ SEED_CLASSES: tuple[CiClass, ...] = (
     _class("deployment", "kubernetes_object", "Deployment", replicas=COUNT, image=SHORT),
     _class("platform", ROOT, "Platform that others run on", version=SHORT, vendor=SHORT),
     _class("software", ROOT, "Software", abstract=True, version=SHORT, vendor=SHORT),
-    _class(
-        "application", "software", "Application", url=TEXT, repository=TEXT, language=SHORT
-    ),
+    _class("application", "software", "Application", url=TEXT, repository=TEXT, language=SHORT),
     _class("service", "software", "Service", url=TEXT, port=PORT, protocol=SHORT, sla=SHORT),
     _class("database", "software", "Database", engine=SHORT, port=PORT, size_gb=AMOUNT),
     _class("middleware", "software", "Queue, cache or proxy", engine=SHORT, port=PORT),
@@ -107,9 +105,7 @@ SEED_CLASSES: tuple[CiClass, ...] = (
         gateway=IP,
     ),
     _class("load_balancer", "software", "Load balancer", ip=IP, port=PORT, algorithm=SHORT),
-    _class(
-        "certificate", ROOT, "Certificate", subject=SHORT, issuer=SHORT, not_after=SHORT
-    ),
+    _class("certificate", ROOT, "Certificate", subject=SHORT, issuer=SHORT, not_after=SHORT),
     _class(
         "cloud_resource",
         ROOT,

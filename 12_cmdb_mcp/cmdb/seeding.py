@@ -16,7 +16,9 @@ async def seed(connection: AsyncConnection) -> None:
     missing = [row_of(seed_class) for seed_class in SEED_CLASSES if seed_class.name not in there]
     if missing:
         revision = await next_revision(connection)
-        await connection.execute(insert(ci_class), [{**row, "revision": revision} for row in missing])
+        await connection.execute(
+            insert(ci_class), [{**row, "revision": revision} for row in missing]
+        )
 
 
 def row_of(declared: CiClass) -> dict[str, Any]:

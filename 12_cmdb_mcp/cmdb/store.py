@@ -4,9 +4,9 @@ Writes happen one at a time, on SQLite because it has one writer and on PostgreS
 that what a write has checked (a free name, an item's version, a class) still holds when it commits.
 """
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 import anyio
@@ -26,12 +26,24 @@ from flotilla import Unavailable
 log = structlog.get_logger(__name__)
 
 _SQLITE_AWAY = frozenset(
-    "SQLITE_BUSY SQLITE_LOCKED SQLITE_IOERR SQLITE_CANTOPEN SQLITE_FULL SQLITE_READONLY "
-    "SQLITE_INTERRUPT SQLITE_PROTOCOL SQLITE_NOTADB SQLITE_CORRUPT".split()
+    [
+        "SQLITE_BUSY",
+        "SQLITE_LOCKED",
+        "SQLITE_IOERR",
+        "SQLITE_CANTOPEN",
+        "SQLITE_FULL",
+        "SQLITE_READONLY",
+        "SQLITE_INTERRUPT",
+        "SQLITE_PROTOCOL",
+        "SQLITE_NOTADB",
+        "SQLITE_CORRUPT",
+    ]
 )
 # Connection lost, rolled back by the server, out of resources, shutting down, lock not granted.
 _POSTGRESQL_AWAY = ("08", "40", "53", "57", "55P03", "58", "28", "3D")
 _PING_S = 2.0
+
+_T = TypeVar("_T")
 
 
 class Store:
@@ -131,9 +143,7 @@ class Store:
             raise Unavailable("the CMDB's store is not open")
         async with gate:
             with _translated():
-                # A connection half made when the caller gives up would be nobody's to close.
-                with anyio.CancelScope(shield=True):
-                    connection = await engine.connect()
+                connection = await _shielded(engine.connect())
                 try:
                     raw = await connection.get_raw_connection()
                     await connection.begin()
@@ -142,19 +152,17 @@ class Store:
                     except anyio.get_cancelled_exc_class():
                         await _interrupt(raw.driver_connection)
                         raise
-                    with anyio.CancelScope(shield=True):
-                        await connection.commit()
+                    await _shielded(connection.commit())
                 finally:
                     # Rolls back what was not committed, also when the caller has given up.
-                    with anyio.CancelScope(shield=True):
-                        await connection.close()
+                    await _shielded(connection.close())
 
     def _engine(self, *, writes: bool) -> AsyncEngine:
         common: dict[str, Any] = {
             "pool_size": 1 if writes else self._pool_size,
             "max_overflow": 0,
             "pool_timeout": self._connect_timeout_s,
-            "json_serializer": lambda value: orjson.dumps(value).decode(),
+            "json_serializer": _json,
             "json_deserializer": orjson.loads,
             "hide_parameters": True,
         }
@@ -178,6 +186,17 @@ class Store:
             },
             **common,
         )
+
+
+async def _shielded(work: Awaitable[_T]) -> _T:
+    """Let short work end although the caller has given up: half done, it would be nobody's."""
+    with anyio.CancelScope(shield=True):
+        return await work
+    raise AssertionError("a shielded scope of no deadline is never left early")
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _speak_sqlite(engine: AsyncEngine, *, writes: bool, lock_timeout_s: float) -> None:

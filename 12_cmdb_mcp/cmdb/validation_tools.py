@@ -48,7 +48,9 @@ class ValidationTools:
     def tools(self) -> tuple[Tool, ...]:
         return (
             reads("data.cmdb.validateItem", self.validate_item, title="Validate an item"),
-            reads("data.cmdb.validateAll", self.validate_all, title="Validate all items", long=True),
+            reads(
+                "data.cmdb.validateAll", self.validate_all, title="Validate all items", long=True
+            ),
         )
 
     async def validate_item(self, id: ItemId) -> Validity:  # noqa: A002 - the catalogue names it

@@ -1,4 +1,4 @@
-"""What alembic runs: every migration on the connection, and in the transaction, that it is given."""
+"""What alembic runs: the migrations, on the connection and in the transaction that it is given."""
 
 from alembic import context
 

@@ -92,8 +92,7 @@ def _indices() -> None:
         f"CREATE INDEX item_by_update ON item (updated_at, id) WHERE {live}",
         "CREATE UNIQUE INDEX relation_live ON relation (source_id, type, target_id) "
         "WHERE ended_at IS NULL",
-        "CREATE INDEX relation_by_target ON relation (target_id, source_id) "
-        "WHERE ended_at IS NULL",
+        "CREATE INDEX relation_by_target ON relation (target_id, source_id) WHERE ended_at IS NULL",
         "CREATE INDEX relation_upstream ON relation (dependent_id, provider_id) "
         "WHERE ended_at IS NULL",
         "CREATE INDEX relation_downstream ON relation (provider_id, dependent_id) "

@@ -1,0 +1,59 @@
+"""Keep a configuration database: items, their relations, their history, and what rests on what."""
+
+from cmdb.class_tools import ClassTools
+from cmdb.export_tools import ExportTools
+from cmdb.graph_tools import GraphTools
+from cmdb.import_tools import ImportTools
+from cmdb.item_tools import ItemTools
+from cmdb.place import file_place, place_of
+from cmdb.reconcile_tools import ReconcileTools
+from cmdb.relation_tools import RelationTools
+from cmdb.search_tools import SearchTools
+from cmdb.seeding import Catalogues
+from cmdb.settings import Settings
+from cmdb.store import Store
+from cmdb.validation_tools import ValidationTools
+from flotilla import CommonSettings, Spoke, __version__
+
+INSTRUCTIONS = """\
+A configuration database (CMDB): items of typed classes, relations between them, full history.
+Find items with searchItems; ask analyzeImpact before you change or retire one. An update names the
+version that was read and is refused when the item has moved since. For many items at once use
+importItems, or previewReconcile and applyReconcile when a source of truth was scanned."""
+
+
+def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
+    """The spoke; without a database URL its items are in one file in the fleet's data folder."""
+    if settings.database_url is None:
+        folder = (common or CommonSettings.from_env()).service_data_dir("cmdb")
+        place = file_place(folder, settings.database_schema)
+    else:
+        place = place_of(settings.database_url, settings.database_schema)
+    store = Store(
+        place,
+        pool_size=settings.pool_size,
+        connect_timeout_s=settings.connect_timeout_s,
+        lock_timeout_s=settings.lock_timeout_s,
+    )
+    catalogues = Catalogues()
+    families = (
+        ClassTools(store, catalogues),
+        SearchTools(store, catalogues),
+        ItemTools(store, catalogues),
+        RelationTools(store, catalogues),
+        GraphTools(store, catalogues),
+        ValidationTools(store, catalogues),
+        ExportTools(store, catalogues),
+        ImportTools(store, catalogues),
+        ReconcileTools(store, catalogues, settings.plan_ttl_s),
+    )
+    return Spoke(
+        name="cmdb",
+        version=__version__,
+        instructions=INSTRUCTIONS,
+        namespaces=("data.cmdb",),
+        tools=tuple(tool for family in families for tool in family.tools()),
+        lifespan=store.opened,
+        ready=store.ready,
+        secrets=place.secrets,
+    )
