@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from flotilla.context import Context
 from flotilla.errors import InvalidArgument
+from flotilla.json_text import MAX_DEPTH
 from flotilla.model import Model
 from flotilla.tool import Run, Tool
 
@@ -88,8 +89,13 @@ def told(error: ValidationError) -> str:
     return "; ".join(lines)
 
 
-def refuse_unprintable(value: Any, place: str = "arguments") -> None:
-    """Raise InvalidArgument for NUL and lone surrogates, which no file or program takes."""
+def refuse_unprintable(value: Any, place: str = "arguments", depth: int = 0) -> None:
+    """Raise InvalidArgument for NUL and lone surrogates, which no file or program takes.
+
+    And for what is nested over 64 levels deep, before anybody walks it.
+    """
+    if depth > MAX_DEPTH:
+        raise InvalidArgument(f"the arguments are nested over {MAX_DEPTH} levels deep")
     if isinstance(value, str):
         if "\0" in value:
             raise InvalidArgument(f"{place} contains a NUL character")
@@ -98,10 +104,10 @@ def refuse_unprintable(value: Any, place: str = "arguments") -> None:
     elif isinstance(value, Mapping):
         for key, inner in cast("Mapping[str, Any]", value).items():
             refuse_unprintable(key, f"a key of {place}")
-            refuse_unprintable(inner, f"{place}.{key}")
+            refuse_unprintable(inner, f"{place}.{key}", depth + 1)
     elif isinstance(value, list):
         for index, inner in enumerate(cast("list[Any]", value)):
-            refuse_unprintable(inner, f"{place}[{index}]")
+            refuse_unprintable(inner, f"{place}[{index}]", depth + 1)
 
 
 def _encodes(text: str) -> bool:

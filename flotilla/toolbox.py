@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import anyio
-import orjson
 import structlog
 from pydantic import BaseModel
 
@@ -17,6 +16,7 @@ from flotilla.errors import (
     TimedOut,
     TooLarge,
 )
+from flotilla.json_text import to_json
 from flotilla.names import safe_name
 from flotilla.redaction import Redactor
 from flotilla.schema import Arguments, Output, description_of
@@ -63,9 +63,11 @@ class Toolbox:
             values = ready.arguments.read(arguments)
             if ready.arguments.context_name is not None:
                 values[ready.arguments.context_name] = context
-            with anyio.move_on_after(context.deadline.remaining_s()) as scope:
-                return self._written(ready, await ready.tool.run(**values))
-            assert scope.cancelled_caught
+            left_s = context.deadline.remaining_s()
+            with anyio.move_on_after(left_s):
+                # A deadline that has passed must not start the work: nobody waits for it.
+                if left_s > 0:
+                    return self._written(ready, await ready.tool.run(**values))
             raise TimedOut(f"{ready.tool.name} did not finish before its deadline")
         except FlotillaError as error:
             return error_result(error, context.correlation_id, self._redactor)
@@ -89,7 +91,7 @@ class Toolbox:
         if ready.tool.untrusted:
             structured = _visible(structured)
             marks = {"_meta": {meta.UNTRUSTED: True}}
-        text = orjson.dumps(structured).decode()
+        text = to_json(structured).decode()
         if len(text) > MAX_RESULT_BYTES:
             raise TooLarge(
                 f"the result has {len(text)} bytes; {MAX_RESULT_BYTES} fit",
@@ -143,7 +145,7 @@ def error_result(error: FlotillaError, correlation_id: str, redactor: Redactor) 
     """A tool error as a client reads it: the same object as text and in `_meta`."""
     body = redactor.data(error.as_json(correlation_id))
     return {
-        "content": [{"type": "text", "text": orjson.dumps({"error": body}).decode()}],
+        "content": [{"type": "text", "text": to_json({"error": body}).decode()}],
         "isError": True,
         "_meta": {meta.ERROR: body},
     }

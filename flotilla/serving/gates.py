@@ -116,7 +116,12 @@ def authenticated(app: ASGIApp, authenticate: Authenticate, open_paths: Collecti
             return
         verdict = await authenticate(scope, receive)
         if isinstance(verdict, Refused):
-            log.warning("request_refused", status=verdict.status, reason=verdict.message)
+            log.warning(
+                "request_refused",
+                status=verdict.status,
+                reason=verdict.message,
+                client=(scope.get("client") or ("unknown",))[0],
+            )
             await answer(verdict, scope, receive, send)
             return
         principal = verdict.caller.principal

@@ -6,9 +6,8 @@ Source: MCP 2026-07-28, Streamable HTTP: each POST stands alone, the headers rep
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
-
-from flotilla import UpstreamError, __version__
+from flotilla import InvalidArgument, UpstreamError, __version__
+from flotilla.json_text import TooDeep, from_json, to_json
 
 PROTOCOL_VERSION = "2026-07-28"
 MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -23,7 +22,10 @@ _IDENTITY = {
 def request(
     method: str, params: Mapping[str, Any], meta: Mapping[str, Any], request_id: int = 1
 ) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of a request; `meta` are further members of `_meta`."""
+    """Body and headers of a request; `meta` are further members of `_meta`.
+
+    Raises InvalidArgument for params that no JSON can hold.
+    """
     body = {
         "jsonrpc": "2.0",
         "id": request_id,
@@ -38,14 +40,17 @@ def request(
     }
     if isinstance(name := params.get("name"), str):
         headers["mcp-name"] = name
-    return orjson.dumps(body), headers
+    try:
+        return to_json(body), headers
+    except TooDeep:
+        raise InvalidArgument("the arguments are nested too deeply") from None
 
 
 def message(raw: bytes) -> dict[str, Any]:
     """One JSON-RPC message; UpstreamError for anything else."""
     try:
-        parsed = orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        parsed = from_json(raw)
+    except ValueError:
         raise UpstreamError("the service sent something that is not JSON") from None
     if not isinstance(parsed, dict):
         raise UpstreamError("the service sent something that is not a JSON-RPC message")
