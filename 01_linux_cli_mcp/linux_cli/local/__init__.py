@@ -19,7 +19,7 @@ from linux_cli.host import Ended, Entry, Order, Part, Space, Take, Writing, Writ
 from linux_cli.local import confine
 from linux_cli.local.child import Launch, run_child
 from linux_cli.local.disk import Disk
-from linux_cli.local.guard import Guard
+from linux_cli.local.guard import Guard, real_path
 from linux_cli.local.leftovers import MARK, kill_marked
 from linux_cli.procfs import parent_of, start_ticks_of
 
@@ -106,7 +106,7 @@ class LocalHost:
         return await to_thread.run_sync(_links_in, folders)
 
     async def real_path(self, path: str) -> str:
-        return await to_thread.run_sync(os.path.realpath, path, abandon_on_cancel=True)
+        return await to_thread.run_sync(real_path, path, abandon_on_cancel=True)
 
     async def space(self, mount_points: Sequence[str]) -> Mapping[str, Space]:
         found: dict[str, Space] = {}
@@ -152,8 +152,8 @@ class LocalHost:
 
 def _lies_in(path: str, folders: Sequence[str]) -> bool:
     # Real paths on both sides: /bin is a link to /usr/bin on most systems.
-    parent = str(Path(os.path.realpath(path)).parent)
-    return parent in {os.path.realpath(folder) for folder in folders}
+    parent = str(Path(real_path(path)).parent)
+    return parent in {real_path(folder) for folder in folders}
 
 
 def _is_executable(path: str) -> bool:

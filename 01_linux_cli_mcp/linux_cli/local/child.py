@@ -58,10 +58,12 @@ async def run_child(launch: Launch, timeout_s: float, take: Take) -> Ended:
                 await drained.wait()
     finally:
         # Also the way of a cancellation: it goes on only when nothing runs any more.
-        if not child.exited.is_set():
-            await _outlast(_end(child, launch.mark))
-        child.signal_group(signal.SIGKILL)
-        status = child.reap()
+        try:
+            if not child.exited.is_set():
+                await _outlast(_end(child, launch.mark))
+        finally:
+            child.signal_group(signal.SIGKILL)
+            status = child.reap()
     if status is None:
         raise Unavailable(
             f"{launch.argv[0]!r} does not die: the kernel holds it",

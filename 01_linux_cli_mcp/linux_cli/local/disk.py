@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flotilla import Conflict, InvalidArgument, NotAllowed, TooLarge
 from linux_cli.host import Entry, Part, Writing, Written
-from linux_cli.local.guard import Guard, is_inside_process, opened_path, told
+from linux_cli.local.guard import Guard, is_inside_process, opened_path, real_path, told
 from linux_cli.mounts import is_within
 
 _MAX_HASHED_BYTES = 256 * 1024 * 1024
@@ -61,12 +61,12 @@ class Disk:
         return real, entries
 
     def write_file(self, writing: Writing) -> Written:
-        path = os.path.realpath(writing.path)
+        if is_inside_process(writing.path):
+            raise NotAllowed(f"{writing.path!r} belongs to a process")
+        path = real_path(writing.path)
         folder, name = os.path.split(path)
         if not name or any(is_within(path, place) for place in _UNCHANGEABLE):
             raise NotAllowed(f"{writing.path!r} cannot be written: it is not on a disk")
-        if is_inside_process(path):
-            raise NotAllowed(f"{writing.path!r} belongs to a process")
         # By name first, so that no folder is made within a protected one.
         self._guard.check_path(path)
         if writing.create_parents:

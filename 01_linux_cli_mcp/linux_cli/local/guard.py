@@ -78,8 +78,7 @@ class Guard:
         With `alone`, devices are refused as well, since a disk read raw holds everything; with
         `into`, folders with something protected below, too.
         """
-        real = os.path.realpath(path)
-        if is_inside_process(path) or is_inside_process(real):
+        if is_inside_process(path) or is_inside_process(real := real_path(path)):
             raise _refusal(path)
         closed = (*self.paths(), *(("/proc", "/dev") if into else ()))
         if any(is_within(real, place) or (into and is_within(place, real)) for place in closed):
@@ -127,6 +126,13 @@ class Guard:
     def _places(self, mounts: Sequence[Mount]) -> list[Place]:
         places = (place_of(path, mounts) for path in self._real())
         return [place for place in places if place]
+
+
+def real_path(path: str) -> str:
+    """The path without links, as far as it exists."""
+    # Even the lenient form fails on links that this user may not read, as in /proc.
+    with told(path):
+        return os.path.realpath(path)
 
 
 def opened_path(fd: int) -> str:
