@@ -60,13 +60,37 @@ class Output:
         # A generic page made without its parameter is an instance of the bare class alone.
         self._bare = returned.__pydantic_generic_metadata__["origin"] or returned
         schema = returned.model_json_schema(mode="serialization", by_alias=True)
-        self.schema = compact(schema)
+        self.schema = compact(_left_out_when_null(schema))
 
     def write(self, value: BaseModel) -> dict[str, Any]:
         """The structured content; members that are None are left out."""
         if not isinstance(value, self._bare):
             raise BadTool(f"returned {type(value).__name__} instead of {self._model.__name__}")
         return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _left_out_when_null(schema: Any) -> Any:
+    """The schema of what `Output.write` makes: a member that may be null is missing then."""
+    if isinstance(schema, list):
+        return [_left_out_when_null(part) for part in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    node = {key: _left_out_when_null(part) for key, part in cast("dict[str, Any]", schema).items()}
+    members = node.get("properties")
+    if isinstance(members, dict) and isinstance(node.get("required"), list):
+        named = cast("dict[str, Any]", members)
+        node["required"] = [name for name in node["required"] if not _may_be_null(named.get(name))]
+        node["properties"] = {
+            name: {**part, "default": None} if _may_be_null(part) else part
+            for name, part in named.items()
+        }
+    return node
+
+
+def _may_be_null(schema: Any) -> bool:
+    return isinstance(schema, dict) and {"type": "null"} in cast("dict[str, Any]", schema).get(
+        "anyOf", ()
+    )
 
 
 def description_of(run: Run) -> str:
