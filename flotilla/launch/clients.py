@@ -1,7 +1,5 @@
 """How a person connects a client to the hub. Pure; it names the token's file, never the token."""
 
-from pathlib import Path
-
 _TEXT = """\
 Connect a client. The token is in {token_file} (the file's content, without a line break).
 
@@ -25,6 +23,6 @@ Connect a client. The token is in {token_file} (the file's content, without a li
 """
 
 
-def how_to_connect(url: str, token_file: Path) -> str:
+def how_to_connect(url: str, token_file: str) -> str:
     """For each known client the command, or the entry of its file; `url` ends in /mcp."""
     return _TEXT.format(url=url, token_file=token_file)
