@@ -1,0 +1,288 @@
+"""The fleet with Docker, as a person starts it, on a real engine."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from tests.real.docker_engine import Docker, docker_engine
+
+pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.timeout(900)]
+
+PROJECT = "flotilla-test"
+SERVICES = ("master", "linux-cli", "cmdb", "redis", "postgres")
+OURS = ("master", "linux-cli", "cmdb")
+
+
+@dataclass(frozen=True)
+class Compose:
+    """The project under test."""
+
+    docker: Docker
+    port: int
+
+    def run(self, *arguments: str, within_s: float = 30) -> str:
+        # No .env of the person who runs the tests changes what is tested.
+        return self.docker.out(
+            "compose", "-p", PROJECT, "--env-file", os.devnull, *arguments, within_s=within_s
+        )
+
+    def inside(self, service: str, *command: str) -> str:
+        return self.run("exec", "-T", service, *command)
+
+    def fails_inside(self, service: str, *command: str) -> str:
+        """What the command says while it fails."""
+        words = ["compose", "-p", PROJECT, "--env-file", os.devnull, "exec", "-T", service]
+        done = self.docker.run(*words, *command, check=False)
+        assert done.returncode != 0, done.stdout
+        return done.stderr
+
+    def inspected(self, service: str) -> dict[str, Any]:
+        container = self.run("ps", "-aq", service)
+        return json.loads(self.docker.out("inspect", container))[0]
+
+    def address(self, service: str, network: str) -> str:
+        networks = self.inspected(service)["NetworkSettings"]["Networks"]
+        return networks[f"{PROJECT}_{network}"]["IPAddress"]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @asynccontextmanager
+    async def client(self) -> AsyncGenerator[Client]:
+        token = self.inside("master", "cat", "/data/admin_token")
+        headers = {"Authorization": f"Bearer {token}"}
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=30) as http,
+            Client(streamable_http_client(f"{self.url}/mcp", http_client=http)) as client,
+        ):
+            yield client
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Generator[Compose]:
+    with docker_engine() as engine, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        foreign = ("FLOTILLA_", "MCP_PORT_", "COMPOSE_")
+        env = {key: value for key, value in engine.env.items() if not key.startswith(foreign)}
+        compose = Compose(replace(engine, env={**env, "MCP_PORT_MASTER": str(port)}), port)
+        try:
+            compose.run("build", "--quiet", within_s=400)
+            compose.run("up", "-d", "--wait", "--wait-timeout", "120", within_s=150)
+            yield compose
+        finally:
+            compose.run("down", "-v", "--remove-orphans", "-t", "10", within_s=90)
+
+
+def eventually(holds: Callable[[], bool], within_s: float) -> None:
+    until = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < until, f"not within {within_s} s"
+        time.sleep(0.25)
+
+
+def test_every_container_is_healthy_and_the_hub_is_ready(fleet: Compose) -> None:
+    health = {name: fleet.inspected(name)["State"]["Health"]["Status"] for name in SERVICES}
+
+    assert health == dict.fromkeys(SERVICES, "healthy")
+    with urlopen(f"http://localhost:{fleet.port}/ready", timeout=5) as answer:
+        assert answer.status == 200
+
+
+def test_only_the_hub_is_published_and_only_on_loopback(fleet: Compose) -> None:
+    published = {
+        name: [
+            (binding["HostIp"], binding["HostPort"])
+            for bindings in fleet.inspected(name)["NetworkSettings"]["Ports"].values()
+            for binding in bindings or ()
+        ]
+        for name in SERVICES
+    }
+
+    loopback = ("127.0.0.1", str(fleet.port))
+    assert published == {name: [loopback] if name == "master" else [] for name in SERVICES}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_container_has_no_root_no_capabilities_and_nowhere_to_write(
+    fleet: Compose, service: str
+) -> None:
+    status = dict(
+        line.split(":", 1)
+        for line in fleet.inside(service, "cat", "/proc/1/status").splitlines()
+        if ":" in line
+    )
+    host = fleet.inspected(service)["HostConfig"]
+
+    assert "0" not in status["Uid"].split()
+    assert {status[key].strip() for key in ("CapEff", "CapPrm", "CapBnd")} == {"0" * 16}
+    assert status["NoNewPrivs"].strip() == "1"
+    assert "Read-only file system" in fleet.fails_inside(service, "touch", "/usr/anything")
+    assert host["Memory"] > 0
+    assert host["PidsLimit"] > 0
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+
+
+KNOCK = """
+import socket, sys
+for host, port in zip(sys.argv[1::2], sys.argv[2::2]):
+    with socket.socket() as s:
+        s.settimeout(2)
+        print(s.connect_ex((host, int(port))) == 0)
+"""
+
+
+def test_only_the_hub_reaches_everything(fleet: Compose) -> None:
+    doors = [
+        *(fleet.address("linux-cli", "mcp-network"), "8001"),
+        *(fleet.address("cmdb", "mcp-network"), "8012"),
+        *(fleet.address("redis", "state"), "6379"),
+        *(fleet.address("postgres", "state"), "5432"),
+    ]
+    outsider = ["run", "--rm", "--network", f"{PROJECT}_edge", "--entrypoint", "python"]
+    outside = fleet.docker.out(*outsider, "flotilla/cmdb:0.1.0", "-c", KNOCK, *doors)
+
+    assert outside.split() == ["False"] * 4
+    # The command spoke does not see the stores either.
+    assert fleet.inside("linux-cli", "python", "-c", KNOCK, *doors[4:]).split() == ["False"] * 2
+    assert fleet.inside("master", "python", "-c", KNOCK, *doors).split() == ["True"] * 4
+
+
+def test_spokes_have_no_way_out(fleet: Compose) -> None:
+    # The hub's address on the network that leads out stands for the outside.
+    outside = [fleet.address("master", "edge"), "8000"]
+
+    assert fleet.inside("master", "python", "-c", KNOCK, *outside) == "True"
+    for service in ("linux-cli", "cmdb"):
+        assert fleet.inside(service, "python", "-c", KNOCK, *outside) == "False"
+    for network in ("mcp-network", "state"):
+        of = ["network", "inspect", "-f", "{{.Internal}}", f"{PROJECT}_{network}"]
+        assert fleet.docker.out(*of) == "true"
+
+
+def test_a_spoke_takes_nothing_without_the_hubs_word(fleet: Compose) -> None:
+    code = (
+        "import urllib.request as u, urllib.error as e\n"
+        "try: print(u.urlopen(u.Request('http://cmdb:8012/mcp', data=b'{}'), timeout=5).status)\n"
+        "except e.HTTPError as error: print(error.code)\n"
+    )
+
+    assert fleet.inside("linux-cli", "python", "-c", code) == "401"
+
+
+def test_the_hub_admits_nobody_without_a_token(fleet: Compose) -> None:
+    with pytest.raises(HTTPError, match="401"):
+        urlopen(f"{fleet.url}/mcp", data=b"{}", timeout=5)
+
+
+def test_the_hubs_keys_and_tokens_are_out_of_the_spokes_reach(fleet: Compose) -> None:
+    expected = {
+        "linux-cli": {"/hub/public_key.pem"},
+        "cmdb": {"/hub/public_key.pem", "/passwords/cmdb/database_url"},
+    }
+    for service, files in expected.items():
+        assert (
+            set(fleet.inside(service, "find", "/hub", "/passwords", "-type", "f").split()) == files
+        )
+        assert "token" not in fleet.inside(service, "find", "/data")
+        assert "Read-only" in fleet.fails_inside(service, "touch", "/hub/public_key.pem")
+
+
+def test_passwords_stand_in_no_environment_no_command_and_no_log(fleet: Compose) -> None:
+    files = ["postgres/postgres", "postgres/master", "postgres/cmdb"]
+    passwords = [fleet.inside("postgres", "cat", f"/passwords/{file}") for file in files]
+    passwords.append(fleet.inside("redis", "cat", "/passwords/redis/password"))
+    told = [json.dumps(fleet.inspected(name)) for name in (*SERVICES, "passwords")]
+    told.append(fleet.run("logs", "--no-color"))
+
+    assert min(map(len, passwords)) >= 32
+    assert not [word for word in passwords if any(word in text for text in told)]
+
+
+def test_a_service_cannot_open_the_database_of_another(fleet: Compose) -> None:
+    code = (
+        "import asyncio, asyncpg, pathlib\n"
+        "url = pathlib.Path('/passwords/cmdb/database_url').read_text().strip()\n"
+        "base, _ = url.rsplit('/', 1)\n"
+        "async def main():\n"
+        "    await (await asyncpg.connect(url, timeout=5)).close()\n"
+        "    await asyncpg.connect(f'{base}/master', timeout=5)\n"
+        "asyncio.run(main())\n"
+    )
+
+    assert 'permission denied for database "master"' in fleet.fails_inside(
+        "cmdb", "python", "-c", code
+    )
+
+
+def test_valkey_asks_for_its_password(fleet: Compose) -> None:
+    hello = (
+        'VALKEYCLI_AUTH="$(cat /passwords/redis/password)" '
+        'REDISCLI_AUTH="$(cat /passwords/redis/password)" valkey-cli ping'
+    )
+
+    assert "NOAUTH" in fleet.inside("redis", "valkey-cli", "get", "anything")
+    assert fleet.inside("redis", "sh", "-c", hello) == "PONG"
+
+
+async def test_a_client_calls_the_host_local_which_says_that_it_is_a_container(
+    fleet: Compose,
+) -> None:
+    async with fleet.client() as client:
+        names = {tool.name for tool in (await client.list_tools()).tools}
+        result = await client.call_tool("os_linux_getSystemInfo", {})
+
+    assert {"os_linux_getSystemInfo", "data_cmdb_createItem"} <= names
+    assert not result.is_error, result.content
+    assert result.structured_content is not None
+    assert result.structured_content["container"] == "docker"
+
+
+async def test_an_item_of_the_cmdb_is_kept_in_postgresql(fleet: Compose) -> None:
+    item = {"ciClass": "server", "name": "tender", "attributes": {}}
+    async with fleet.client() as client:
+        made = await client.call_tool("data_cmdb_createItem", item)
+
+    assert not made.is_error, made.content
+    count = "SELECT count(*) FROM cmdb.item WHERE name = 'tender'"
+    assert fleet.inside("postgres", "psql", "-U", "postgres", "-d", "cmdb", "-Atc", count) == "1"
+
+
+async def test_a_spoke_that_is_killed_comes_back_and_is_called_again(fleet: Compose) -> None:
+    fleet.inside("linux-cli", "pkill", "-KILL", "-f", "mcp_server.py")
+    eventually(lambda: fleet.inspected("linux-cli")["RestartCount"] == 1, within_s=20)
+
+    def is_healthy() -> bool:
+        return fleet.inspected("linux-cli")["State"]["Health"]["Status"] == "healthy"
+
+    eventually(is_healthy, within_s=60)
+    async with fleet.client() as client:
+        result = await client.call_tool("os_linux_getSystemInfo", {})
+    assert not result.is_error, result.content
+
+
+async def test_what_was_kept_is_there_after_all_containers_were_made_anew(fleet: Compose) -> None:
+    before = fleet.inside("master", "cat", "/data/admin_token")
+
+    fleet.run("down", "-t", "10", within_s=90)
+    fleet.run("up", "-d", "--wait", "--wait-timeout", "90", within_s=120)
+
+    assert fleet.inside("master", "cat", "/data/admin_token") == before
+    async with fleet.client() as client:
+        found = await client.call_tool("data_cmdb_searchItems", {"ciClass": "server"})
+    assert not found.is_error, found.content
+    assert "tender" in json.dumps(found.structured_content)
