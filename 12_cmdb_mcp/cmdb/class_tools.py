@@ -119,7 +119,7 @@ class ClassTools:
                 .where(item.c.retired_at.is_(None))
                 .group_by(item.c.ci_class)
             )
-            by_class = dict(counts.tuples().all())
+            by_class = {str(row[0]): int(row[1]) for row in counts}
         names = [one.name for one in catalogue] if parent is None else catalogue.descendants(parent)
         summaries = [
             ClassSummary(

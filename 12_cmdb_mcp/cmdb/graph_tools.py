@@ -193,7 +193,11 @@ def impact_query(
     walk itself on both databases, which both walk breadth first.
     """
     came, goes = _ends(direction)
-    walk = select(literal(start).label("id"), literal(0).label("depth")).cte("walk", recursive=True)
+    walk = (
+        select(item.c.id, literal(0).label("depth"))
+        .where(item.c.id == start)
+        .cte("walk", recursive=True)
+    )
     step = (
         select(goes, walk.c.depth + 1)
         .select_from(walk.join(relation, came == walk.c.id))

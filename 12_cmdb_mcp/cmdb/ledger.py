@@ -207,7 +207,11 @@ def changes_between(before: Item, after: Item) -> list[dict[str, JsonValue]]:
     if before.name != after.name:
         changes.append({"field": "name", "before": before.name, "after": after.name})
     changes.extend(
-        {"field": f"attributes.{name}", "before": old, "after": new}
+        {
+            "field": f"attributes.{name}",
+            **({} if old is None else {"before": old}),
+            **({} if new is None else {"after": new}),
+        }
         for name, old, new in differences(before.attributes, after.attributes)
     )
     return changes

@@ -53,12 +53,19 @@ class Postgres:
             "--pwfile", str(secret), "-E", "UTF8", "--no-locale", "--no-sync",
         )  # fmt: skip
 
-    def start(self) -> None:
+    def start(self, *, again: bool = False) -> None:
+        """Start the server; `again` is content when it runs already."""
+        if again and self._runs():
+            return
         options = f"-p {self.port} -k {self._folder} -c fsync=off -c max_connections=60"
         log = str(self._folder / "log")
         self._run(
             "pg_ctl", "-D", str(self._folder / "data"), "-l", log, "-o", options, "-w", "start"
         )
+
+    def _runs(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self) -> None:
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
@@ -142,7 +149,7 @@ class Cmdb:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, tmp_path: Path) -> AsyncIterator[Cmdb]:
+async def opened_cmdb(settings: Settings, tmp_path: Path) -> AsyncIterator[Cmdb]:
     spoke = build(settings, CommonSettings(data_dir=tmp_path))
     async with spoke.lifespan():
         yield Cmdb(spoke)
@@ -150,5 +157,11 @@ async def opened(settings: Settings, tmp_path: Path) -> AsyncIterator[Cmdb]:
 
 @pytest.fixture
 async def cmdb(settings: Settings, tmp_path: Path) -> AsyncIterator[Cmdb]:
-    async with opened(settings, tmp_path) as ready:
+    async with opened_cmdb(settings, tmp_path) as ready:
         yield ready
+
+
+@pytest.fixture
+def opened() -> Any:
+    """`opened(settings, folder)`: a CMDB for as long as the block runs."""
+    return opened_cmdb

@@ -139,9 +139,7 @@ async def test_history_tells_who_changed_what_under_which_call(cmdb: Cmdb) -> No
     assert [entry["action"] for entry in entries] == ["related", "updated", "created"]
     assert [entry["principal"] for entry in entries] == ["bob", "bob", "alice"]
     updated = entries[1]
-    assert updated["changes"] == [
-        {"field": "attributes.os", "before": "Debian", "after": "Fedora"}
-    ]
+    assert updated["changes"] == [{"field": "attributes.os", "before": "Debian", "after": "Fedora"}]
     assert (updated["version"], updated["tool"]) == (2, "updateItem")
     assert updated["correlationId"] == "corr-updateItem"
     assert entries[0]["changes"][0]["after"]["id"] == relation
@@ -179,9 +177,7 @@ async def test_attributes_that_no_database_holds_are_refused(cmdb: Cmdb) -> None
 
 
 async def test_an_unknown_class_tells_the_nearest_names(cmdb: Cmdb) -> None:
-    error = await cmdb.refused(
-        "not_found", "createItem", ciClass="servr", name="x", attributes={}
-    )
+    error = await cmdb.refused("not_found", "createItem", ciClass="servr", name="x", attributes={})
     assert "server" in error["hint"]
     error = await cmdb.refused(
         "invalid_argument", "createItem", ciClass="compute", name="x", attributes={}

@@ -106,9 +106,7 @@ async def test_pages_show_everything_once_while_items_come_and_go(
     # One that was shown leaves: nothing after it may be skipped.
     await cmdb("retireItem", id=made[seen[0]])
     while "nextCursor" in page:
-        page = await cmdb(
-            "searchItems", sort=sort, order=order, limit=5, cursor=page["nextCursor"]
-        )
+        page = await cmdb("searchItems", sort=sort, order=order, limit=5, cursor=page["nextCursor"])
         seen += [one["name"] for one in page["items"]]
     assert seen == sorted(made, reverse=order == "desc")
 

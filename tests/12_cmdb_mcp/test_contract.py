@@ -1,0 +1,153 @@
+"""What a client may count on from every tool, whatever it sends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples_of
+from hypothesis import strategies as st
+from hypothesis_jsonschema import from_schema
+
+from cmdb import build
+from cmdb.settings import Settings
+from flotilla import CommonSettings
+from flotilla.toolbox import error_code_of
+
+if TYPE_CHECKING:
+    from conftest import Cmdb
+
+READS = (
+    "listClasses getClassSchema searchItems getItem getHistory listRelations analyzeImpact "
+    "findPath findOrphans validateItem validateAll exportItems previewReconcile"
+)
+WRITES = "createItem updateItem createRelation defineClass importItems applyReconcile"
+DESTROYS = "retireItem deleteRelation"
+TOOLS = sorted(f"{READS} {WRITES} {DESTROYS}".split())
+
+
+def test_the_tools_are_those_of_the_catalogue_with_true_annotations(tmp_path: Path) -> None:
+    tools = build(Settings(), CommonSettings(data_dir=tmp_path)).tools
+    by_kind = {
+        "reads": {tool.name for tool in tools if tool.read_only},
+        "destroys": {tool.name for tool in tools if tool.destructive and tool.approval},
+    }
+    assert sorted(tool.name for tool in tools) == [f"data.cmdb.{name}" for name in TOOLS]
+    assert by_kind["reads"] == {f"data.cmdb.{name}" for name in READS.split()}
+    assert by_kind["destroys"] == {f"data.cmdb.{name}" for name in DESTROYS.split()}
+
+
+def schema_of(tool: str, which: str, cmdb: Any) -> dict[str, Any]:
+    for listed in cmdb.toolbox.listing():
+        if listed["name"] == f"data.cmdb.{tool}":
+            return listed[which]
+    raise AssertionError(tool)
+
+
+@pytest.mark.anyio
+async def test_every_result_fits_its_output_schema(cmdb: Cmdb) -> None:
+    server, app = await cmdb.item("web", ip="10.0.0.1"), await cmdb.item("shop", "application")
+    spare = await cmdb.item("spare", tags=["a"])
+    relation = await cmdb.relate(app, "runs_on", server)
+    plan = await cmdb(
+        "previewReconcile", source="scan", items=[{"ciClass": "server", "name": "fresh"}]
+    )
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("listClasses", {}),
+        ("getClassSchema", {"ciClass": "server"}),
+        ("searchItems", {"query": "web", "limit": 1}),
+        ("getItem", {"id": server}),
+        ("getHistory", {"id": server}),
+        ("listRelations", {"id": server}),
+        ("analyzeImpact", {"id": server}),
+        ("findPath", {"sourceId": server, "targetId": app}),
+        ("findOrphans", {}),
+        ("validateItem", {"id": server}),
+        ("validateAll", {}),
+        ("exportItems", {}),
+        ("previewReconcile", {"source": "s", "items": []}),
+        ("createItem", {"ciClass": "pod", "name": "p", "attributes": {}}),
+        ("updateItem", {"id": server, "attributes": {"os": "x"}, "expectedVersion": 1}),
+        ("createRelation", {"sourceId": app, "type": "uses", "targetId": spare}),
+        ("defineClass", {"name": "thing"}),
+        ("importItems", {"content": "[]"}),
+        ("applyReconcile", {"planId": plan["planId"]}),
+        ("deleteRelation", {"id": relation}),
+        ("retireItem", {"id": spare}),
+    ]
+    assert sorted(tool for tool, _ in calls) == TOOLS
+    for tool, arguments in calls:
+        result = await cmdb(tool, **arguments)
+        schema = schema_of(tool, "outputSchema", cmdb)
+        jsonschema.Draft202012Validator(schema).validate(result)
+
+
+def hinted(schema: Any, ids: dict[str, str]) -> st.SearchStrategy[dict[str, Any]]:
+    """Arguments of the schema, in which IDs and classes are often ones that exist."""
+
+    def placed(arguments: dict[str, Any], use: dict[str, str | None]) -> dict[str, Any]:
+        known = {key: value for key, value in use.items() if value and key in arguments}
+        return {**arguments, **known}
+
+    names = {
+        "id": [ids["item"], ids["relation"]],
+        "sourceId": [ids["item"]],
+        "targetId": [ids["other"]],
+        "ciClass": ["server", "application"],
+        "planId": [ids["plan"]],
+        "type": ["uses", "contains"],
+        "content": [
+            "[]",
+            "ciClass,name,attributes.x\nserver,a,5\n",
+            '[{"ciClass":"pod","name":"p"}]',
+        ],
+    }
+    use = st.fixed_dictionaries(
+        {key: st.one_of(st.none(), st.sampled_from(values)) for key, values in names.items()}
+    )
+    return st.builds(placed, from_schema(schema), use)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_no_argument_that_the_schema_allows_breaks_a_tool(
+    tool: str, settings: Settings, opened: Any, tmp_path: Path
+) -> None:
+    async def prepared(cmdb: Any) -> dict[str, str]:
+        item, other = await cmdb.item("web"), await cmdb.item("shop", "application")
+        plan = await cmdb("previewReconcile", source="scan", items=[])
+        relation = await cmdb.relate(other, "runs_on", item)
+        return {"item": item, "other": other, "relation": relation, "plan": plan["planId"]}
+
+    async def run_all(examples: list[dict[str, Any]] | None) -> Any:
+        async with opened(settings, tmp_path) as cmdb:
+            if examples is None:
+                return await prepared(cmdb), schema_of(tool, "inputSchema", cmdb)
+            for arguments in examples:
+                result = await cmdb.raw(tool, **arguments)
+                assert error_code_of(result) != "internal", (arguments, result)
+        return None
+
+    # Examples are drawn first and run in one event loop, because opening costs more than calling.
+    ids, schema = anyio.run(run_all, None)
+    examples: list[dict[str, Any]] = []
+
+    @fuzzing
+    @given(arguments=hinted(schema, ids))
+    def draw(arguments: dict[str, Any]) -> None:
+        examples.append(arguments)
+
+    draw()
+    anyio.run(run_all, examples)
+
+
+fuzzing = examples_of(
+    max_examples=25,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
