@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 
 from flotilla.fleet import HUB, FleetConfig
 from flotilla.launch.plan import folder_of, with_hub
-from flotilla.settings import CommonSettings, Misconfigured, key_of
+from flotilla.settings import CommonSettings, Misconfigured, key_of, read_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,15 @@ def secret_files(env: Mapping[str, str], prefixes: Sequence[str]) -> dict[str, s
     }
 
 
+def secret_problem(key: str, file: str) -> str | None:
+    """Why a secret file cannot be read, None when it can."""
+    try:
+        read_secret(Path(file), key)
+    except Misconfigured as error:
+        return str(error)
+    return None
+
+
 def settings_problem(name: str, at: Ground) -> str | None:
     """What is wrong with a service's own settings, its secret files among them."""
     # The host imports all of serving, which a start of the fleet leaves to its children.
@@ -120,7 +129,7 @@ def folder_problem(at: Ground) -> str | None:
     return None
 
 
-def checked_hub(at: Ground) -> str:
+def hub_url(at: Ground) -> str:
     """The base URL at which this machine reaches the hub."""
     bind = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(at.common.bind, at.common.bind)  # noqa: S104
     host = f"[{bind}]" if ":" in bind else bind

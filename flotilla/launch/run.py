@@ -5,7 +5,7 @@ import fcntl
 import os
 import shlex
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -40,29 +40,33 @@ def check(wanted: str | None, terminal: Terminal | None = None) -> int:
     except Misconfigured as error:
         terminal.refuse(str(error))
         return MISCONFIGURED
-    names = ", ".join(at.services)
-    results = {
-        f"config: {at.common.config_dir / 'services.yaml'} has {len(at.fleet.services)} services": [],
-        f"settings of {names}": [checks.settings_problem(name, at) for name in at.services],
-        f"ports {', '.join(str(at.fleet.port(name)) for name in at.services)} are free": [
-            checks.port_problem(name, at) for name in at.services
-        ],
-        f"data folder {at.common.data_dir} can be written to": [checks.folder_problem(at)],
-    }
-    prefixes = ["FLOTILLA_", *(f"{name.upper()}_" for name in at.services)]
-    for key, file in checks.secret_files(at.env, prefixes).items():
-        results[f"secret file {key}={file}"] = [
-            None if Path(file).is_file() else f"{key}: there is no file {file}"
-        ]
-    for what, problems in results.items():
-        found = [problem for problem in problems if problem is not None]
-        for problem in found:
+    found = list(_looks(at))
+    for what, problems in found:
+        for problem in problems:
             terminal.refuse(problem)
-        if not found:
+        if not problems:
             terminal.say(f"ok  {what}")
     for key in checks.unknown_keys(ROOT):
         terminal.warn(f"note  .env sets {key}, which nothing reads; .env.example lists all keys")
-    return MISCONFIGURED if any(any(problems) for problems in results.values()) else 0
+    return MISCONFIGURED if any(problems for _, problems in found) else 0
+
+
+def _looks(at: Ground) -> Generator[tuple[str, list[str]]]:
+    """What `check` looks at, each with the problems that it found."""
+    names = ", ".join(at.services)
+    ports = ", ".join(str(at.fleet.port(name)) for name in at.services)
+    yield f"{at.common.config_dir / 'services.yaml'} has {len(at.fleet.services)} services", []
+    yield f"settings of {names}", _some(checks.settings_problem(each, at) for each in at.services)
+    prefixes = ["FLOTILLA_", *(f"{name.upper()}_" for name in at.services)]
+    for key, file in checks.secret_files(at.env, prefixes).items():
+        yield f"secret file {key}={file}", _some([checks.secret_problem(key, file)])
+    yield f"ports {ports} are free", _some(checks.port_problem(each, at) for each in at.services)
+    folder = at.common.data_dir
+    yield f"data folder {folder} can be written to", _some([checks.folder_problem(at)])
+
+
+def _some(problems: Iterable[str | None]) -> list[str]:
+    return [problem for problem in problems if problem is not None]
 
 
 def launch(wanted: str | None, *, isolate: bool, terminal: Terminal | None = None) -> int:
@@ -90,7 +94,7 @@ class _Fleet:
         self._plan = processes(at.services, at.fleet, at.root, isolate=isolate)
         self._logs = at.common.data_dir.resolve() / "logs"
         self._token_file = at.common.data_dir.resolve() / "admin_token"
-        self._url = checks.checked_hub(at)
+        self._url = checks.hub_url(at)
         self._started = monotonic()
 
     async def run(self) -> int:
