@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import anyio
+import structlog
 from anyio import to_thread
 from anyio.abc import TaskGroup
 from pydantic import Field
@@ -36,6 +37,8 @@ from linux_cli.decoding import Encoding, decoded
 from linux_cli.host import Host, HostName, Hosts, Order, Part, Stream, absolute
 from linux_cli.job_records import JobState, Record, Records
 from linux_cli.spool import Spool, read_spool
+
+log = structlog.get_logger(__name__)
 
 JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="`id` from startJob.")]
 
@@ -89,7 +92,6 @@ class _Running:
         self.record = record
         self.scope = anyio.CancelScope()
         self.ended = anyio.Event()
-        self.cancelled = False
 
 
 class Jobs:
@@ -185,8 +187,11 @@ class Jobs:
             label=record.label,
         )
         running = _Running(record)
+        try:
+            self._records.save(record)
+        except OSError as error:
+            raise Unavailable(f"the job cannot be recorded: {error.strerror}") from None
         self._running[record.id] = running
-        self._records.save(record)
         self._group.start_soon(self._run, machine, order, running)
         return _shown(record)
 
@@ -244,7 +249,6 @@ class Jobs:
         if running is None:
             record = await self._find(job_id)
             return _shown(record)
-        running.cancelled = True
         running.scope.cancel()
         with anyio.move_on_after(_END_WAIT_S):
             await running.ended.wait()
@@ -328,12 +332,17 @@ class Jobs:
             "state": "timedOut" if ended.timed_out else "finished",
             "exit_code": ended.exit_code,
             "signal": ended.signal,
+            "reason": next((spool.broken for spool in spools.values() if spool.broken), None),
         }
 
     def _end(self, running: _Running, outcome: dict[str, Any]) -> None:
         update = {**outcome, "ended_at": datetime.now(UTC)}
         running.record = running.record.model_copy(update=update)
-        self._records.save(running.record)
+        try:
+            self._records.save(running.record)
+        except OSError as error:
+            # In memory it stands right; after a restart it will be shown as lost.
+            log.warning("job_record_not_saved", job=running.record.id, reason=error.strerror)
 
 
 def _shown(record: Record) -> Job:

@@ -181,7 +181,7 @@ def _refused(said: str) -> Exception:
     if _UNBOOTED.search(said):
         return NotConfigured("systemd does not run on this host", hint=NO_SYSTEMD_HINT)
     told = said[:500] or "systemctl failed and said nothing"
-    if re.search(r"not found|not loaded|does not exist|No such file", said):
+    if re.search(r"not (?:be )?found|not loaded|does not exist|No such file", said):
         return NotFound(told, hint="listServices names the services.")
     if re.search(r"Access denied|authentication required|Permission denied", said):
         return NotAllowed(told)

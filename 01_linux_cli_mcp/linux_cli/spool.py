@@ -28,8 +28,19 @@ class Spool:
         self._start = 0
         self._end = 0
         self._file = self._opened()
+        self.broken: str | None = None
+        """Why output is no longer kept, such as a full disk."""
 
     def write(self, data: bytes) -> None:
+        if self.broken is not None:
+            return
+        try:
+            self._keep(data)
+        except OSError as error:
+            # The job itself may still do its work.
+            self.broken = f"Output was lost: {error.strerror}."
+
+    def _keep(self, data: bytes) -> None:
         left = memoryview(data)
         while left:
             room = self._half - (self._end - self._start)

@@ -72,7 +72,7 @@ def make_call() -> Callable[[Spoke], Call]:
 def caller(spoke: Spoke) -> Call:
     toolbox = Toolbox(spoke.tools, Redactor())
 
-    async def run(action: str, timeout_s: float = 20, **arguments: Any) -> dict[str, Any]:
+    async def run(action: str, /, timeout_s: float = 20, **arguments: Any) -> dict[str, Any]:
         result = await toolbox.call(f"os.linux.{action}", arguments, context(timeout_s))
         if result["isError"]:
             error: Mapping[str, Any] = result["_meta"]["io.flotilla/error"]

@@ -149,11 +149,11 @@ async def test_the_fleet_s_own_data_is_out_of_reach_by_every_way(
     ]
     for path in paths:
         for arguments in (
-            {"action": "readFile"},
-            {"action": "writeFile", "content": "x", "writeMode": "overwrite"},
-            {"action": "writeFile", "content": "x", "writeMode": "append"},
+            {},
+            {"content": "x", "writeMode": "overwrite"},
+            {"content": "x", "writeMode": "append"},
         ):
-            done = await call(**arguments, path=path)
+            done = await call("writeFile" if arguments else "readFile", **arguments, path=path)
             assert done.get("error") == "not_allowed", (path, done)
     for folder in (common.data_dir, tmp_path / "folder"):
         assert (await call("listDirectory", path=str(folder)))["error"] == "not_allowed"
