@@ -1,0 +1,118 @@
+"""What the container files promise one another, without an engine."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = yaml.safe_load((ROOT / "config/services.yaml").read_text())["services"]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+LONG_RUNNING = {name: each for name, each in COMPOSE["services"].items() if name != "passwords"}
+
+
+def folder_of(service: str) -> Path:
+    return ROOT / f"{SERVICES[service]['number']:02}_{service}_mcp"
+
+
+def block_of(service: str) -> dict[str, Any]:
+    return COMPOSE["services"][service.replace("_", "-")]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_has_its_image_and_its_block(service: str) -> None:
+    folder = folder_of(service)
+    dockerfile = (folder / "Dockerfile").read_text()
+
+    assert block_of(service)["build"]["dockerfile"] == f"{folder.name}/Dockerfile"
+    assert f"EXPOSE {SERVICES[service]['port']}\n" in dockerfile
+    assert f"'127.0.0.1', {SERVICES[service]['port']}, " in dockerfile
+    assert (folder / "entrypoint.sh").stat().st_mode & 0o111
+
+
+def test_images_begin_with_the_same_layers_and_start_alike() -> None:
+    shared = {
+        (folder_of(name) / "Dockerfile").read_text().partition("# --- this service")[0]
+        for name in SERVICES
+    }
+    entrypoints = {(folder_of(name) / "entrypoint.sh").read_text() for name in SERVICES}
+
+    assert len(shared) == 1, "the Dockerfiles differ above '# --- this service'"
+    assert len(entrypoints) == 1, "entrypoint.sh is the same in every service"
+
+
+def test_requirements_are_installed_by_hash_alone() -> None:
+    for name in SERVICES:
+        dockerfile = (folder_of(name) / "Dockerfile").read_text().replace("\\\n", "")
+        installs = re.findall(r"pip .*? install .*", dockerfile)
+        assert len(installs) == 2
+        assert all("--require-hashes" in each and "--only-binary" in each for each in installs)
+
+
+@pytest.mark.parametrize("name", LONG_RUNNING)
+def test_a_container_is_given_no_more_than_it_needs(name: str) -> None:
+    block = LONG_RUNNING[name]
+
+    assert block["read_only"] is True
+    assert block["cap_drop"] == ["ALL"]
+    assert block["security_opt"] == ["no-new-privileges:true"]
+    assert not block["user"].startswith("0")
+    assert {"mem_limit", "pids_limit", "restart", "stop_grace_period", "logging"} <= set(block)
+    assert "privileged" not in block
+    assert not [volume for volume in block["volumes"] if "docker.sock" in volume]
+
+
+def test_only_the_hub_is_published_and_on_the_network_that_leads_out() -> None:
+    assert [name for name, block in LONG_RUNNING.items() if "ports" in block] == ["master"]
+    assert [name for name, block in LONG_RUNNING.items() if "edge" in block["networks"]] == [
+        "master"
+    ]
+    networks = {
+        name: (each or {}).get("internal", False) for name, each in COMPOSE["networks"].items()
+    }
+    assert networks == {"edge": False, "mcp-network": True, "state": True}
+    assert block_of("linux_cli")["networks"] == ["mcp-network"]
+
+
+def test_only_the_hub_mounts_its_keys_and_each_service_its_own_passwords() -> None:
+    for name, block in LONG_RUNNING.items():
+        volumes = [volume for volume in block["volumes"] if not volume.startswith("./")]
+        assert ("hub-data:/data" in volumes) == (name == "master")
+        assert ("hub-public:/hub" in volumes) == (name == "master")
+        passwords = [volume for volume in volumes if volume.startswith("passwords-")]
+        assert all(volume == f"passwords-{name}:/passwords/{name}:ro" for volume in passwords)
+
+
+@pytest.mark.parametrize("service", [name for name in SERVICES if name != "master"])
+def test_every_setting_of_a_spoke_reaches_its_container(service: str) -> None:
+    documented = re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    wanted = {key for key in documented if key.startswith(f"{service.upper()}_")}
+
+    # A file's name on this machine means nothing in a container.
+    assert {key for key in wanted if not key.endswith("_FILE")} <= set(
+        block_of(service)["environment"]
+    )
+
+
+def test_a_build_sees_what_is_named_and_nothing_else() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+
+    assert patterns[0] == "*"
+    assert {line for line in patterns if line.startswith("!")} == {
+        "!flotilla",
+        "!config",
+        "![0-9][0-9]_*_mcp",
+    }
+
+
+def test_the_engine_of_the_tests_makes_every_foreign_image() -> None:
+    script = (ROOT / "tests/real/engine/up.sh").read_text()
+    foreign = {block["image"] for block in COMPOSE["services"].values() if "build" not in block} | {
+        re.search(r"^ARG BASE=(.+)$", (folder_of(name) / "Dockerfile").read_text(), re.M)[1]  # pyright: ignore[reportOptionalSubscript]
+        for name in SERVICES
+    }
+
+    assert not [image for image in foreign if image not in script]
