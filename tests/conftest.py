@@ -32,10 +32,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    return find_free_port
 
 
 @dataclass
@@ -163,7 +168,7 @@ class LaunchedFleet:
 def free_base(numbers: Sequence[int]) -> int:
     """A port base above which every one of these numbers is free."""
     while True:
-        base = free_port()
+        base = find_free_port()
         if base + max(numbers) > 65_535:
             continue
         with contextlib.ExitStack() as held:
@@ -243,11 +248,11 @@ def start_fleet(tmp_path: Path) -> StartFleet:
         **common: Any,
     ) -> AsyncGenerator[InProcessFleet]:
         entries = {
-            HUB: ServiceEntry(number=0, port=free_port(), namespaces=("master",)),
+            HUB: ServiceEntry(number=0, port=find_free_port(), namespaces=("master",)),
             **{
                 spoke.name: ServiceEntry(
                     number=number,
-                    port=free_port(),
+                    port=find_free_port(),
                     namespaces=spoke.namespaces,
                     timeout_s=timeout_s,
                 )

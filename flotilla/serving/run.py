@@ -44,14 +44,19 @@ class CannotListen(Misconfigured):
 class _Server(uvicorn.Server):
     """uvicorn without its signal handling: one process may hold several servers."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, is_up: asyncio.Event) -> None:
         super().__init__(config)
-        self.is_up = asyncio.Event()
+        self._is_up = is_up
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self.is_up.set()
+        try:
+            await super().startup(sockets=sockets)
+        except SystemExit:
+            # uvicorn would end the process here, and with it every other service in it.
+            self.should_exit = True
+        if self.started:
+            self._is_up.set()
 
     @override
     @contextlib.contextmanager
@@ -127,6 +132,7 @@ class Running:
 
     def __init__(self, build: Build) -> None:
         self._build = build
+        self._is_up = asyncio.Event()
         self.service, self._socket, self._server = self._made()
 
     async def keep_up(self, stop: asyncio.Event) -> None:
@@ -134,7 +140,8 @@ class Running:
         failures = 0
         while True:
             started = monotonic()
-            await self._server.serve(sockets=[self._socket])
+            with self._socket:
+                await self._server.serve(sockets=[self._socket])
             if stop.is_set():
                 return
             failures = 1 if monotonic() - started > STEADY_S else failures + 1
@@ -154,7 +161,7 @@ class Running:
 
     async def started(self) -> None:
         """Return once connections are accepted."""
-        await self._server.is_up.wait()
+        await self._is_up.wait()
 
     async def _made_again(self, stop: asyncio.Event, failures: int) -> bool:
         """Wait the backoff and build again; True when that worked or a stop came first."""
@@ -171,7 +178,7 @@ class Running:
 
     def _made(self) -> tuple[Service, socket.socket, _Server]:
         service = self._build()
-        return service, listen(service), _Server(_config(service))
+        return service, listen(service), _Server(_config(service), self._is_up)
 
 
 def _config(service: Service) -> uvicorn.Config:
