@@ -22,9 +22,10 @@ def main() -> int:
     upgrade = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
     compile_lock(everything, DEV_LOCK, *upgrade)
     compile_lock([LIBRARY, *services], FLEET_LOCK, "--constraint", DEV_LOCK)
-    for service in services:
-        lock = service.removesuffix(".in") + ".txt"
-        compile_lock([service], lock, "--constraint", DEV_LOCK)
+    # The library's own is what the images of all services share as a layer.
+    for source in [LIBRARY, *services]:
+        lock = source.removesuffix(".in") + ".txt"
+        compile_lock([source], lock, "--constraint", DEV_LOCK)
     return 0
 
 

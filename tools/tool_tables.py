@@ -30,17 +30,22 @@ Listing = Sequence[Mapping[str, Any]]
 
 
 def main() -> int:
-    stale = [path for path, text in generated().items() if _present(path) != text]
     if "--check" in sys.argv[1:]:
-        for path in stale:
+        found = stale()
+        for path in found:
             print(f"{path} is out of date; run python tools/tool_tables.py")
-        return 1 if stale else 0
+        return 1 if found else 0
     for path, text in generated().items():
-        if path in stale:
+        if _present(path) != text:
             (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
             (ROOT / path).write_text(text, encoding="utf-8")
             print(f"wrote {path}")
     return 0
+
+
+def stale() -> list[str]:
+    """The generated files that are not what the services offer now."""
+    return [str(path) for path, text in generated().items() if _present(path) != text]
 
 
 def generated() -> dict[Path, str]:

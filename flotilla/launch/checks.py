@@ -113,8 +113,9 @@ def unknown_keys(root: Path) -> list[str]:
 def documented_keys(example: str) -> set[str]:
     """The keys of `.env.example`, set or commented out, each also as `<KEY>_FILE`."""
     lines = (line.removeprefix("#").strip() for line in example.splitlines())
-    keys = {key for key, equals, _ in (line.partition("=") for line in lines) if equals}
-    return {each for key in keys if key.isupper() for each in (key, f"{key}_FILE")}
+    pairs = (line.partition("=") for line in lines)
+    keys = {key.removesuffix("_FILE") for key, equals, _ in pairs if equals and key.isupper()}
+    return keys | {f"{key}_FILE" for key in keys}
 
 
 def folder_problem(at: Ground) -> str | None:
