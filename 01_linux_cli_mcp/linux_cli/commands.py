@@ -98,12 +98,12 @@ class Commands:
                 "links in folders below are not followed here",
                 hint="Leave that option out; the kernel of this host cannot confine programs.",
             )
-        limit_s = timeout_within(context, timeout_s)
         if judged.asks_git:
+            limit_s = timeout_within(context, timeout_s)
             await self._check_git(machine, judged, found, folder, limit_s)
         order = Order(
             argv=(found, *judged.arguments),
-            timeout_s=limit_s,
+            timeout_s=timeout_within(context, timeout_s),
             cwd=folder,
             env=judged.env,
             confined=True,

@@ -25,7 +25,7 @@ from flotilla import (
     reads,
 )
 from flotilla.paging import DEFAULT_LIMIT
-from linux_cli.host import HostName, Hosts, Order
+from linux_cli.host import Host, HostName, Hosts, Order
 from linux_cli.programs import Programs, timeout_within
 from linux_cli.services import NO_SYSTEMD_HINT, UnitName
 
@@ -114,9 +114,18 @@ class Journal:
         # With --grep and nothing found it exits 1 and says nothing.
         if answer.ended.exit_code != 0 and answer.stderr.strip():
             raise _refused(answer.stderr.strip())
-        if "No journal files were" in answer.stderr:
+        page = page_of_entries(answer.stdout, lines)
+        if not page.items and not await _has_journal(machine):
             raise NotConfigured("this host has no journal", hint=NO_SYSTEMD_HINT)
-        return page_of_entries(answer.stdout, lines)
+        return page
+
+
+async def _has_journal(machine: Host) -> bool:
+    # Without one, journalctl finds nothing and calls that a success.
+    for folder in ("/var/log/journal", "/run/log/journal"):
+        if await machine.list_system(folder):
+            return True
+    return False
 
 
 def _refused(said: str) -> Exception:

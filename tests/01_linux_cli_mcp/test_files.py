@@ -167,7 +167,8 @@ async def test_the_fleet_s_own_data_is_out_of_reach_by_every_way(
     [
         "/proc/self/environ", "/proc/1/environ", "/proc/self/mem", "/proc/self/maps",
         "/proc/self/task/1/environ", "/proc/kcore", "/proc/self/fd/0", "/proc/1/root/etc/passwd",
-        "/proc/self/cwd/README.md", "/dev/mem", "/proc/thread-self/environ", "/proc/self/auxv",
+        "/proc/self/cwd/README.md",
+        "/proc/kmsg", "/dev/mem", "/proc/thread-self/environ", "/proc/self/auxv",
     ],
 )  # fmt: skip
 async def test_the_insides_of_processes_are_out_of_reach(call: Call, path: str) -> None:

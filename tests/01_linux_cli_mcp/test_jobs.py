@@ -1,6 +1,9 @@
 """Jobs: they go on after the call, are read by offset, end when told, and are never forgotten."""
 
+import signal
+import subprocess
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,8 @@ from hypothesis import strategies as st
 
 from flotilla import CommonSettings, Spoke
 from linux_cli import build
-from linux_cli.job_records import Records
+from linux_cli.job_records import Record, Records
+from linux_cli.local.leftovers import MARK
 from linux_cli.settings import Settings
 from linux_cli.spool import Spool, read_spool
 
@@ -102,22 +106,25 @@ async def test_a_shutdown_ends_jobs_and_says_so(spoke: Spoke, call: Call) -> Non
 
 
 async def test_a_job_of_a_life_that_ended_badly_is_lost_and_its_processes_end(
-    settings: Settings, common: CommonSettings, make_call: Callable[[Spoke], Call]
+    spoke: Spoke, call: Call, common: CommonSettings
 ) -> None:
-    first = build(settings, common)
-    call = make_call(first)
-    records = Records(common.data_dir / "linux_cli" / "jobs")
-    async with first.lifespan():
-        job = await call("startJob", command="echo $$; sleep 300")
-        await said(call, job["id"], "\n")
-        pid = (await call("readJob", jobId=job["id"]))["content"].strip()
-        # Another life starts while this one never got to tidy up.
-        second = build(settings, common)
-        async with second.lifespan():
-            found = await make_call(second)("readJob", jobId=job["id"])
+    records, label = Records(common.data_dir / "linux_cli" / "jobs"), "0123456789abcdef"
+    record = Record(
+        id=label,
+        label=label,
+        host="local",
+        argv=("sleep", "300"),
+        cwd=None,
+        started_by="ada",
+        started_at=datetime.now(UTC),
+    )
+    records.save(record)
+    with subprocess.Popen(["sleep", "300"], env={MARK: label}) as left_over:
+        async with spoke.lifespan():
+            assert left_over.wait(5) == -signal.SIGKILL
+            found = await call("readJob", jobId=label)
             assert found["job"]["state"] == "lost" and "reason" in found["job"]
-            assert not lives(pid)
-    assert [record.id for record in records.all()] == [job["id"]]
+            assert (await call("cancelJob", jobId=label))["state"] == "lost"
 
 
 async def test_only_so_many_jobs_run_at_once(spoke: Spoke, call: Call) -> None:

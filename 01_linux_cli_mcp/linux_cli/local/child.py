@@ -1,6 +1,7 @@
 """One child process from start to end: its output flows out, and nothing of it is left behind."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ GRACE_S = 1.0
 """Between the request to end and the kill."""
 KILL_S = 5.0
 """A killed process is gone at once unless the kernel holds it in a wait for a device."""
+_CALLERS_MISTAKES = (errno.E2BIG, errno.ENOEXEC, errno.ENAMETOOLONG, errno.ELOOP)
 DRAIN_S = 0.5
 """How long output may still flow once everything that wrote it has been killed."""
 
@@ -130,6 +132,10 @@ def _spawn(launch: Launch) -> _Child:
         except PermissionError:
             raise NotAllowed(f"{launch.argv[0]!r} may not be run in {launch.cwd!r}") from None
         except OSError as error:
+            if error.errno in _CALLERS_MISTAKES:
+                raise InvalidArgument(
+                    f"{launch.argv[0]!r} cannot be run so: {error.strerror}"
+                ) from None
             raise Unavailable(f"cannot start {launch.argv[0]!r}: {error.strerror}") from None
     return _Child(process)
 

@@ -1,5 +1,6 @@
 """Reads, lists and writes files of this machine, within what the guard allows; blocking."""
 
+import errno
 import hashlib
 import os
 import secrets
@@ -114,7 +115,7 @@ class Disk:
 
 def _replace(folder_fd: int, name: str, writing: Writing, old: os.stat_result | None) -> None:
     """A temporary file in the same folder, synced and renamed: readers see old or new, whole."""
-    temporary = f".{name[:100]}.{secrets.token_hex(8)}.tmp"
+    temporary = f".{secrets.token_hex(16)}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     # 0600 until it is complete: it may hold what the old file's mode kept from others.
     fd = os.open(temporary, flags, 0o600, dir_fd=folder_fd)
@@ -129,12 +130,7 @@ def _replace(folder_fd: int, name: str, writing: Writing, old: os.stat_result | 
         finally:
             os.close(fd)
         if writing.how == "create":
-            # link() refuses a name that has come up meanwhile; rename() would replace it.
-            try:
-                os.link(temporary, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
-            except FileExistsError:
-                raise Conflict(f"{name!r} has just been created by somebody else") from None
-            os.unlink(temporary, dir_fd=folder_fd)
+            _name_new(folder_fd, temporary, name)
         else:
             os.rename(temporary, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
     except BaseException:
@@ -142,6 +138,21 @@ def _replace(folder_fd: int, name: str, writing: Writing, old: os.stat_result | 
             os.unlink(temporary, dir_fd=folder_fd)
         raise
     os.fsync(folder_fd)
+
+
+def _name_new(folder_fd: int, temporary: str, name: str) -> None:
+    # link() refuses a name that has come up meanwhile; rename() would replace it.
+    try:
+        os.link(temporary, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+    except FileExistsError:
+        raise Conflict(f"{name!r} has just been created by somebody else") from None
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            raise
+        # A file system without hard links, such as a USB stick's.
+        os.rename(temporary, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+    else:
+        os.unlink(temporary, dir_fd=folder_fd)
 
 
 def _mode(writing: Writing, old: os.stat_result | None) -> int:

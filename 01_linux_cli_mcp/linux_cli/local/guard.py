@@ -22,8 +22,11 @@ _OPEN_IN_PROCESS = re.compile(
     r"|task|task/\d+|net|"
 )
 _PROCESS = re.compile(r"/proc/(?:\d+|self|thread-self)(?:/(?P<inside>.*))?\Z", re.DOTALL)
-_MEMORY = ("/proc/kcore", "/proc/kmem", "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags",
-           "/proc/vmcore", "/dev/mem", "/dev/kmem", "/dev/port")  # fmt: skip
+# Memory as a whole; and kmsg, which is taken from whoever else reads it.
+_CLOSED = (
+    "/proc/kcore", "/proc/kmem", "/proc/kmsg", "/proc/kpagecgroup", "/proc/kpagecount",
+    "/proc/kpageflags", "/proc/vmcore", "/dev/kmem", "/dev/mem", "/dev/port",
+)  # fmt: skip
 _MAX_LINKED = 20_000
 """Files looked at to find whether a hard link leads into a protected folder."""
 
@@ -60,14 +63,24 @@ class Guard:
 
     @contextmanager
     def opened(self, path: str, flags: int, dir_fd: int | None = None) -> Generator[int]:
-        """A descriptor of `path`, checked; opening never blocks and never takes a terminal.
+        """A descriptor of `path`, which is a file or folder; opening it has no other effect.
 
         Raises NotAllowed for what is protected, and the error that fits when it cannot be opened.
         """
+        # By O_PATH first, which touches nothing: to open a device may rewind a tape, to open a pipe
+        # may wait for ever. What has been checked is then opened through its descriptor.
+        looked_at = flags & (os.O_NOFOLLOW | os.O_DIRECTORY)
         with told(path):
-            fd = _open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd)
+            place = _open(path, os.O_PATH | os.O_CLOEXEC | looked_at, dir_fd)
         try:
-            self._check(fd, path)
+            self._check(place, path)
+            _check_kind(os.fstat(place), path)
+            with told(path):
+                again = (flags & ~os.O_NOFOLLOW) | os.O_NONBLOCK | os.O_CLOEXEC
+                fd = os.open(f"/proc/self/fd/{place}", again)
+        finally:
+            os.close(place)
+        try:
             yield fd
         finally:
             os.close(fd)
@@ -143,7 +156,7 @@ def opened_path(fd: int) -> str:
 def is_inside_process(path: str) -> bool:
     """Whether a path names what no one should read of a process or of the kernel's memory."""
     path = os.path.normpath(path)
-    if path in _MEMORY:
+    if path in _CLOSED:
         return True
     match = _PROCESS.match(path)
     return match is not None and not _OPEN_IN_PROCESS.fullmatch(match["inside"] or "")
@@ -212,6 +225,11 @@ def _device(path: str) -> int | None:
         return os.lstat(path).st_dev
     except OSError:
         return None
+
+
+def _check_kind(found: os.stat_result, path: str) -> None:
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise InvalidArgument(f"{path!r} is neither a regular file nor a folder")
 
 
 def _is_device(found: os.stat_result) -> bool:

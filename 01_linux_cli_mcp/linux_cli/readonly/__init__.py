@@ -87,6 +87,6 @@ def _git(program: str, arguments: list[str]) -> Judged:
 
 
 def _every(words: Sequence[str]) -> tuple[str, ...]:
-    """The words, and what stands after `=` or `:` in them, since both may name a file."""
+    """The words, and what stands after `=` in them, since both may name a file."""
     parts = [part for word in words for part in (word, word.partition("=")[2]) if part]
     return tuple(dict.fromkeys(part for part in parts if part != "-"))
