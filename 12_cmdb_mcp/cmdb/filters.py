@@ -137,7 +137,8 @@ class _Sqlite:
 class _Postgresql:
     def __init__(self, attribute: str) -> None:
         self._attribute = attribute
-        document, name = literal_column("item.attributes"), bindparam(None, attribute, Text)
+        document: ColumnElement[Any] = literal_column("item.attributes")
+        name = bindparam(None, attribute, Text)
         self._told = document.op("->>", return_type=Text())(name)
         self._type = func.jsonb_typeof(document.op("->")(name), type_=Text)
         self._is_there = document.op("?", return_type=Boolean())(name)

@@ -8,7 +8,17 @@ from sqlalchemy import Select, and_, exists, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cmdb.catalogue import Catalogue
-from cmdb.items import CHUNK, ITEM_COLUMNS, Item, ItemRef, Relation, find_live, fitting, item_of
+from cmdb.items import (
+    CHUNK,
+    ITEM_COLUMNS,
+    Item,
+    ItemRef,
+    Relation,
+    find_live,
+    fitting,
+    item_of,
+    refs,
+)
 from cmdb.pathfinding import Step, shortest
 from cmdb.positions import read_position
 from cmdb.relation_tools import shown_relations
@@ -102,6 +112,7 @@ class GraphTools:
             walked = int(rows[0].walked) if rows else 0
             total = int(rows[0].total) if rows else 0
             reached = {row.id: int(row.depth) for row in rows}
+            known = await refs(connection, reached)
             edges = await _edges_among(connection, [id, *reached], direction)
         via = _shortest_edges({id: 0, **reached}, edges)
         paths: dict[str, list[str]] = {id: [id]}
@@ -112,8 +123,8 @@ class GraphTools:
             items.append(
                 Affected(
                     id=row.id,
-                    ci_class=row.ci_class,
-                    name=row.name,
+                    ci_class=known[row.id].ci_class,
+                    name=known[row.id].name,
                     distance=int(row.depth),
                     via=last,
                     path=paths[row.id],
@@ -187,7 +198,7 @@ class GraphTools:
 def impact_query(
     start: str, direction: ImpactDirection, depth: int, limit: int
 ) -> Select[*tuple[Any, ...]]:
-    """`id, ci_class, name, depth, total, walked` of the nearest items, from one recursive walk.
+    """`id, depth, walked, total` of the nearest items, from one recursive walk.
 
     UNION drops what one depth repeats and the depth ends every cycle; the LIMIT inside stops the
     walk itself on both databases, which both walk breadth first.
@@ -201,7 +212,7 @@ def impact_query(
     step = (
         select(goes, walk.c.depth + 1)
         .select_from(walk.join(relation, came == walk.c.id))
-        .where(walk.c.depth < depth, relation.c.ended_at.is_(None), goes != start)
+        .where(walk.c.depth < depth, relation.c.ended_at.is_(None))
     )
     walk = walk.union(step)
     walked = select(walk.c.id, walk.c.depth).limit(MAX_WALKED).subquery("walked")
@@ -216,17 +227,9 @@ def impact_query(
         .subquery("reached")
     )
     return (
-        select(
-            item.c.id,
-            item.c.ci_class,
-            item.c.name,
-            reached.c.depth,
-            reached.c.total,
-            reached.c.walked,
-        )
-        .join(reached, item.c.id == reached.c.id)
+        select(reached)
         .where(reached.c.depth > 0)
-        .order_by(reached.c.depth, item.c.id)
+        .order_by(reached.c.depth, reached.c.id)
         .limit(limit)
     )
 

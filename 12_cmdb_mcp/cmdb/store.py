@@ -145,13 +145,8 @@ class Store:
             with _translated():
                 connection = await _shielded(engine.connect())
                 try:
-                    raw = await connection.get_raw_connection()
                     await connection.begin()
-                    try:
-                        yield connection
-                    except anyio.get_cancelled_exc_class():
-                        await _interrupt(raw.driver_connection)
-                        raise
+                    yield connection
                     await _shielded(connection.commit())
                 finally:
                     # Rolls back what was not committed, also when the caller has given up.
@@ -216,16 +211,18 @@ def _speak_sqlite(engine: AsyncEngine, *, writes: bool, lock_timeout_s: float) -
     def begun(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
+    def given_up(connection: Any, _record: object, _error: object) -> None:
+        # The caller was cancelled: without this the thread would work on, and hold up the close.
+        # ValueError: it is closed already, so nothing runs.
+        with suppress(ValueError):
+            connection.run_async(aiosqlite.Connection.interrupt)
+
+    # Terminating starts the close in a task and then stops the thread that would do it, so that
+    # the file stays locked; a plain close is in the thread's queue before anyone can cancel it.
+    engine.sync_engine.dialect.has_terminate = False
     event.listen(engine.sync_engine, "connect", connected)
+    event.listen(engine.sync_engine, "invalidate", given_up)
     event.listen(engine.sync_engine, "begin", begun)
-
-
-async def _interrupt(driver: object) -> None:
-    """Stop the statement that runs in SQLite's thread; PostgreSQL's driver does so by itself."""
-    if isinstance(driver, aiosqlite.Connection):
-        # ValueError: the connection is closed already, so nothing runs.
-        with anyio.CancelScope(shield=True), suppress(ValueError):
-            await driver.interrupt()
 
 
 @contextmanager

@@ -39,6 +39,7 @@ def store_of(settings: Settings) -> Store:
     return Store(place, pool_size=5, connect_timeout_s=5, lock_timeout_s=15)
 
 
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 async def test_the_migrations_make_what_the_queries_expect(settings: Settings) -> None:
     store = store_of(settings)
 
