@@ -1,0 +1,202 @@
+"""`python3 run_fleet.py`: what a person sees, and that nothing is left behind, however it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psutil
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ROOT / "config" / "services.yaml"
+Launch = Callable[..., AbstractAsyncContextManager[Any]]
+
+
+def of_fleet(data_dir: Path) -> list[psutil.Process]:
+    """Every process that was given this data folder, whoever its parent is by now."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("FLOTILLA_DATA_DIR") == str(data_dir):
+                found.append(process)
+        except psutil.Error:
+            continue  # it ended while we looked, or is not ours
+    return found
+
+
+async def until(holds: Callable[[], object], within_s: float = 20) -> None:
+    with anyio.fail_after(within_s):
+        while not holds():
+            await anyio.sleep(0.02)
+
+
+@pytest.fixture
+def free_base() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return min(probe.getsockname()[1], 65_000)
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, free_base: int
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Run it to its end, from another folder than its own; nothing may be left of it."""
+    data = tmp_path / "data"
+
+    def finished(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        given = {"MCP_PORT_BASE": str(free_base), "FLOTILLA_DATA_DIR": str(data), **env}
+        return subprocess.run(
+            [sys.executable, str(ROOT / "run_fleet.py"), *arguments],
+            env={**os.environ, **given},
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    yield finished
+    assert of_fleet(data) == []
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Exit code 2, and one sentence that holds these words."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("flotilla: ")]
+    for word in words:
+        assert word in sentence
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+async def test_it_says_what_is_ready_and_how_to_connect_and_ends_on_sigterm(
+    launch_fleet: Launch,
+) -> None:
+    async with launch_fleet(FLOTILLA_APPROVALS="off") as fleet:
+        await until(lambda: any("Inspector" in line for line in fleet.told))
+        text = "\n".join(fleet.told)
+        for name, number in (("master", 0), ("linux_cli", 1), ("cmdb", 12)):
+            (line,) = [each for each in fleet.told if f" {name} " in each and "http" in each]
+            assert line.split()[0] == "ready"
+            assert f":{fleet.base_port + number}" in line
+        assert "EVERY DESTRUCTIVE CALL RUNS" in text
+        for client in ("Claude Code", "Claude Desktop", "Cursor", "VS Code", "Inspector"):
+            assert client in text
+        assert f"$(cat {fleet.data_dir / 'admin_token'})" in text
+        assert (fleet.data_dir / "admin_token").read_text().strip() not in text
+        assert {each.name for each in (fleet.data_dir / "logs").iterdir()} == {
+            "master.log",
+            "spokes.log",
+        }
+        assert len(of_fleet(fleet.data_dir)) == 3
+        fleet.process.send_signal(signal.SIGTERM)
+        with anyio.fail_after(30):
+            assert await fleet.process.wait() == 0
+        assert of_fleet(fleet.data_dir) == []
+
+
+async def test_a_launcher_that_is_killed_takes_its_processes_along(launch_fleet: Launch) -> None:
+    async with launch_fleet("--services", "01") as fleet:
+        assert len(of_fleet(fleet.data_dir)) == 3
+        fleet.process.kill()
+        await until(lambda: of_fleet(fleet.data_dir) == [])
+
+
+async def test_a_process_that_is_killed_is_started_again(launch_fleet: Launch) -> None:
+    async with launch_fleet("--services", "linux_cli", "--isolate") as fleet:
+        before = fleet.process_of("01_linux_cli_mcp/mcp_server.py")
+        before.kill()
+        await until(lambda: any("killed by SIGKILL" in line for line in fleet.told))
+        await until(lambda: any(each.pid != before.pid for each in spokes_of(fleet.processes())))
+        (line,) = [each for each in fleet.told if "killed by SIGKILL" in each]
+        assert "linux_cli" in line
+        assert str(fleet.data_dir / "logs" / "linux_cli.log") in line
+
+
+def spokes_of(processes: list[psutil.Process]) -> list[psutil.Process]:
+    found: list[psutil.Process] = []
+    for process in processes:
+        try:
+            if "01_linux_cli_mcp/mcp_server.py" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue  # it ended while we looked
+    return found
+
+
+async def test_a_port_in_use_is_named_with_the_way_out(
+    run: Callable[..., subprocess.CompletedProcess[str]], free_base: int
+) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", free_base + 1))
+        taken.listen()
+        assert_refused(run(), f":{free_base + 1}", "linux_cli", "MCP_PORT_LINUX_CLI")
+
+
+async def test_a_broken_key_of_services_yaml_is_named(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    text = SERVICES.read_text(encoding="utf-8").replace("port: 8012", "prot: 8012")
+    (tmp_path / "services.yaml").write_text(text, encoding="utf-8")
+    done = run(FLOTILLA_CONFIG_DIR=str(tmp_path))
+    assert_refused(done, "services.yaml", "services.cmdb.prot")
+
+
+async def test_a_secret_file_that_is_missing_is_named(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    missing = str(tmp_path / "nothing-here")
+    assert_refused(run(CMDB_DATABASE_URL_FILE=missing), "CMDB_DATABASE_URL_FILE", missing)
+
+
+async def test_a_wrong_value_in_the_environment_is_named(
+    run: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    assert_refused(run(FLOTILLA_SHUTDOWN_GRACE_S="soon"), "FLOTILLA_SHUTDOWN_GRACE_S")
+
+
+async def test_a_service_that_is_not_there_is_named_with_those_that_are(
+    run: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    assert_refused(run("--services", "99"), "'99'", "linux_cli")
+
+
+async def test_check_says_what_it_looked_at_and_starts_nothing(
+    run: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = run("--check")
+    assert done.returncode == 0, done.stderr
+    assert "settings of master, linux_cli, cmdb" in done.stdout
+    assert "are free" in done.stdout
+
+
+async def test_check_tells_all_mistakes_at_once(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    missing = str(tmp_path / "nothing-here")
+    done = run("--check", LINUX_CLI_MAX_JOBS="many", CMDB_DATABASE_URL_FILE=missing)
+    assert done.returncode == 2
+    assert "LINUX_CLI_MAX_JOBS" in done.stderr
+    assert "CMDB_DATABASE_URL_FILE" in done.stderr
+    assert "are free" in done.stdout
+
+
+async def test_help_needs_no_installation(tmp_path: Path) -> None:
+    script = tmp_path / "run_fleet.py"
+    script.write_text((ROOT / "run_fleet.py").read_text(encoding="utf-8"), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-I", str(script), "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "--isolate" in done.stdout
