@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cmdb.exchange import csv_line, item_cells, item_header, parse
 from cmdb.values import MAX_INTEGER
+from flotilla.toolbox import error_code_of
 
 if TYPE_CHECKING:
     from conftest import Cmdb
@@ -192,6 +193,17 @@ async def test_errors_are_bounded_and_counted(cmdb: Cmdb) -> None:
 async def test_what_is_no_document_is_refused(cmdb: Cmdb, content: str) -> None:
     await cmdb.refused("invalid_argument", "importItems", content=content)
     await cmdb.refused("invalid_argument", "importItems", content=content, format="csv")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("depth", [20, 300, 900, 5000])
+async def test_deep_nesting_is_told_and_not_followed(cmdb: Cmdb, depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    content = f'[{{"ciClass": "server", "name": "s", "attributes": {{"a": {deep}}}}}]'
+    result = await cmdb.raw("importItems", content=content)
+    assert result["isError"] or result["structuredContent"]["errorCount"] == 1, result
+    assert error_code_of(result) in (None, "invalid_argument")
+    await cmdb("importItems", content=f'ciClass,name,attributes.a\nserver,s,"{deep}"', format="csv")
 
 
 @pytest.mark.anyio

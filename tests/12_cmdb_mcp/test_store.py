@@ -190,7 +190,7 @@ async def test_a_process_killed_in_the_middle_of_an_import_leaves_nothing_half_d
         await cmdb.item("s1")
 
 
-async def test_two_processes_write_one_file_without_an_error(tmp_path: Path, opened: Any) -> None:
+async def test_two_spokes_write_one_file_without_an_error(tmp_path: Path, opened: Any) -> None:
     settings = Settings(database_url=f"sqlite:///{tmp_path}/cmdb.sqlite3")
     async with opened(settings, tmp_path) as one, opened(settings, tmp_path) as two:
         async with anyio.create_task_group() as tasks:
