@@ -133,7 +133,7 @@ class Host(Protocol):
         ...
 
     async def find_program(self, name: str, folders: Sequence[str] | None = None) -> str | None:
-        """The real path of an executable in `folders` (by default the host's PATH)."""
+        """The path of an executable in one of `folders` (by default those of the host's PATH)."""
         ...
 
     async def read_system(self, paths: Sequence[str]) -> Mapping[str, str]:

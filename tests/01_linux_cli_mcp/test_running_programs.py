@@ -226,6 +226,21 @@ async def test_a_reading_program_must_lie_in_a_trusted_folder(call: Call, tmp_pa
     fake.write_text("#!/bin/sh\necho evil\n")
     fake.chmod(0o755)
     assert (await call("runReadOnly", argv=[str(fake)]))["error"] == "not_allowed"
+    # A harmless name for a program that is not.
+    link = tmp_path / "cat"
+    link.symlink_to("/usr/bin/tee")
+    assert (await call("runReadOnly", argv=[str(link), "x"]))["error"] == "not_allowed"
+    for name in ("/usr/bin/../../tmp/cat", "./ls", "bin/ls", "//bin/ls"):
+        assert (await call("runReadOnly", argv=[name]))["error"] == "not_allowed"
+
+
+async def test_a_script_without_an_interpreter_is_the_caller_s_mistake(
+    call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "script").write_text("true\n")
+    (tmp_path / "script").chmod(0o755)
+    done = await call("runCommand", argv=["./script"], cwd=str(tmp_path))
+    assert done["error"] == "invalid_argument"
 
 
 async def test_the_kernel_keeps_a_reading_program_from_writing(

@@ -21,9 +21,10 @@ GRACE_S = 1.0
 """Between the request to end and the kill."""
 KILL_S = 5.0
 """A killed process is gone at once unless the kernel holds it in a wait for a device."""
-_CALLERS_MISTAKES = (errno.E2BIG, errno.ENOEXEC, errno.ENAMETOOLONG, errno.ELOOP)
 DRAIN_S = 0.5
 """How long output may still flow once everything that wrote it has been killed."""
+
+_CALLERS_MISTAKES = (errno.E2BIG, errno.ENOEXEC, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 @dataclass(frozen=True, slots=True)
