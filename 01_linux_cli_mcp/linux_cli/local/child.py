@@ -49,6 +49,7 @@ async def run_child(launch: Launch, timeout_s: float, take: Take) -> Ended:
     """
     started = monotonic()
     child = _spawn(launch)
+    complete = False
     try:
         async with _flowing(child, take) as drained:
             with anyio.move_on_after(timeout_s) as scope:
@@ -59,10 +60,11 @@ async def run_child(launch: Launch, timeout_s: float, take: Take) -> Ended:
             child.signal_group(signal.SIGKILL)
             with anyio.move_on_after(DRAIN_S):
                 await drained.wait()
+            complete = True
     finally:
         # Also the way of a cancellation: it goes on only when nothing runs any more.
         try:
-            if not child.exited.is_set():
+            if not complete:
                 await _outlast(_end(child, launch.mark))
         finally:
             child.signal_group(signal.SIGKILL)
