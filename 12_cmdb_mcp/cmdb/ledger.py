@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from sqlalchemy import RowMapping, bindparam, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cmdb.items import Item, live_by_names, live_relations
+from cmdb.items import Item, live_by_ids, live_by_names, live_relations
 from cmdb.relation_types import RELATION_TYPES
 from cmdb.stamps import new_id, now
 from cmdb.tables import change, item, relation
@@ -97,7 +97,9 @@ class Ledger:
         ended = await live_relations(self._connection, [one.id for one in items])
         stamp = {"updated_at": self._at, "retired_at": self._at}
         retired = [one.model_copy(update={**stamp, "version": one.version + 1}) for one in items]
-        versions = {one.id: one.version for one in retired}
+        ends = {row[end] for row in ended for end in ("source_id", "target_id")}
+        others = await live_by_ids(self._connection, ends)
+        versions = {one.id: one.version for one in (*others.values(), *retired)}
         await self.unrelate(ended, versions)
         if retired:
             await self._write(retired)
@@ -182,7 +184,7 @@ class Ledger:
             told |= {"sourceId": row["source_id"], "targetId": row["target_id"]}
             # A relation to itself has one end to record.
             for end in dict.fromkeys((row["source_id"], row["target_id"])):
-                version = versions.get(end, 0)
+                version = versions[end]
                 recorded.append(
                     self._row(end, version, action, [{"field": "relation", side: told}])
                 )

@@ -120,6 +120,8 @@ async def test_a_retired_item_leaves_the_live_inventory_and_stays_readable(cmdb:
     assert [one["id"] for one in retired["endedRelations"]] == [relation]
     assert [one["id"] for one in retired["dependents"]] == [app]
     assert (await cmdb("listRelations", id=app))["items"] == []
+    told = (await cmdb("getHistory", id=app))["items"][0]
+    assert (told["action"], told["version"]) == ("unrelated", 1)
     assert [one["id"] for one in (await cmdb("searchItems"))["items"]] == [app]
     everything = await cmdb("searchItems", includeRetired=True, query="ops")
     assert [one["id"] for one in everything["items"]] == [server]
