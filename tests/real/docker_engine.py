@@ -1,5 +1,6 @@
 """A Docker engine for tests: the machine's own, or one started from Debian's packages."""
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Generator, Mapping, Sequence
@@ -12,6 +13,9 @@ import pytest
 
 SCRIPTS = Path(__file__).parent / "engine"
 ROOT = Path(__file__).resolve().parents[2]
+DEBIAN_SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
+CANNOT = 75
+"""The exit code of up.sh where the machine, and not the test, is at fault."""
 
 
 @dataclass(frozen=True)
@@ -42,32 +46,37 @@ class Docker:
 
 @contextmanager
 def docker_engine() -> Generator[Docker]:
-    """The engine that answers already, else one of our own that leaves nothing; skips without."""
-    given = Docker(os.environ)
-    if _answers(given):
-        yield given
-        return
-    if os.geteuid() != 0 or not Path("/etc/apt/sources.list.d/debian.sources").exists():
-        pytest.skip("no Docker engine answers, and one can be started as root on Debian alone")
-    # The images that it holds make the next start short, so they are kept.
-    folder = (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flotilla" / "engine"
-    )
+    """The engine that answers already, else one of our own that leaves nothing; skips without.
+
+    One test run at a time has it, whichever checkout it belongs to.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flotilla"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "engine.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        given = Docker(os.environ)
+        if _answers(given):
+            yield given
+        elif os.geteuid() != 0 or not DEBIAN_SOURCES.exists():
+            pytest.skip("no Docker engine answers, and only root on Debian can start one here")
+        else:
+            yield from _our_own(folder / "engine")
+
+
+def _our_own(folder: Path) -> Generator[Docker]:
+    """An engine in `folder`, which keeps the images that make the next start short."""
     env = {
         **os.environ,
         "DOCKER_HOST": f"unix://{folder}/docker.sock",
         "DOCKER_CONFIG": f"{folder}/config",
         "PATH": f"{folder}/bin:{os.environ['PATH']}",
     }
-    ours = Docker(env)
-    was_running = folder.exists() and _answers(ours)
     try:
         _script("up.sh", folder, within_s=420)
-        yield ours
+        yield Docker(env)
     finally:
-        if not was_running:
-            _script("down.sh", folder, within_s=90)
-            assert not _left_behind(folder)
+        _script("down.sh", folder, within_s=90)
+        assert not _left_behind(folder)
 
 
 def _answers(docker: Docker) -> bool:
@@ -89,6 +98,8 @@ def _script(name: str, folder: Path, within_s: float) -> None:
             stderr=subprocess.STDOUT,
             timeout=within_s,
         )
+    if done.returncode == CANNOT:
+        pytest.skip(log.read_text().strip().splitlines()[-1])
     assert done.returncode == 0, f"{name}:\n{log.read_text()[-4000:]}"
 
 

@@ -141,7 +141,7 @@ KNOCK = """
 import socket, sys
 for host, port in zip(sys.argv[1::2], sys.argv[2::2]):
     with socket.socket() as s:
-        s.settimeout(2)
+        s.settimeout(1)
         print(s.connect_ex((host, int(port))) == 0)
 """
 

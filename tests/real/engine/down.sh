@@ -34,5 +34,5 @@ fi
 awk -v folder="$W/" 'index($2, folder) == 1 {print $2}' /proc/mounts | sort -r |
     while read -r mount; do umount "$mount"; done
 rm -f dockerd.pid docker.sock ip_forward.before forward_policy.before
-if [ "${2:-}" = --wipe ]; then rm -rf "${W:?}"/{data,exec,config,bin,dockerd.log}; fi
+if [ "${2:-}" = --wipe ]; then rm -rf "${W:?}"; fi
 exit 0

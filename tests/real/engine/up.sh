@@ -3,6 +3,7 @@
 # names that our Dockerfiles and docker-compose.yml use: for machines that reach no image registry.
 #
 # usage: up.sh FOLDER     needs root and Debian; FOLDER keeps the images for the next time
+#                         exit code 75: this machine cannot have an engine, as the last line says
 # then:  export DOCKER_HOST=unix://FOLDER/docker.sock DOCKER_CONFIG=FOLDER/config PATH=FOLDER/bin:$PATH
 set -euo pipefail
 umask 022
@@ -13,19 +14,28 @@ W=$PWD
 export DEBIAN_FRONTEND=noninteractive DOCKER_CONFIG=$W/config DOCKER_HOST=unix://$W/docker.sock
 export PATH=$W/bin:$PATH
 
-refuse_to_start_services() {
-    # The packages must not start a daemon of their own.
-    if [ ! -e /usr/sbin/policy-rc.d ]; then
-        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-        chmod +x /usr/sbin/policy-rc.d
-        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+doing="install Docker"
+policy=
+finish() {
+    local code=$?
+    if [ -n "$policy" ]; then rm -f "$policy"; fi
+    if [ "$code" != 0 ] && [ -n "$doing" ]; then
+        echo "this machine could not $doing" >&2
+        exit 75
     fi
+    exit "$code"
 }
+trap finish EXIT
 
 install_engine() {
     command -v dockerd >/dev/null && command -v iptables >/dev/null &&
         command -v mmdebstrap >/dev/null && return
-    refuse_to_start_services
+    # The packages must not start a daemon of their own.
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        policy=/usr/sbin/policy-rc.d
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod +x $policy
+    fi
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends docker.io iptables mmdebstrap >/dev/null
 }
@@ -54,6 +64,10 @@ unpack_plugins() {
 
 start_engine() {
     docker info >/dev/null 2>&1 && return
+    if grep -qsx dockerd /proc/[0-9]*/comm; then
+        doing="run a second Docker daemon: one runs already that does not answer or has no compose"
+        return 1
+    fi
     # What down.sh puts back.
     sysctl -n net.ipv4.ip_forward >ip_forward.before
     { iptables -S FORWARD || true; } | sed -n 's/^-P FORWARD //p' >forward_policy.before
@@ -61,8 +75,10 @@ start_engine() {
     mtu=$(cat "/sys/class/net/$(ip route show default | awk '{print $5; exit}')/mtu" 2>/dev/null || echo 1500)
     setsid dockerd --data-root "$W/data" --exec-root "$W/exec" -H "$DOCKER_HOST" --mtu "$mtu" \
         --pidfile "$W/dockerd.pid" >dockerd.log 2>&1 </dev/null &
+    local daemon=$!
     for _ in $(seq 120); do
         docker info >/dev/null 2>&1 && return
+        kill -0 "$daemon" 2>/dev/null || break
         sleep 0.25
     done
     tail -5 dockerd.log >&2
@@ -106,6 +122,9 @@ images() {
 }
 
 install_engine
+doing="fetch compose and buildx"
 unpack_plugins
+doing="run a Docker daemon"
 start_engine
+doing=""
 images
