@@ -14,6 +14,7 @@ from flotilla.settings import Misconfigured, read_secret
 PROTOCOL_VERSION = "2026-07-28"
 _READY_S = 2.0
 _TOOL_S = 10.0
+_HEALTHY = {"status": "healthy"}
 
 
 class NoAnswer(Exception):
@@ -50,7 +51,8 @@ class Hub:
         """All services, in the fleet's order; NoAnswer when the hub cannot say."""
         health = self._call("master.getServiceHealth")
         listed: list[dict[str, Any]] = self._call("master.listServices").get("items", [])
-        return [_standing(each, health.get(each["name"], {"status": "healthy"})) for each in listed]
+        # The hub itself is not among those it probes: it answered just now.
+        return [_standing(each, health.get(str(each.get("name")), _HEALTHY)) for each in listed]
 
     def _call(self, tool: str) -> dict[str, Any]:
         meta = {
@@ -85,7 +87,8 @@ class Hub:
     ) -> tuple[int, dict[str, Any]]:
         connection = http.client.HTTPConnection(self._address, timeout=timeout_s)
         try:
-            connection.request(method, path, body, dict(headers))
+            # The hub serves this name at whatever address it listens on.
+            connection.request(method, path, body, {**headers, "host": "localhost"})
             response = connection.getresponse()
             parsed = json.loads(_message_in(response.read().decode()))
         except OSError as error:
@@ -105,7 +108,7 @@ def _message_in(text: str) -> str:
 
 def _standing(listed: Mapping[str, Any], health: Mapping[str, Any]) -> Standing:
     return Standing(
-        name=str(listed["name"]),
+        name=str(listed.get("name")),
         status=str(health.get("status")),
         reason=health.get("reason"),
         tools=int(listed.get("toolCount", 0)),

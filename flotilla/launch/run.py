@@ -83,6 +83,10 @@ def launch(wanted: str | None, *, isolate: bool, terminal: Terminal | None = Non
     except (Misconfigured, Refused) as error:
         terminal.refuse(str(error))
         return MISCONFIGURED
+    except OSError as error:
+        # No room for a log, no process to be had: nothing runs any more, and this is why.
+        terminal.refuse(f"cannot run the fleet: {error}")
+        return 1
 
 
 class _Fleet:

@@ -25,6 +25,7 @@ LOOK_S = 0.25
 """How often the logs are looked at."""
 MAX_SHOWN = 5
 """Lines of one log that a look may put on the terminal; the file has them all."""
+SIGNALS = {each.value: each.name for each in signal.Signals}
 TETHER = Path(__file__).with_name("tether.py")
 
 
@@ -67,12 +68,16 @@ class Supervisor:
             for task in (*keepers, *others):
                 task.add_done_callback(self._stop_on_failure)
             await self._stopping.wait()
-            await self._end_all()
-            await asyncio.gather(*keepers)
-            await _cancelled(others)
+            await asyncio.wait(keepers)
+            for task in others:
+                task.cancel()
+            outcomes = await asyncio.gather(*keepers, *others, return_exceptions=True)
         finally:
             os.close(pipe)
             os.close(held)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
         if self._refusal is not None:
             raise Refused(self._refusal)
 
@@ -115,32 +120,31 @@ class Supervisor:
                 pass_fds=(pipe,),
                 start_new_session=True,
             )
-        kept.child = child
         kept.lives += 1
-        if self._stopping.is_set():
-            _signal(child, signal.SIGTERM)
-        code = await child.wait()
+        exited = asyncio.create_task(child.wait())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([exited, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not exited.done():
+            await self._end(kept.process.name, child, exited)
         _kill_group(child)
-        kept.child = None
-        return code
+        return await exited
 
-    async def _end_all(self) -> None:
-        running = [kept.child for kept in self._kept if kept.child is not None]
-        for child in running:
-            _signal(child, signal.SIGTERM)
-        ended = asyncio.gather(*(child.wait() for child in running))
+    async def _end(
+        self, name: str, child: asyncio.subprocess.Process, exited: asyncio.Task[int]
+    ) -> None:
+        """Ask a process to end and wait until it did, its time is up, or somebody is in a hurry."""
+        with suppress(ProcessLookupError):  # it ended by itself just now
+            child.terminate()
         hurry = asyncio.create_task(self._hurry.wait())
         limit_s = self._grace_s + LAST_WORD_S
-        await asyncio.wait([ended, hurry], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([exited, hurry], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
-        for kept in self._kept:
-            if kept.child is not None and kept.child.returncode is None:
-                self._terminal.warn(f"killing {kept.process.name}, which has not ended")
-                _kill_group(kept.child)
-        await ended
+        if not exited.done():
+            self._terminal.warn(f"killing {name}, which has not ended")
 
     def _tell_of_end(self, kept: "_Kept", code: int, lines: list[str], pause_s: float) -> None:
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        how = f"killed by {SIGNALS.get(-code, -code)}" if code < 0 else f"exit code {code}"
         words = reading.refusal(lines) or reading.last_words(lines)
         self._terminal.warn(
             f"failed  {kept.process.name} ended ({how}{f': {words}' if words else ''}); "
@@ -164,12 +168,11 @@ class Supervisor:
 
 
 class _Kept:
-    """A process that is kept up: its present child, and how often it was started."""
+    """A process that is kept up: its log, and how often it was started."""
 
     def __init__(self, process: Process, log: LogFile) -> None:
         self.process = process
         self.log = log
-        self.child: asyncio.subprocess.Process | None = None
         self.lives = 0
         self._recent: list[str] = []
 
@@ -186,20 +189,7 @@ class _Kept:
         return lines
 
 
-def _signal(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):  # it ended by itself just now
-        child.send_signal(number)
-
-
 def _kill_group(child: asyncio.subprocess.Process) -> None:
     """Kill a child and what is left of its session's group, whose number is the child's."""
     with suppress(ProcessLookupError, PermissionError):  # nothing is left of it
         os.killpg(child.pid, signal.SIGKILL)
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            raise outcome

@@ -1,6 +1,8 @@
 """`python3 run_fleet.py`: what a person sees, and that nothing is left behind, however it ends."""
 
+import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -40,21 +42,14 @@ async def until(holds: Callable[[], object], within_s: float = 20) -> None:
 
 
 @pytest.fixture
-def free_base() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return min(probe.getsockname()[1], 65_000)
-
-
-@pytest.fixture
 def run(
-    tmp_path: Path, free_base: int
+    tmp_path: Path, port_base: int
 ) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     """Run it to its end, from another folder than its own; nothing may be left of it."""
     data = tmp_path / "data"
 
     def finished(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        given = {"MCP_PORT_BASE": str(free_base), "FLOTILLA_DATA_DIR": str(data), **env}
+        given = {"MCP_PORT_BASE": str(port_base), "FLOTILLA_DATA_DIR": str(data), **env}
         return subprocess.run(
             [sys.executable, str(ROOT / "run_fleet.py"), *arguments],
             env={**os.environ, **given},
@@ -112,6 +107,18 @@ async def test_a_launcher_that_is_killed_takes_its_processes_along(launch_fleet:
         await until(lambda: of_fleet(fleet.data_dir) == [])
 
 
+async def test_a_second_ctrl_c_kills_what_does_not_end(launch_fleet: Launch) -> None:
+    async with launch_fleet("--services", "01", "--isolate") as fleet:
+        # A stopped process hears no request to end.
+        fleet.process_of("01_linux_cli_mcp/mcp_server.py").suspend()
+        fleet.process.send_signal(signal.SIGINT)
+        await until(lambda: any("once more kills" in line for line in fleet.told))
+        fleet.process.send_signal(signal.SIGINT)
+        with anyio.fail_after(10):
+            assert await fleet.process.wait() == 130
+        assert of_fleet(fleet.data_dir) == []
+
+
 async def test_a_process_that_is_killed_is_started_again(launch_fleet: Launch) -> None:
     async with launch_fleet("--services", "linux_cli", "--isolate") as fleet:
         before = fleet.process_of("01_linux_cli_mcp/mcp_server.py")
@@ -135,13 +142,22 @@ def spokes_of(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 async def test_a_port_in_use_is_named_with_the_way_out(
-    run: Callable[..., subprocess.CompletedProcess[str]], free_base: int
+    run: Callable[..., subprocess.CompletedProcess[str]], port_base: int
 ) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", free_base + 1))
+        taken.bind(("127.0.0.1", port_base + 1))
         taken.listen()
-        assert_refused(run(), f":{free_base + 1}", "linux_cli", "MCP_PORT_LINUX_CLI")
+        assert_refused(run(), f":{port_base + 1}", "linux_cli", "MCP_PORT_LINUX_CLI")
+
+
+async def test_a_second_fleet_on_the_same_data_folder_is_refused(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    with (tmp_path / "data" / "fleet.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert_refused(run(), "another fleet", str(tmp_path / "data"))
 
 
 async def test_a_broken_key_of_services_yaml_is_named(
@@ -200,3 +216,21 @@ async def test_help_needs_no_installation(tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     assert "--isolate" in done.stdout
+
+
+async def test_an_installation_that_fails_is_told_in_a_sentence(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    shutil.copy(ROOT / "run_fleet.py", tmp_path)
+    (tmp_path / "requirements.txt").write_text("nothing-here==1 --hash=sha256:" + "0" * 64)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "run_fleet.py")],
+        env={**os.environ, "PIP_NO_INDEX": "1", "UV_NO_INDEX": "1", "UV_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "flotilla: cannot install what requirements.txt pins: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / ".venv" / "flotilla-stamp.json").exists()
