@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import signal
+import subprocess
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from flotilla import CommonSettings, RateLimited, Spoke
 from linux_cli import build
 from linux_cli.host import Order
 from linux_cli.local import LocalHost
+from linux_cli.local.leftovers import MARK, Ledger
 from linux_cli.programs import Programs
 from linux_cli.settings import Settings
 
@@ -317,3 +320,25 @@ async def test_a_hostile_repository_runs_nothing(call: Call, tmp_path: Path) -> 
     log = await call("runReadOnly", argv=["git", "log", "--oneline"], cwd=str(repository))
     assert log["stdout"].endswith(" a\n")
     assert not proof.exists()
+
+
+def test_a_ledger_settles_what_a_killed_life_left_running_and_nothing_else(tmp_path: Path) -> None:
+    def started(mark: str) -> subprocess.Popen[bytes]:
+        env = {MARK: mark, "PATH": "/usr/bin:/bin"}
+        return subprocess.Popen(["sleep", "600"], env=env, start_new_session=True)
+
+    left, meant_to_stay = started("left-behind"), started("a-daemon")
+    try:
+        never_left = Ledger(tmp_path / "running").entry("left-behind")
+        never_left.__enter__()
+        with Ledger(tmp_path / "running").entry("a-daemon"):
+            pass
+        assert Ledger(tmp_path / "running").settle() == 1
+        assert left.wait(5) == -signal.SIGKILL
+        assert meant_to_stay.poll() is None
+        assert Ledger(tmp_path / "running").settle() == 0
+        assert Ledger(tmp_path / "never").settle() == 0
+    finally:
+        for process in (left, meant_to_stay):
+            process.kill()
+            process.wait()

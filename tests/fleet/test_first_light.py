@@ -171,3 +171,5 @@ async def test_a_killed_spoke_hurts_its_own_caller_alone_and_comes_back(launch_f
                 await anyio.sleep(0.05)
         health = structured(await client.call_tool("master_getServiceHealth", {}))
         assert {each["status"] for each in health.values()} == {"healthy"}
+        orphans = [each.pid for each in psutil.process_iter() if SLEEP in cmdline(each)]
+        assert not orphans, "what the killed spoke had started must not outlive it"

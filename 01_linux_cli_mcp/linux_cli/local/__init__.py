@@ -6,12 +6,13 @@ import secrets
 import select
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import anyio
+import structlog
 from anyio import to_thread
 
 from flotilla import Conflict, InvalidArgument, NotAllowed, NotFound
@@ -20,8 +21,10 @@ from linux_cli.local import confine
 from linux_cli.local.child import Launch, run_child
 from linux_cli.local.disk import Disk
 from linux_cli.local.guard import Guard, real_path
-from linux_cli.local.leftovers import MARK, kill_marked
+from linux_cli.local.leftovers import MARK, Ledger, kill_marked
 from linux_cli.procfs import parent_of, start_ticks_of
+
+log = structlog.get_logger(__name__)
 
 _MAX_SYSTEM_TEXT = 1024 * 1024
 _SPACE_WAIT_S = 2.0
@@ -36,8 +39,11 @@ class LocalHost:
 
     name = "local"
 
-    def __init__(self, *, guard: Guard, home: str, path: str, confining: bool) -> None:
+    def __init__(
+        self, *, guard: Guard, ledger: Ledger, home: str, path: str, confining: bool
+    ) -> None:
         self._guard = guard
+        self._ledger = ledger
         self._disk = Disk(guard)
         self._home = home
         self._path = path
@@ -67,7 +73,15 @@ class LocalHost:
             protected = json.dumps([*self._guard.paths(), "/dev"])
             argv = (sys.executable, "-I", "-S", confine.__file__, protected, *real)
         launch = Launch(argv, self._environment(order), cwd, order.stdin)
-        return await run_child(launch, order.timeout_s, take)
+        with self._ledger.entry(launch.mark):
+            return await run_child(launch, order.timeout_s, take)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[None]:
+        """Programs may be run within; what a killed life of the spoke left is ended first."""
+        if left := await to_thread.run_sync(self._ledger.settle):
+            log.warning("leftovers_ended", programs=left)
+        yield
 
     def _environment(self, order: Order) -> dict[str, str]:
         # Nothing of the spoke's own environment goes down, whatever it holds.

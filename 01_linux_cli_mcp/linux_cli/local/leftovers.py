@@ -2,7 +2,8 @@
 
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MARK = "FLOTILLA_RUN"
@@ -10,6 +11,38 @@ MARK = "FLOTILLA_RUN"
 
 _ROUNDS = 20
 """A fork bomb may start new ones while old ones die; after these rounds it has won."""
+
+
+class Ledger:
+    """Which marks belong to programs that run now, in a folder that outlives this process.
+
+    A program that ended normally may leave a daemon behind on purpose, so that a mark alone does
+    not say whether its process should still be there; an entry that nobody struck out does.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def entry(self, mark: str) -> Generator[None]:
+        """The mark stands in the ledger within."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = self._folder / mark
+        file.touch()
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+
+    def settle(self) -> int:
+        """Kill what a life of the spoke that was itself killed left running; how many marks."""
+        with suppress(FileNotFoundError):
+            marks = sorted(file.name for file in self._folder.iterdir())
+            for mark in marks:
+                kill_marked(mark)
+                (self._folder / mark).unlink(missing_ok=True)
+            return len(marks)
+        return 0
 
 
 def kill_marked(mark: str) -> None:
