@@ -152,9 +152,10 @@ class Supervisor:
         )
 
     async def _read_logs(self) -> None:
-        # While all of them end, they rightly miss each other; that is for the files alone.
-        while not self._stopping.is_set():
+        while True:
             await asyncio.sleep(LOOK_S)
+            if self._stopping.is_set():
+                return  # while all of them end they miss each other: that is for the files alone
             for kept in self._kept:
                 self._show(kept)
 
