@@ -15,6 +15,7 @@ if [ -s dockerd.pid ] && docker info >/dev/null 2>&1; then
     done < <(docker network ls --filter driver=bridge --filter type=custom --format '{{.ID}}')
     # With them go the rules of their published ports.
     docker ps -aq | xargs -r timeout 60 docker rm -f >/dev/null
+    for kind in network volume image; do docker "$kind" prune -f >/dev/null; done
     pid=$(cat dockerd.pid)
     kill "$pid"
     for _ in $(seq 120); do
