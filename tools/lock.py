@@ -9,17 +9,19 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tools.environment import DEV_LOCK, FLEET_LOCK, enter  # noqa: E402  the path comes first
+
 LIBRARY = "flotilla/requirements.in"
 DEV_IN = "requirements-dev.in"
-DEV_LOCK = "requirements-dev.txt"
-"""Everything: the services and what the tests need. The other locks are cut from it."""
-FLEET_LOCK = "requirements.txt"
 
 
 def main() -> int:
     services = sorted(f"{path.parent.name}/{path.name}" for path in _service_inputs())
     everything = [LIBRARY, *services, DEV_IN]
     upgrade = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
+    # Everything: the services and what the tests need. The other locks are cut from it.
     compile_lock(everything, DEV_LOCK, *upgrade)
     compile_lock([LIBRARY, *services], FLEET_LOCK, "--constraint", DEV_LOCK)
     # The library's own is what the images of all services share as a layer.
@@ -59,4 +61,5 @@ def _environment() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    enter(DEV_LOCK)
     sys.exit(main())

@@ -14,7 +14,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from flotilla import CommonSettings, Spoke, Tool, meta  # noqa: E402  the path comes first
+from tools.environment import DEV_LOCK, enter  # noqa: E402  the path comes first
+
+if __name__ == "__main__":
+    enter(DEV_LOCK)
+
+from flotilla import CommonSettings, Spoke, Tool, meta  # noqa: E402  what it needs is installed by now
 from flotilla.fleet import HUB, FleetConfig  # noqa: E402
 from flotilla.host import open_package  # noqa: E402
 from flotilla.launch.plan import folder_of  # noqa: E402
