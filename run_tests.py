@@ -1,5 +1,7 @@
 """Check and test everything: `python3 run_tests.py`; `--help` tells how to do less."""
 
+from __future__ import annotations  # so that an old Python gets as far as its sentence
+
 import argparse
 import subprocess
 import sys

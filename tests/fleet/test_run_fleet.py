@@ -1,5 +1,6 @@
 """`python3 run_fleet.py`: what a person sees, and that nothing is left behind, however it ends."""
 
+import ast
 import fcntl
 import os
 import shutil
@@ -234,3 +235,21 @@ async def test_an_installation_that_fails_is_told_in_a_sentence(tmp_path: Path) 
     assert "flotilla: cannot install what requirements.txt pins: " in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / ".venv" / "flotilla-stamp.json").exists()
+
+
+@pytest.mark.parametrize("script", ["run_fleet.py", "run_tests.py"])
+async def test_an_old_python_is_told_in_a_sentence(script: str) -> None:
+    text = (ROOT / script).read_text(encoding="utf-8")
+    assert ast.parse(text, feature_version=(3, 7)), "an old Python must understand this file"
+    pretend = (
+        "import runpy, sys; sys.version_info = (3, 9, 2); sys.argv = sys.argv[1:]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", pretend, str(ROOT / script)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.endswith(": Python 3.11 or newer is needed; this is 3.9\n")
