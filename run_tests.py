@@ -37,7 +37,8 @@ def main() -> int:
         print(f"run_tests: Python 3.11 or newer is needed; this is {found}", file=sys.stderr)
         return 2
     asked = options()
-    if unknown := [name for name in asked.folders if not _known(name)]:
+    unknown = [name for name in asked.folders if not _known(name)]
+    if unknown:
         print(f"run_tests: there is no folder {', '.join(unknown)} with tests", file=sys.stderr)
         return 2
     from tools.environment import DEV_LOCK, CannotInstall, enter
