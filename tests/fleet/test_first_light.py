@@ -1,5 +1,6 @@
 """The fleet as a person starts it, operated by a client that nobody here wrote."""
 
+import os
 import time
 from collections import Counter
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 CALLS = 2000
 IN_FLIGHT = 32
-SLEEP = "sleep 4713"
+SLEEP = f"sleep 4713.{os.getpid()}"
 """A command that nothing else on the machine runs, so that a leftover one is ours."""
 
 

@@ -21,6 +21,9 @@ GRACE_S = 1.0
 """Between the request to end and the kill."""
 KILL_S = 5.0
 """A killed process is gone at once unless the kernel holds it in a wait for a device."""
+_READ_BYTES = 64 * 1024
+_LAST_READS = 16
+"""A pipe holds 64 KiB unless somebody enlarged it, to 1 MiB at most without privilege."""
 DRAIN_S = 0.5
 """How long output may still flow once everything that wrote it has been killed."""
 
@@ -58,8 +61,10 @@ async def run_child(launch: Launch, timeout_s: float, take: Take) -> Ended:
             if timed_out:
                 await _outlast(_end(child, launch.mark))
             child.signal_group(signal.SIGKILL)
-            with anyio.move_on_after(DRAIN_S):
+            with anyio.move_on_after(DRAIN_S) as waiting:
                 await drained.wait()
+            if waiting.cancelled_caught:
+                child.empty_pipes(take)
             complete = True
     finally:
         # Also the way of a cancellation: it goes on only when nothing runs any more.
@@ -99,6 +104,19 @@ class _Child:
             # Gone already, or (for a program that changed its user) not ours to signal.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
+
+    def empty_pipes(self, take: Take) -> None:
+        """Take what was written and not read yet: a busy loop may see its timer before its pipes.
+
+        Bounded, since a daemon that lives on may write for ever.
+        """
+        for stream, pipe in self.pipes.items():
+            with suppress(OSError, ValueError):  # would block, or closed at its end already
+                for _ in range(_LAST_READS):
+                    data = os.read(pipe.fileno(), _READ_BYTES)
+                    if not data:
+                        break
+                    take(stream, data)
 
     def reap(self) -> int | None:
         """Its status, and the end of the zombie; None, and reaped whenever it ends, if it runs."""
