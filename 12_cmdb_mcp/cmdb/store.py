@@ -4,8 +4,9 @@ Writes happen one at a time, on SQLite because it has one writer and on PostgreS
 that what a write has checked (a free name, an item's version, a class) still holds when it commits.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -42,6 +43,7 @@ _SQLITE_AWAY = frozenset(
 # Connection lost, rolled back by the server, out of resources, shutting down, lock not granted.
 _POSTGRESQL_AWAY = ("08", "40", "53", "57", "55P03", "58", "28", "3D")
 _PING_S = 2.0
+_INTERRUPT_AGAIN_S = 0.02
 
 _T = TypeVar("_T")
 
@@ -143,9 +145,10 @@ class Store:
             raise Unavailable("the CMDB's store is not open")
         async with gate:
             with _translated():
-                connection = await _shielded(engine.connect())
+                kind = AsyncConnection if self.is_postgresql else _Patient
+                connection = await _shielded(kind(engine).start())
                 try:
-                    await connection.begin()
+                    await _shielded(connection.begin().start())
                     yield connection
                     await _shielded(connection.commit())
                 finally:
@@ -183,6 +186,42 @@ class Store:
         )
 
 
+class _Patient(AsyncConnection):
+    """A connection to SQLite whose statements have ended before a caller that gives up goes on.
+
+    A cancellation inside the driver would leave its thread at work: the lock stays taken, and a
+    task waits for ever for a thread that was stopped. So each statement is a task of its own, which
+    a cancellation interrupts and waits for.
+    """
+
+    async def execute(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._to_its_end(super().execute(*args, **kwargs))
+
+    async def exec_driver_sql(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._to_its_end(super().exec_driver_sql(*args, **kwargs))
+
+    async def run_sync(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._to_its_end(super().run_sync(*args, **kwargs))
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, _T]) -> _T:
+        statement = asyncio.ensure_future(work)
+        try:
+            return await asyncio.shield(statement)
+        except asyncio.CancelledError:
+            with anyio.CancelScope(shield=True):
+                await self._interrupt(statement)
+            raise
+
+    async def _interrupt(self, statement: asyncio.Future[Any]) -> None:
+        driver = (await self.get_raw_connection()).driver_connection
+        assert isinstance(driver, aiosqlite.Connection)
+        while not statement.done():
+            # One that has not begun yet takes no notice, so again.
+            await driver.interrupt()
+            await asyncio.wait({statement}, timeout=_INTERRUPT_AGAIN_S)
+        statement.exception()  # it was interrupted, which is what was wanted
+
+
 async def _shielded(work: Awaitable[_T]) -> _T:
     """Let short work end although the caller has given up: half done, it would be nobody's."""
     with anyio.CancelScope(shield=True):
@@ -211,17 +250,7 @@ def _speak_sqlite(engine: AsyncEngine, *, writes: bool, lock_timeout_s: float) -
     def begun(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
-    def given_up(connection: Any, _record: object, _error: object) -> None:
-        # The caller was cancelled: without this the thread would work on, and hold up the close.
-        # ValueError: it is closed already, so nothing runs.
-        with suppress(ValueError):
-            connection.run_async(aiosqlite.Connection.interrupt)
-
-    # Terminating starts the close in a task and then stops the thread that would do it, so that
-    # the file stays locked; a plain close is in the thread's queue before anyone can cancel it.
-    engine.sync_engine.dialect.has_terminate = False
     event.listen(engine.sync_engine, "connect", connected)
-    event.listen(engine.sync_engine, "invalidate", given_up)
     event.listen(engine.sync_engine, "begin", begun)
 
 
