@@ -5,8 +5,8 @@ import errno
 import os
 import signal
 import subprocess
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import IO, Any
@@ -54,7 +54,7 @@ async def run_child(launch: Launch, timeout_s: float, take: Take) -> Ended:
     child = _spawn(launch)
     complete = False
     try:
-        async with _flowing(child, take) as drained:
+        with _flowing(child, take) as drained:
             with anyio.move_on_after(timeout_s) as scope:
                 await child.exited.wait()
             timed_out = scope.cancelled_caught and not child.exited.is_set()
@@ -111,7 +111,7 @@ class _Child:
         Bounded, since a daemon that lives on may write for ever.
         """
         for stream, pipe in self.pipes.items():
-            with suppress(OSError, ValueError):  # would block, or closed at its end already
+            with suppress(BlockingIOError):
                 for _ in range(_LAST_READS):
                     data = os.read(pipe.fileno(), _READ_BYTES)
                     if not data:
@@ -182,42 +182,39 @@ class _stdin:  # noqa: N801 - reads as a context manager
         os.close(self._fd)
 
 
-class _Flow(asyncio.Protocol):
-    def __init__(self, stream: Stream, take: Take, closed: Callable[[], None]) -> None:
-        self._stream: Stream = stream
-        self._take = take
-        self._closed = closed
+@contextmanager
+def _flowing(child: _Child, take: Take) -> Generator[asyncio.Event]:
+    """Feeds both pipes to `take`; the event is set when both have ended.
 
-    def data_received(self, data: bytes) -> None:
-        self._take(self._stream, data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._closed()
-
-
-@asynccontextmanager
-async def _flowing(child: _Child, take: Take) -> AsyncGenerator[asyncio.Event]:
-    """Feeds both pipes to `take`; the event is set when both have ended."""
+    Plain readiness callbacks and no transports: making those is a wait that a cancellation can
+    break, and then nobody knows who closes the descriptor, which may be another program's by now.
+    """
     loop = asyncio.get_running_loop()
     drained = asyncio.Event()
-    open_pipes = set(child.pipes)
+    open_pipes: dict[Stream, int] = {stream: pipe.fileno() for stream, pipe in child.pipes.items()}
 
-    def closed(stream: Stream) -> None:
-        open_pipes.discard(stream)
+    def readable(stream: Stream, descriptor: int) -> None:
+        try:
+            data = os.read(descriptor, _READ_BYTES)
+        except BlockingIOError:
+            return
+        if data:
+            take(stream, data)
+            return
+        loop.remove_reader(descriptor)
+        del open_pipes[stream]
         if not open_pipes:
             drained.set()
 
-    transports: list[asyncio.ReadTransport] = []
+    for stream, descriptor in open_pipes.items():
+        os.set_blocking(descriptor, False)
+        loop.add_reader(descriptor, readable, stream, descriptor)
     try:
-        for stream, pipe in child.pipes.items():
-            flow = _Flow(stream, take, lambda stream=stream: closed(stream))
-            transport, _ = await loop.connect_read_pipe(lambda flow=flow: flow, pipe)
-            transports.append(transport)
         yield drained
     finally:
-        for transport in transports:
-            transport.close()
-        for pipe in list(child.pipes.values())[len(transports) :]:
+        for descriptor in open_pipes.values():
+            loop.remove_reader(descriptor)
+        for pipe in child.pipes.values():
             pipe.close()
 
 
