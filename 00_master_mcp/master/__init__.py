@@ -17,18 +17,18 @@ from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.serving.app import service_app
 from flotilla.serving.draining import Drain
-from flotilla.serving.endpoint import Endpoint
 from flotilla.serving.service import Service
 from flotilla.toolbox import Toolbox
 from master.catalogue import Catalogue
-from master.northbound import HubBackend
+from master.north.door import Door
+from master.north.methods import Methods
 from master.pipeline import pipeline
 from master.principals import clients_only, open_token_book
 from master.services import Services
 from master.settings import Settings
 from master.upstream.client import ConnectionPool, ServiceClient
 from master.upstream.link import Link
-from master.views import PREFIXES, prefix_of, with_view
+from master.views import with_view
 
 log = structlog.get_logger(__name__)
 
@@ -88,13 +88,15 @@ def build(
         redactor=redactor,
         approvals_off=settings.approvals == "off",
     )
-    endpoint = Endpoint(
-        name="flotilla",
-        version=__version__,
+    methods = Methods(
+        catalogue=catalogue,
+        answer=answer,
+        drain=drain,
+        redactor=redactor,
         instructions=INSTRUCTIONS,
-        backend=HubBackend(catalogue, answer, drain, redactor),
     )
-    metrics.watch(HUB, running=lambda: drain.running, sessions=lambda: endpoint.open_sessions)
+    door = Door(methods, catalogue)
+    metrics.watch(HUB, running=lambda: drain.running, sessions=lambda: door.open_sessions)
 
     async def ready() -> str | None:
         waiting = [name for name, link in links.items() if not link.answered_once]
@@ -104,16 +106,16 @@ def build(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        tell = partial(news.tell, endpoint.tools_changed)
+        tell = partial(news.tell, door.tools_changed)
         tasks = [tell, *(link.run for link in links.values())]
-        async with pool.running(), endpoint.running(), in_background(tasks):
+        async with pool.running(), in_background(tasks):
             yield
 
     app = service_app(
         name=HUB,
         version=__version__,
         settings=common,
-        routes=endpoint.routes(PREFIXES, prefix_of),
+        routes=door.routes(),
         ready=ready,
         metrics=metrics,
         authenticate=clients_only(book),
@@ -125,7 +127,7 @@ def build(
         name=HUB,
         app=app,
         drain=drain,
-        stop_streams=endpoint.stop_streams,
+        stop_streams=door.stop_streams,
         bind=common.bind,
         port=fleet.port(HUB),
         grace_s=common.shutdown_grace_s,

@@ -7,9 +7,7 @@ from typing import Any
 from flotilla import Deadline, Principal
 from flotilla.context import Report
 from master.catalogue import Entry, View
-
-Result = dict[str, Any]
-"""MCP's CallToolResult as JSON."""
+from master.result import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +17,8 @@ class Call:
     principal: Principal
     name: str
     arguments: Mapping[str, Any]
+    arguments_text: str
+    """The arguments as the client wrote them."""
     meta: Mapping[str, Any]
     correlation_id: str
     traceparent: str | None

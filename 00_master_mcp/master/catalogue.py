@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from flotilla import NotFound, meta
+from flotilla.json_text import to_json
 from flotilla.names import MAX_NAME_LENGTH, namespace_of, safe_name
 
 Naming = Literal["safe", "dotted"]
@@ -32,6 +33,8 @@ class Entry:
     name: str
     service: str
     listed: Mapping[str, Any]
+    declares_headers: bool = False
+    """Its input schema has members that a client repeats in `Mcp-Param-*` headers."""
 
     @property
     def needs_approval(self) -> bool:
@@ -86,7 +89,8 @@ class Catalogue:
             reason = self._objection(service, name, taken)
             if reason is None:
                 taken.add(safe_name(name))
-                entries.append(Entry(name, service, listed))
+                repeats = b"x-mcp-header" in to_json(listed.get("inputSchema"))
+                entries.append(Entry(name, service, listed, repeats))
             else:
                 dropped.append(Dropped(name[:100], reason))
         before = self._offers[service]

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from urllib.parse import parse_qs
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flotilla.serving.gates import Refused, answer
@@ -35,9 +34,8 @@ def view_of(path: str, query: str, services: Collection[str]) -> View | Refused:
     return Refused(400, "invalid_argument", f"names={named[0][:100]!r}", "Say safe or dotted.")
 
 
-def prefix_of(request: Request) -> str:
-    """The prefix that stands for the view of a request."""
-    view: View = request.scope[VIEW]
+def prefix_of(view: View) -> str:
+    """The prefix that stands for a view."""
     if view.service is not None:
         return f"/servers/{view.service}"
     return "/dotted" if view.naming == "dotted" else ""

@@ -1,6 +1,6 @@
 """MCP in both eras and over HTTP+SSE, for whoever lists and calls tools behind it.
 
-The only module that knows the SDK's server. Spokes and hub differ in their `Backend` alone.
+The only module that knows the SDK's server. The hub has a door of its own, which is faster.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -12,13 +12,11 @@ import mcp_types as types
 import structlog
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
-from mcp.server.lowlevel.server import NotificationOptions, Server
-from mcp.server.models import InitializationOptions
+from mcp.server.lowlevel.server import Server
 from mcp.server.sse import SseServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
-from mcp.shared.subscriptions import ToolsListChanged
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -61,33 +59,18 @@ class Backend(Protocol):
     def input_schema(self, name: str) -> Mapping[str, Any] | None: ...
 
 
-class _Server(Server[Any]):
-    """The SDK's server, which by itself tells handshake clients nothing of changed lists."""
-
-    @override
-    def create_initialization_options(
-        self,
-        notification_options: NotificationOptions | None = None,
-        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
-        extensions: dict[str, dict[str, Any]] | None = None,
-    ) -> InitializationOptions:
-        told = notification_options or NotificationOptions(tools_changed=True)
-        return super().create_initialization_options(told, experimental_capabilities, extensions)
-
-
 class Endpoint:
-    """The routes `/mcp`, `/sse` and `/messages/` below any prefix, and the news for their clients.
+    """The routes `/mcp`, `/sse` and `/messages/`.
 
     `running` must be entered before the first request is served.
     """
 
     def __init__(self, *, name: str, version: str, instructions: str, backend: Backend) -> None:
         self._backend = backend
-        self._bus = InMemorySubscriptionBus()
-        self._listen = ListenHandler(self._bus)
+        self._listen = ListenHandler(InMemorySubscriptionBus())
         self._stopping = False
-        self._sessions: dict[int, Callable[[], Any]] = {}
-        self._server = _Server(
+        self._sessions: set[int] = set()
+        self._server: Server[Any] = Server(
             name,
             version=version,
             instructions=instructions,
@@ -112,44 +95,26 @@ class Endpoint:
         async with self._http.run():
             yield
 
-    def routes(
-        self,
-        prefixes: Sequence[str] = ("",),
-        messages_under: Callable[[Request], str] = lambda _: "",
-    ) -> list[BaseRoute]:
-        """The three routes below each prefix.
-
-        `messages_under` names the prefix below which a client of `/sse` shall post its messages.
-        """
+    def routes(self) -> list[BaseRoute]:
+        """The three routes of MCP."""
 
         async def connect(request: Request) -> Response:
-            scope = {**request.scope, "root_path": messages_under(request)}
-            streams = self._sse.connect_sse(scope, request.receive, request._send)  # pyright: ignore[reportPrivateUsage]
+            streams = self._sse.connect_sse(request.scope, request.receive, request._send)  # pyright: ignore[reportPrivateUsage]
             async with streams as (incoming, outgoing):
                 options = self._server.create_initialization_options()
                 await self._server.run(incoming, outgoing, options)
             return _Answered()
 
         return [
-            route
-            for prefix in prefixes
-            for route in (
-                Route(f"{prefix}/mcp", endpoint=_Asgi(self._http.handle_request)),
-                Route(f"{prefix}/sse", endpoint=connect, methods=["GET"]),
-                Mount(f"{prefix}/messages/", app=self._sse.handle_post_message),
-            )
+            Route("/mcp", endpoint=_Asgi(self._http.handle_request)),
+            Route("/sse", endpoint=connect, methods=["GET"]),
+            Mount("/messages/", app=self._sse.handle_post_message),
         ]
 
     @property
     def open_sessions(self) -> int:
         """How many handshake clients have a session now."""
         return len(self._sessions)
-
-    async def tools_changed(self) -> None:
-        """Tell every listening client, of either era, that the list of tools is another one."""
-        await self._bus.publish(ToolsListChanged())
-        for tell in list(self._sessions.values()):
-            await tell()
 
     def stop_streams(self) -> None:
         """End the listen streams, which would keep a stopping server waiting, and open no more."""
@@ -199,8 +164,8 @@ class Endpoint:
         del params
         # The SDK offers no list of its open sessions; the connection is what lives as long as one.
         connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage]
-        self._sessions[id(connection)] = connection.send_tool_list_changed
-        connection.exit_stack.callback(self._sessions.pop, id(connection), None)
+        self._sessions.add(id(connection))
+        connection.exit_stack.callback(self._sessions.discard, id(connection))
 
 
 class _Asgi:

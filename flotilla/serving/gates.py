@@ -146,7 +146,7 @@ def hub_only(verifier: Verifier) -> Authenticate:
         try:
             if not verifier.is_bound(token):
                 return Admitted(verifier.verify(token), receive)
-            body = await _whole_body(receive)
+            body = await whole_body(receive)
             if body is None:
                 return Refused(413, "too_large", "the request has over 4 MiB", "Send less.")
             return Admitted(verifier.verify(token, body), _replayed(body, receive))
@@ -200,7 +200,8 @@ def _origin_served(origin: str, origins: Collection[str]) -> bool:
     return origin in origins or _name_of(origin) in LOOPBACK_NAMES
 
 
-async def _whole_body(receive: Receive) -> bytes | None:
+async def whole_body(receive: Receive) -> bytes | None:
+    """The body of a request; None when it has over 4 MiB."""
     body = bytearray()
     while True:
         message = await receive()

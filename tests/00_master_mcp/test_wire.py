@@ -64,7 +64,7 @@ def test_an_endless_event_is_refused() -> None:
 @pytest.mark.parametrize("raw", [b"", b"<html>", b"[]", b"5", b'"x"', b"\xff", b"{"])
 def test_what_is_no_message_is_an_upstream_error(raw: bytes) -> None:
     with pytest.raises(UpstreamError):
-        wire.message(raw)
+        wire.received(raw)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_is_no_message_is_an_upstream_error(raw: bytes) -> None:
 )
 def test_an_answer_without_a_result_is_an_upstream_error(reply) -> None:
     with pytest.raises(UpstreamError):
-        wire.result_of(reply)
+        wire.Received(reply, {}).result()
 
 
 @given(st.binary(max_size=200))

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from flotilla.toolbox import approval_required
-from master.call import Call, Result, Stage
+from master.call import Call, Stage
+from master.result import Result
 
 
 def approved(inner: Stage, *, approvals_off: bool) -> Stage:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from flotilla import Context
 from flotilla.fleet import HUB
 from flotilla.toolbox import Toolbox
-from master.call import Call, Result, Stage
+from master.call import Call, Stage
+from master.result import Result, of_json
 from master.upstream.link import Link
 
 
@@ -13,7 +14,7 @@ def forwarded(links: Mapping[str, Link], own: Toolbox) -> Stage:
     async def stage(call: Call) -> Result:
         entry = call.resolved()
         if entry.service == HUB:
-            return await own.call(entry.name, call.arguments, _context(call))
+            return of_json(await own.call(entry.name, call.arguments, _context(call)))
         return await links[entry.service].call(call)
 
     return stage

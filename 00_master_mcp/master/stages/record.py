@@ -1,16 +1,16 @@
 """The first and last stage: every call is answered, counted, timed and logged, whatever happens."""
 
 from time import monotonic
-from typing import Any
 
 import structlog
 
 from flotilla import FlotillaError, meta
 from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
-from flotilla.toolbox import error_code_of, error_result
-from master.call import Call, Result, Stage
+from flotilla.toolbox import error_result
+from master.call import Call, Stage
 from master.catalogue import Catalogue
+from master.result import Result, error_code, marked, of_json
 
 log = structlog.get_logger(__name__)
 
@@ -23,20 +23,20 @@ def recorded(inner: Stage, catalogue: Catalogue, metrics: Metrics, redactor: Red
         try:
             result = await inner(call)
         except FlotillaError as error:
-            result = error_result(error, call.correlation_id, redactor)
+            result = of_json(error_result(error, call.correlation_id, redactor))
         except Exception:  # the top-level handler: internals stay in the log
             log.exception("call_failed", tool=call.name[:100])
             broke = FlotillaError(
                 "the hub failed to answer", hint="Its log has the details under this ID."
             )
-            result = error_result(broke, call.correlation_id, redactor)
+            result = of_json(error_result(broke, call.correlation_id, redactor))
         _tell(call, result)
-        return _marked(result, call.correlation_id)
+        return marked(result, **{meta.CORRELATION_ID: call.correlation_id})
 
     def _tell(call: Call, result: Result) -> None:
         entry = catalogue.find_safe(call.name)
         service, tool = (entry.service, entry.name) if entry else (UNKNOWN, UNKNOWN)
-        code = error_code_of(result)
+        code = error_code(result)
         took_s = monotonic() - call.arrived
         metrics.answered(service, tool, took_s, code, call.correlation_id)
         log.info(
@@ -48,8 +48,3 @@ def recorded(inner: Stage, catalogue: Catalogue, metrics: Metrics, redactor: Red
         )
 
     return stage
-
-
-def _marked(result: Result, correlation_id: str) -> Result:
-    marks: dict[str, Any] = {**meta.marks_of(result), meta.CORRELATION_ID: correlation_id}
-    return {**result, "_meta": marks}

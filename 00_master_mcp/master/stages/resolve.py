@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from flotilla.fleet import ServiceEntry
 from flotilla.serving.spokes import deadline_of
-from master.call import Call, Result, Stage
+from master.call import Call, Stage
 from master.catalogue import Catalogue
+from master.result import Result
 
 
 def resolved(inner: Stage, catalogue: Catalogue, services: Mapping[str, ServiceEntry]) -> Stage:

@@ -55,14 +55,14 @@ class ServiceClient:
 
     async def ask(
         self, method: str, params: Mapping[str, Any], *, timeout_s: float
-    ) -> dict[str, Any]:
+    ) -> Mapping[str, Any]:
         """One request in the hub's own name; the errors are those of `messages`."""
         body, headers = wire.request(method, params, {})
         headers["authorization"] = self.hub_authorization()
         async with self.messages(body, headers, Deadline.after(timeout_s)) as replies:
             async for reply in replies:
-                if "id" in reply:
-                    return wire.result_of(reply)
+                if reply.is_response:
+                    return reply.result()
         raise self.broke_off()
 
     def hub_authorization(self) -> str:
@@ -84,7 +84,7 @@ class ServiceClient:
         headers: Mapping[str, str],
         deadline: Deadline | None,
         silence_s: float | None = None,
-    ) -> AsyncGenerator[AsyncIterator[dict[str, Any]]]:
+    ) -> AsyncGenerator[AsyncIterator[wire.Received]]:
         """The JSON-RPC messages that answer a POST, as they come; leaving closes the stream.
 
         Raises Unavailable when the service cannot be reached or goes away, TimedOut when the
@@ -120,14 +120,14 @@ class ServiceClient:
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
                 allow_redirects=False,
             ) as response:
-                body = wire.message(await response.content.read(64 * 1024))
+                body = wire.received(await response.content.read(64 * 1024)).values
                 if response.status == 200:
                     return None
                 return str(body.get("reason", f"/ready answered {response.status}"))[:500]
         except (aiohttp.ClientError, TimeoutError, ConnectionError):
             raise self._away() from None
 
-    async def _read(self, response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+    async def _read(self, response: aiohttp.ClientResponse) -> AsyncIterator[wire.Received]:
         if response.status in (401, 403, 421):
             raise UpstreamError(
                 f"{self.service} refused the hub's token (HTTP {response.status})",
@@ -141,9 +141,9 @@ class ServiceClient:
             events = wire.EventReader()
             async for chunk in response.content.iter_any():
                 for data in events.feed(chunk):
-                    yield wire.message(data)
+                    yield wire.received(data)
         else:
-            yield wire.message(await response.read())
+            yield wire.received(await response.read())
 
     def _away(self) -> Unavailable:
         return Unavailable(

@@ -8,7 +8,8 @@ import structlog
 
 from flotilla import FlotillaError, UpstreamError, meta
 from flotilla.backoff import delay_s
-from master.call import Call, Result
+from master.call import Call
+from master.result import Result
 from master.upstream import wire
 from master.upstream.client import ServiceClient, call_headers
 
@@ -77,7 +78,7 @@ class Link:
         Raises Unavailable, TimedOut or UpstreamError; a tool's own error comes as a result.
         """
         entry = call.resolved()
-        body, headers = wire.request("tools/call", *_call_params(call))
+        body, headers = wire.call(entry.name, call.arguments_text, _call_meta(call))
         call_headers(headers, call.correlation_id, call.traceparent)
         headers["authorization"] = self._client.sign_call(
             call.principal, entry.name, body, approved=call.approved
@@ -88,12 +89,13 @@ class Link:
             self._wake.set()
         return result
 
-    async def _relayed(self, replies: AsyncIterator[dict[str, Any]], call: Call) -> Result:
+    async def _relayed(self, replies: AsyncIterator[wire.Received], call: Call) -> Result:
         async for reply in replies:
-            if "id" in reply:
-                return _stripped(wire.result_of(reply))
-            if reply.get("method") == "notifications/progress":
-                params = meta.members(reply.get("params"))
+            if reply.is_response:
+                reply.result()
+                return reply.texts
+            if reply.values.get("method") == "notifications/progress":
+                params = meta.members(reply.values.get("params"))
                 await call.report(
                     params.get("progress", 0), params.get("total"), params.get("message")
                 )
@@ -105,9 +107,8 @@ class Link:
         headers["authorization"] = self._client.hub_authorization()
         async with self._client.messages(body, headers, None, silence_s=SILENCE_S) as replies:
             async for reply in replies:
-                if "error" in reply:
-                    wire.result_of(reply)
-                if "id" in reply:
+                if reply.is_response:
+                    reply.result()
                     return
                 # The acknowledgement comes first: only now is no change lost any more.
                 await self._refresh()
@@ -147,8 +148,8 @@ class Link:
             self._on_away()
 
 
-def _call_params(call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Params and `_meta` of the call upstream; the caller's `_meta` passes, but for the era's."""
+def _call_meta(call: Call) -> dict[str, Any]:
+    """The `_meta` of the call upstream; the caller's own passes, but for the era's."""
     passed = {key: value for key, value in call.meta.items() if not key.startswith(_RESERVED)}
     if "progressToken" in passed:
         passed["progressToken"] = _TOKEN
@@ -156,12 +157,4 @@ def _call_params(call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
     passed[meta.TIMEOUT_MS] = int(call.due().remaining_s() * 1000)
     if call.traceparent is not None:
         passed["traceparent"] = call.traceparent
-    return {"name": call.resolved().name, "arguments": call.arguments}, passed
-
-
-def _stripped(result: dict[str, Any]) -> dict[str, Any]:
-    """The result without what belongs to the hop between hub and service."""
-    marks = {
-        key: value for key, value in meta.marks_of(result).items() if not key.startswith(_RESERVED)
-    }
-    return {**{k: v for k, v in result.items() if k != "resultType"}, "_meta": marks}
+    return passed

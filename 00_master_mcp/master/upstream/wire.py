@@ -4,10 +4,13 @@ Source: MCP 2026-07-28, Streamable HTTP: each POST stands alone, the headers rep
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from flotilla import InvalidArgument, UpstreamError, __version__
-from flotilla.json_text import TooDeep, from_json, to_json
+from flotilla import UpstreamError, __version__
+from flotilla.json_text import to_json
+from flotilla.meta import members
+from master import rpc
 
 PROTOCOL_VERSION = "2026-07-28"
 MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -18,54 +21,69 @@ _IDENTITY = {
     "io.modelcontextprotocol/clientCapabilities": {},
 }
 
+_HEADERS = {
+    "content-type": "application/json",
+    "accept": "application/json, text/event-stream",
+    "mcp-protocol-version": PROTOCOL_VERSION,
+}
+
 
 def request(
     method: str, params: Mapping[str, Any], meta: Mapping[str, Any], request_id: int = 1
 ) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of a request; `meta` are further members of `_meta`.
-
-    Raises InvalidArgument for params that no JSON can hold.
-    """
+    """Body and headers of a request; `meta` are further members of `_meta`."""
     body = {
         "jsonrpc": "2.0",
         "id": request_id,
         "method": method,
         "params": {**params, "_meta": {**meta, **_IDENTITY}},
     }
-    headers = {
-        "content-type": "application/json",
-        "accept": "application/json, text/event-stream",
-        "mcp-protocol-version": PROTOCOL_VERSION,
-        "mcp-method": method,
-    }
+    headers = {**_HEADERS, "mcp-method": method}
     if isinstance(name := params.get("name"), str):
         headers["mcp-name"] = name
-    try:
-        return to_json(body), headers
-    except TooDeep:
-        raise InvalidArgument("the arguments are nested too deeply") from None
+    return to_json(body), headers
 
 
-def message(raw: bytes) -> dict[str, Any]:
+def call(name: str, arguments: str, meta: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of a `tools/call` whose arguments stay as the client wrote them."""
+    params = {
+        "name": rpc.text_of(name),
+        "arguments": arguments,
+        "_meta": rpc.text_of({**meta, **_IDENTITY}),
+    }
+    body = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{rpc.written(params)}}}'
+    headers = {**_HEADERS, "mcp-method": "tools/call", "mcp-name": name}
+    return body.encode(), headers
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message from a service: its members, and those of its result as they were written."""
+
+    values: Mapping[str, Any]
+    texts: rpc.Texts
+
+    @property
+    def is_response(self) -> bool:
+        return "id" in self.values and "method" not in self.values
+
+    def result(self) -> Mapping[str, Any]:
+        """The result of a response; UpstreamError for an error response or none at all."""
+        result, error = self.values.get("result"), members(self.values.get("error"))
+        if isinstance(result, dict):
+            return members(result)
+        if error:
+            code, text = error.get("code"), str(error.get("message", ""))[:500]
+            raise UpstreamError(f"the service answered with error {code}: {text}")
+        raise UpstreamError("the service's answer has neither a result nor an error")
+
+
+def received(raw: bytes) -> Received:
     """One JSON-RPC message; UpstreamError for anything else."""
     try:
-        parsed = from_json(raw)
-    except ValueError:
-        raise UpstreamError("the service sent something that is not JSON") from None
-    if not isinstance(parsed, dict):
-        raise UpstreamError("the service sent something that is not a JSON-RPC message")
-    return parsed  # pyright: ignore[reportUnknownVariableType]
-
-
-def result_of(reply: Mapping[str, Any]) -> dict[str, Any]:
-    """The result of a response; UpstreamError for an error response or none at all."""
-    result, error = reply.get("result"), reply.get("error")
-    if isinstance(result, dict):
-        return result  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(error, dict):
-        code, text = error.get("code"), str(error.get("message", ""))[:500]  # pyright: ignore
-        raise UpstreamError(f"the service answered with error {code}: {text}")
-    raise UpstreamError("the service's answer has neither a result nor an error")
+        return Received(*rpc.parse(raw, inside="result"))
+    except rpc.RpcError:
+        raise UpstreamError("the service sent something that is no JSON-RPC message") from None
 
 
 class EventReader:

@@ -1,0 +1,103 @@
+"""One HTTP exchange with a client: what its headers say, its body, and plain answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.types import Receive, Scope, Send
+
+from flotilla import Principal, correlation
+from flotilla.identity import Caller
+from flotilla.serving.gates import CALLER, MAX_BODY_BYTES, whole_body
+from master import rpc
+from master.catalogue import View
+from master.north.client import Client, Era, Teller
+from master.views import VIEW
+
+SESSION = "mcp-session-id"
+VERSION = "mcp-protocol-version"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request of an authenticated client, with the view that its URL shows."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        return {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]
+        }
+
+    @property
+    def principal(self) -> Principal:
+        caller: Caller = self.scope[CALLER]
+        return caller.principal
+
+    @property
+    def view(self) -> View:
+        return self.scope[VIEW]
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(self.scope["query_string"].decode("latin-1"))
+
+    async def message(self) -> rpc.Message:
+        """The message of the body; RpcError when there is none that can be read."""
+        if not self.headers.get("content-type", "").lower().startswith("application/json"):
+            raise rpc.RpcError(
+                rpc.INVALID_REQUEST, "Content-Type must be application/json", status=415
+            )
+        raw = await whole_body(self.receive)
+        if raw is None:
+            most = f"{MAX_BODY_BYTES // 2**20} MiB"
+            raise rpc.RpcError(rpc.INVALID_REQUEST, f"the body has over {most}", status=413)
+        return rpc.read(raw)
+
+    def check_accept(self) -> None:
+        """RpcError unless the client takes both JSON and server-sent events."""
+        accepted = self.headers.get("accept", "*/*")
+        for wanted in ("application/json", "text/event-stream"):
+            if wanted not in accepted and "*/*" not in accepted:
+                raise rpc.RpcError(rpc.INVALID_REQUEST, f"Accept must name {wanted}", status=406)
+
+    def client(
+        self, message: rpc.Message, era: Era, capabilities: Mapping[str, Any], teller: Teller
+    ) -> Client:
+        given = message.meta.get("io.flotilla/correlationId")
+        correlation_id: str = self.scope[correlation.SCOPE]
+        if correlation.HEADER not in self.headers and isinstance(given, str):
+            correlation_id = correlation.accepted(given) or correlation_id
+        trace = message.meta.get("traceparent") or self.headers.get("traceparent")
+        return Client(
+            principal=self.principal,
+            view=self.view,
+            era=era,
+            correlation_id=correlation_id,
+            traceparent=correlation.traceparent(trace) if isinstance(trace, str) else None,
+            capabilities=capabilities,
+            teller=teller,
+        )
+
+    async def gone(self) -> None:
+        """Return once the client has closed the connection."""
+        while (await self.receive())["type"] != "http.disconnect":
+            continue
+
+    async def refuse(self, error: rpc.RpcError, request_id: rpc.Id | None = None) -> None:
+        await self.answer(error.status, rpc.refusal(request_id, error))
+
+    async def answer(
+        self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> None:
+        told = {"content-length": str(len(body)), **(headers or {})}
+        if body:
+            told["content-type"] = "application/json"
+        encoded = [(name.encode(), value.encode()) for name, value in told.items()]
+        await self.send({"type": "http.response.start", "status": status, "headers": encoded})
+        await self.send({"type": "http.response.body", "body": body})

@@ -1,0 +1,173 @@
+"""JSON-RPC messages, read once and written from their parts. Pure.
+
+A part that nothing changes is never written anew: numbers keep their spelling, duplicate members
+and unknown ones survive, integers of any size stay exact.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from json.decoder import scanstring  # pyright: ignore[reportUnknownVariableType, reportAttributeAccessIssue]
+from typing import Any, NoReturn, cast
+
+from flotilla.json_text import to_json
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+
+Id = str | int
+Texts = dict[str, str]
+"""The members of a JSON object, each as its own JSON text."""
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+class RpcError(Exception):
+    """A JSON-RPC error response; `status` is that of the HTTP response around it."""
+
+    def __init__(self, code: int, message: str, *, data: Any = None, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A request (`method` and `id`), a notification (`method` alone) or a response (`id` alone)."""
+
+    method: str | None
+    id: Id | None
+    params: Mapping[str, Any]
+    texts: Texts
+    """The members of `params` as they were written."""
+    result: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        found = self.params.get("_meta")
+        return found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_scan = cast("Callable[[str, int, bool], tuple[str, int]]", scanstring)
+_decode = json.JSONDecoder(parse_constant=_refuse).raw_decode
+
+
+def members(
+    text: str, start: int = 0, inside: str | None = None
+) -> tuple[dict[str, Any], Texts, int, Texts]:
+    """The object that starts at `start`: values, their texts, where it ends, and one more level.
+
+    The texts of the members of the member `inside` come last, where that is an object. Raises
+    ValueError when there is no JSON object.
+    """
+    values: dict[str, Any] = {}
+    texts: Texts = {}
+    inner: Texts = {}
+    at = _skip(text, start)
+    if text[at : at + 1] != "{":
+        raise ValueError("not an object")
+    at = _skip(text, at + 1)
+    if text[at : at + 1] == "}":
+        return values, texts, at + 1, inner
+    while True:
+        if text[at : at + 1] != '"':
+            raise ValueError("a member has no name")
+        name, at = _scan(text, at + 1, True)
+        at = _skip(text, at)
+        if text[at : at + 1] != ":":
+            raise ValueError("a member has no value")
+        begin = _skip(text, at + 1)
+        if name == inside and text[begin : begin + 1] == "{":
+            value, inner, end, _ = members(text, begin)
+        else:
+            value, end = _decode(text, begin)
+        values[name], texts[name] = value, text[begin:end]
+        at = _skip(text, end)
+        following = text[at : at + 1]
+        at = _skip(text, at + 1)
+        if following == "}":
+            return values, texts, at, inner
+        if following != ",":
+            raise ValueError("a member does not end")
+
+
+def _skip(text: str, at: int) -> int:
+    matched = _SPACE.match(text, at)
+    return at if matched is None else matched.end()
+
+
+def parse(raw: bytes, inside: str = "params") -> tuple[dict[str, Any], Texts]:
+    """A whole JSON object and the texts of the members of one of its members; RpcError if not."""
+    try:
+        text = raw.decode()
+        values, _, end, inner = members(text, 0, inside)
+    except (ValueError, RecursionError):
+        raise RpcError(PARSE_ERROR, _why_not(raw)) from None
+    if end != len(text):
+        raise RpcError(PARSE_ERROR, "there is something behind the JSON object")
+    return values, inner
+
+
+def read(raw: bytes) -> Message:
+    """The message of a POST; RpcError says why it is none."""
+    if raw.lstrip()[:1] == b"[":
+        raise RpcError(INVALID_REQUEST, "batches are not served; send one message a request")
+    values, texts = parse(raw)
+    given_id, method = values.get("id"), values.get("method")
+    if values.get("jsonrpc") != "2.0":
+        raise RpcError(INVALID_REQUEST, 'jsonrpc must be "2.0"')
+    if "id" in values and (not isinstance(given_id, (str, int)) or isinstance(given_id, bool)):
+        raise RpcError(INVALID_REQUEST, "id must be a string or an integer")
+    if method is None and ("result" in values or "error" in values):
+        return Message(None, given_id, {}, {}, _object(values, "result"), _object(values, "error"))
+    if not isinstance(method, str):
+        raise RpcError(INVALID_REQUEST, "method must be a string")
+    params = values.get("params", {})
+    if not isinstance(params, dict):
+        raise RpcError(INVALID_PARAMS, "params must be an object")
+    return Message(method, given_id, params, texts)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def written(texts: Mapping[str, str]) -> str:
+    """The JSON text of an object of such members."""
+    return "{" + ",".join(f"{to_json(name).decode()}:{text}" for name, text in texts.items()) + "}"
+
+
+def text_of(value: Any) -> str:
+    return to_json(value).decode()
+
+
+def response(request_id: Id, result: str) -> bytes:
+    """A response around the JSON text of its result."""
+    return f'{{"jsonrpc":"2.0","id":{text_of(request_id)},"result":{result}}}'.encode()
+
+
+def refusal(request_id: Id | None, error: RpcError) -> bytes:
+    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.data is not None:
+        body["data"] = error.data
+    return to_json({"jsonrpc": "2.0", "id": request_id, "error": body})
+
+
+def notification(method: str, params: Mapping[str, Any]) -> bytes:
+    return to_json({"jsonrpc": "2.0", "method": method, "params": params})
+
+
+def _object(values: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    found = values.get(name)
+    return found if isinstance(found, dict) else None  # pyright: ignore[reportUnknownVariableType]
+
+
+def _why_not(raw: bytes) -> str:
+    return "the body is empty" if not raw.strip() else "the body is not a JSON object"
