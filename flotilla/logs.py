@@ -1,10 +1,12 @@
 """Structured logs: one JSON object a line, on standard error, with the correlation ID, redacted."""
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
 from typing import Any, TextIO
 
+import orjson
 import structlog
 from structlog.contextvars import merge_contextvars
 
@@ -28,6 +30,28 @@ _QUIET = {
 }
 
 
+class _Writer:
+    """A logger that writes each rendered line at once, whole."""
+
+    def __init__(self, name: str, stream: TextIO) -> None:
+        self.name = name
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
+
+    debug = info = warning = error = critical = exception = log = msg
+
+
+def _line(event: Any, **_options: Any) -> str:
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except TypeError:
+        # Half a surrogate pair, or a number beyond 64 bits: a log line is written all the same.
+        return json.dumps(event, default=str)
+
+
 def set_up_logs(level: str, redactor: Redactor, stream: TextIO | None = None) -> None:
     """Send structlog and the standard library's logs alike to `stream` (standard error).
 
@@ -42,6 +66,7 @@ def set_up_logs(level: str, redactor: Redactor, stream: TextIO | None = None) ->
     ) -> MutableMapping[str, Any]:
         return {key: redactor.data(value) for key, value in event.items()}
 
+    out = stream or sys.stderr
     shared: list[Any] = [
         merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -49,21 +74,19 @@ def set_up_logs(level: str, redactor: Redactor, stream: TextIO | None = None) ->
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.format_exc_info,
     ]
+    render: list[Any] = [redact, structlog.processors.JSONRenderer(serializer=_line)]
+    # Ours go straight to the stream: the standard library's way costs a call half as much again.
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *render],
+        logger_factory=lambda *names: _Writer(str(names[0]) if names else "", out),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                redact,
-                structlog.processors.JSONRenderer(default=str),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
     root = logging.getLogger()

@@ -4,6 +4,7 @@ Each gate is plain ASGI around another; `app.py` puts them together.
 """
 
 from collections.abc import Awaitable, Callable, Collection
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flotilla import correlation
+from flotilla.context import Principal
 from flotilla.identity import BadToken, Caller, Verifier
 from flotilla.redaction import Redactor
 
@@ -126,14 +128,18 @@ def authenticated(app: ASGIApp, authenticate: Authenticate, open_paths: Collecti
             return
         principal = verdict.caller.principal
         scope[CALLER] = verdict.caller
-        # The SDK binds each session to this user, so that no other principal can take it over.
-        scope["user"] = AuthenticatedUser(
-            AccessToken(token="", client_id=principal.name, scopes=list(principal.roles))
-        )
+        scope["user"] = _sdk_user(principal)
         with structlog.contextvars.bound_contextvars(principal=principal.name):
             await app(scope, verdict.receive, send)
 
     return gate
+
+
+@lru_cache(maxsize=1024)
+def _sdk_user(principal: Principal) -> AuthenticatedUser:
+    """The user to whom the SDK binds a session, so that no other principal can take it over."""
+    roles = list(principal.roles)
+    return AuthenticatedUser(AccessToken(token="", client_id=principal.name, scopes=roles))
 
 
 def hub_only(verifier: Verifier) -> Authenticate:

@@ -66,6 +66,12 @@ def test_every_line_is_json_with_the_correlation_id_and_no_secret(log_lines) -> 
     assert "hunter2" not in json.dumps(lines)
 
 
+def test_no_value_keeps_a_line_from_being_written(log_lines) -> None:
+    for value in (2**200, "\ud800", object(), {1: {2}}, float("nan")):
+        structlog.get_logger("ours").info("odd", value=value)
+    assert len(log_lines()) == 5
+
+
 def test_an_unknown_log_level_is_told() -> None:
     with pytest.raises(Misconfigured, match="FLOTILLA_LOG_LEVEL"):
         set_up_logs("LOUD", Redactor())

@@ -1,11 +1,13 @@
 """One HTTP exchange with a client: what its headers say, its body, and plain answers."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs
 
+import structlog
 from starlette.types import Receive, Scope, Send
 
 from flotilla import Principal, correlation
@@ -83,6 +85,12 @@ class Exchange:
             capabilities=capabilities,
             teller=teller,
         )
+
+    def logged(self, client: Client) -> AbstractContextManager[object]:
+        """Log lines within stand under the ID of the client, where its `_meta` brought another."""
+        if client.correlation_id == self.scope[correlation.SCOPE]:
+            return nullcontext()
+        return structlog.contextvars.bound_contextvars(correlation_id=client.correlation_id)
 
     async def gone(self) -> None:
         """Return once the client has closed the connection."""

@@ -2,8 +2,6 @@
 
 import asyncio
 
-import structlog
-
 from flotilla import RateLimited, meta
 from master import rpc
 from master.north.client import Teller
@@ -177,7 +175,7 @@ class Handshake:
             twice = rpc.RpcError(rpc.INVALID_REQUEST, f"request {request_id!r} is still running")
             return rpc.refusal(request_id, twice), twice.status
         client = exchange.client(message, "handshake", session.capabilities, teller)
-        with structlog.contextvars.bound_contextvars(correlation_id=client.correlation_id):
+        with exchange.logged(client):
             work = asyncio.create_task(self._methods.handle(message, client))
         session.running[request_id] = work
         try:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
 from mcp.shared.inbound import (
     InboundLadderRejection,
     classify_inbound_request,
@@ -71,7 +70,7 @@ class Modern:
         with Reply(exchange.send) as reply:
             capabilities = meta.members(message.meta.get(_CAPABILITIES))
             client = exchange.client(message, "modern", capabilities, reply)
-            with structlog.contextvars.bound_contextvars(correlation_id=client.correlation_id):
+            with exchange.logged(client):
                 work = asyncio.create_task(self._methods.handle(message, client))
             gone = asyncio.create_task(exchange.gone())
             try:
