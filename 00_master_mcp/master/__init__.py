@@ -1,12 +1,9 @@
 """The hub: the only door of the fleet."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
-import anyio
 import structlog
 from starlette.applications import Starlette
 
@@ -26,8 +23,7 @@ from master.pipeline import pipeline
 from master.principals import clients_only, open_token_book
 from master.services import Services
 from master.settings import Settings
-from master.upstream.client import ConnectionPool, ServiceClient
-from master.upstream.link import Link
+from master.upstream.links import Links
 from master.views import with_view
 
 log = structlog.get_logger(__name__)
@@ -38,25 +34,6 @@ INSTRUCTIONS = (
 )
 
 
-Task = Callable[[], Coroutine[Any, Any, None]]
-
-
-class News:
-    """Tells clients of a changed list once for many changes that come together."""
-
-    def __init__(self) -> None:
-        self._changed = asyncio.Event()
-
-    def spread(self) -> None:
-        self._changed.set()
-
-    async def tell(self, everybody: Task) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            await everybody()
-
-
 def build(
     settings: Settings, common: CommonSettings | None = None, fleet: FleetConfig | None = None
 ) -> Service:
@@ -65,50 +42,27 @@ def build(
     fleet = fleet or FleetConfig.load(common.config_dir / "services.yaml")
     if settings.approvals == "off":
         log.warning("APPROVALS_ARE_OFF", meaning="every destructive call runs unasked")
-    signer = Signer(open_signing_key(common.data_dir / "hub", common.hub_public_key_path))
-    book = open_token_book(common.data_dir)
-    redactor, metrics, drain = Redactor(common.secret_values()), Metrics(), Drain(HUB)
-    services = {name: fleet.service(name) for name in (HUB, *_spokes(fleet, settings))}
+    metrics, drain = Metrics(), Drain(HUB)
+    spokes = [name for name in fleet.chosen(settings.services) if name != HUB]
+    services = {name: fleet.service(name) for name in (HUB, *spokes)}
     catalogue = Catalogue({name: entry.namespaces for name, entry in services.items()})
-    news, pool = News(), ConnectionPool()
-    links = {
-        name: _link(ServiceClient(name, fleet.url(name), signer, pool), catalogue, metrics, news)
-        for name in services
-        if name != HUB
-    }
-    overview = Services(fleet=fleet, links=links, catalogue=catalogue, metrics=metrics)
-    own = Toolbox(overview.tools(), redactor)
-    catalogue.offer(HUB, own.listing())
-    answer = pipeline(
+    links = Links(
+        {name: fleet.url(name) for name in spokes},
+        signer=Signer(open_signing_key(common.data_dir / "hub", common.hub_public_key_path)),
         catalogue=catalogue,
-        services=services,
-        links=links,
-        own=own,
         metrics=metrics,
-        redactor=redactor,
-        approvals_off=settings.approvals == "off",
     )
-    methods = Methods(
-        catalogue=catalogue,
-        answer=answer,
-        drain=drain,
-        redactor=redactor,
-        instructions=INSTRUCTIONS,
-    )
-    door = Door(methods, catalogue)
-    metrics.watch(HUB, running=lambda: drain.running, sessions=lambda: door.open_sessions)
+    door = _door(settings, common, fleet, catalogue, links, metrics, drain)
 
     async def ready() -> str | None:
-        waiting = [name for name, link in links.items() if not link.answered_once]
+        waiting = links.waiting()
         if drain.closed:
             return "stopping"
         return f"waiting for {', '.join(waiting)}" if waiting else None
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        tell = partial(news.tell, door.tools_changed)
-        tasks = [tell, *(link.run for link in links.values())]
-        async with pool.running(), in_background(tasks):
+        async with links.running(door.tools_changed):
             yield
 
     app = service_app(
@@ -118,7 +72,7 @@ def build(
         routes=door.routes(),
         ready=ready,
         metrics=metrics,
-        authenticate=clients_only(book),
+        authenticate=clients_only(open_token_book(common.data_dir)),
         lifespan=lifespan,
         own_hosts=("master",),
         gate=partial(with_view, services=services),
@@ -134,37 +88,38 @@ def build(
     )
 
 
-def _spokes(fleet: FleetConfig, settings: Settings) -> list[str]:
-    return [name for name in fleet.chosen(settings.services) if name != HUB]
-
-
-def _link(client: ServiceClient, catalogue: Catalogue, metrics: Metrics, news: News) -> Link:
-    service = client.service
-    metrics.health(service, healthy=False)
-
-    def on_tools(tools: list[Mapping[str, Any]]) -> None:
-        changed, dropped = catalogue.offer(service, tools)
-        metrics.health(service, healthy=True)
-        for each in dropped:
-            log.warning("tool_dropped", upstream=service, tool=each.name, reason=each.reason)
-        if changed:
-            news.spread()
-
-    def on_away() -> None:
-        metrics.health(service, healthy=False)
-        if catalogue.mark_stale(service):
-            news.spread()
-
-    return Link(client, on_tools=on_tools, on_away=on_away)
-
-
-@asynccontextmanager
-async def in_background(
-    tasks: Iterable[Task],
-) -> AsyncGenerator[None]:
-    """Run the tasks beside what is inside, and cancel them at its end."""
-    async with anyio.create_task_group() as group:
-        for task in tasks:
-            group.start_soon(task)
-        yield
-        group.cancel_scope.cancel()
+def _door(
+    settings: Settings,
+    common: CommonSettings,
+    fleet: FleetConfig,
+    catalogue: Catalogue,
+    links: Links,
+    metrics: Metrics,
+    drain: Drain,
+) -> Door:
+    """The way in, and behind it the way of a call."""
+    redactor = Redactor(common.secret_values())
+    overview = Services(fleet=fleet, links=links.by_service, catalogue=catalogue, metrics=metrics)
+    own = Toolbox(overview.tools(), redactor)
+    catalogue.offer(HUB, own.listing())
+    answer = pipeline(
+        catalogue=catalogue,
+        services=fleet.services,
+        links=links.by_service,
+        own=own,
+        metrics=metrics,
+        redactor=redactor,
+        approvals_off=settings.approvals == "off",
+    )
+    door = Door(
+        Methods(
+            catalogue=catalogue,
+            answer=answer,
+            drain=drain,
+            redactor=redactor,
+            instructions=INSTRUCTIONS,
+        ),
+        catalogue,
+    )
+    metrics.watch(HUB, running=lambda: drain.running, sessions=lambda: door.open_sessions)
+    return door

@@ -170,7 +170,7 @@ async def test_secrets_and_invisible_text_do_not_leave() -> None:
 def test_a_method_that_cannot_be_a_tool_stops_the_start() -> None:
     async def untyped(value) -> Found:  # pyright: ignore[reportMissingParameterType]
         """Untyped."""
-        raise NotImplementedError(value)
+        return Found(file_name=str(value), size_bytes=0)
 
     async def unreal() -> dict[str, Any]:
         """No real output schema."""
