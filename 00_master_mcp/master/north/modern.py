@@ -82,6 +82,8 @@ class Modern:
                 if not work.done():
                     work.cancel()
                     await asyncio.wait({work})
+                if not work.cancelled():
+                    work.exception()  # looked at, or asyncio would log it as lost
 
     async def _listen(self, message: rpc.Message, exchange: Exchange) -> None:
         request_id = message.id
