@@ -29,12 +29,15 @@ def json_body(body: bytes) -> bytes:
 
 @asynccontextmanager
 async def link_to(answer: Answer, tmp_path) -> AsyncGenerator[Link]:
+    serving: set[asyncio.Task[None] | None] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
         try:
             await reader.readuntil(b"\r\n\r\n")
             await answer(writer)
             await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             return
         finally:
             writer.close()
@@ -48,6 +51,9 @@ async def link_to(answer: Answer, tmp_path) -> AsyncGenerator[Link]:
         )
         yield Link(client, on_tools=lambda _: None, on_away=lambda: None)
     server.close()
+    for task in serving:
+        assert task is not None
+        task.cancel()
     await server.wait_closed()
 
 
