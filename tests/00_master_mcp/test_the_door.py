@@ -192,6 +192,14 @@ async def test_a_cancelled_request_of_a_session_is_answered_and_its_work_ends(st
         assert answers[0]["error"]["code"] == -32800
 
 
+async def test_a_cancellation_of_nothing_sensible_is_taken_and_forgotten(hub) -> None:
+    headers = await shake_hands(hub)
+    for named in ([1], {"a": 1}, None, "unknown", 7, 1.5):
+        note = {"method": "notifications/cancelled", "params": {"requestId": named}}
+        told = await hub.post("/mcp", json={"jsonrpc": "2.0", **note}, headers=headers)
+        assert told.status_code == 202, named
+
+
 async def test_a_session_has_one_stream_at_a_time(hub) -> None:
     headers = await shake_hands(hub)
     async with hub.stream("GET", "/mcp", headers=headers) as stream:

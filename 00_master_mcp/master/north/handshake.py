@@ -136,7 +136,8 @@ class Handshake:
 
     def _note(self, session: Session, message: rpc.Message) -> None:
         if message.method == "notifications/cancelled":
-            task = session.running.get(message.params.get("requestId", ""))
+            named = message.params.get("requestId")
+            task = session.running.get(named) if isinstance(named, (str, int)) else None
             if task is not None:
                 task.cancel()
 
