@@ -3,7 +3,11 @@
 import os
 import re
 import time
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
+
+from flotilla import meta
 
 HEADER = "x-correlation-id"
 SCOPE = "flotilla.correlation_id"
@@ -22,11 +26,25 @@ def new_correlation_id() -> str:
     return str(UUID(int=value))
 
 
-def accepted(given: str | None) -> str | None:
+def accepted(given: object) -> str | None:
     """`given` where it can stand in a header and a log line unharmed, else None."""
-    return given if given is not None and _ACCEPTED.fullmatch(given) else None
+    return given if isinstance(given, str) and _ACCEPTED.fullmatch(given) else None
 
 
-def traceparent(given: str | None) -> str | None:
+def traceparent(given: object) -> str | None:
     """`given` where it has the form of W3C Trace Context level 1, else None."""
-    return given if given is not None and _TRACEPARENT.fullmatch(given) else None
+    return given if isinstance(given, str) and _TRACEPARENT.fullmatch(given) else None
+
+
+def of_call(
+    assigned: str, headers: Mapping[str, str], call_meta: Mapping[str, Any]
+) -> tuple[str, str | None]:
+    """The correlation ID and the trace of a call, whichever way the client sent them.
+
+    `assigned` is what the request was given at the door; only without the header of its own may
+    `_meta` bring another ID. The trace of `_meta` is nearer to the call than the header's.
+    """
+    correlation_id = assigned
+    if HEADER not in headers:
+        correlation_id = accepted(call_meta.get(meta.CORRELATION_ID)) or assigned
+    return correlation_id, traceparent(call_meta.get("traceparent") or headers.get("traceparent"))

@@ -23,7 +23,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from flotilla import correlation, meta
+from flotilla import correlation
 from flotilla.context import Report
 
 log = structlog.get_logger(__name__)
@@ -46,6 +46,7 @@ class Incoming:
     meta: Mapping[str, Any]
     request: Request
     correlation_id: str
+    traceparent: str | None
     report: Report
 
 
@@ -138,10 +139,8 @@ class Endpoint:
     async def _on_call_tool(self, ctx: Ctx, params: types.CallToolRequestParams) -> dict[str, Any]:
         request = _request(ctx)
         raw: Mapping[str, Any] = (ctx.params or {}).get("_meta") or {}
-        given = raw.get(meta.CORRELATION_ID)
-        correlation_id = str(request.scope[correlation.SCOPE])
-        if request.headers.get(correlation.HEADER) is None and isinstance(given, str):
-            correlation_id = correlation.accepted(given) or correlation_id
+        assigned = str(request.scope[correlation.SCOPE])
+        correlation_id, trace = correlation.of_call(assigned, request.headers, raw)
 
         async def report(progress: float, total: float | None, message: str | None) -> None:
             await ctx.session.report_progress(progress, total, message)
@@ -154,6 +153,7 @@ class Endpoint:
                     meta=raw,
                     request=request,
                     correlation_id=correlation_id,
+                    traceparent=trace,
                     report=report,
                 )
             )

@@ -9,7 +9,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from flotilla import correlation, meta
+from flotilla import meta
 from flotilla.context import Context, Deadline
 from flotilla.errors import FlotillaError
 from flotilla.fleet import FleetConfig
@@ -135,7 +135,7 @@ class SpokeBackend:
             principal=caller.principal,
             correlation_id=call.correlation_id,
             deadline=deadline_of(call.meta, limit_s),
-            traceparent=_traceparent(call),
+            traceparent=call.traceparent,
             approved=tool is not None and caller.approved_tool == tool,
             report=call.report,
         )
@@ -147,8 +147,3 @@ def deadline_of(call_meta: Mapping[str, Any], limit_s: float) -> Deadline:
     if isinstance(asked, (int, float)) and not isinstance(asked, bool) and asked >= 0:
         limit_s = min(limit_s, asked / 1000)
     return Deadline.after(limit_s)
-
-
-def _traceparent(call: Incoming) -> str | None:
-    given = call.meta.get("traceparent") or call.request.headers.get("traceparent")
-    return correlation.traceparent(given) if isinstance(given, str) else None

@@ -31,10 +31,13 @@ class Exchange:
     send: Send
 
     @cached_property
+    def header_lines(self) -> list[tuple[str, str]]:
+        """Every header as it came; one that came twice stands here twice."""
+        return [(k.decode("latin-1"), v.decode("latin-1")) for k, v in self.scope["headers"]]
+
+    @cached_property
     def headers(self) -> dict[str, str]:
-        return {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]
-        }
+        return dict(self.header_lines)
 
     @property
     def principal(self) -> Principal:
@@ -71,17 +74,14 @@ class Exchange:
     def client(
         self, message: rpc.Message, era: Era, capabilities: Mapping[str, Any], teller: Teller
     ) -> Client:
-        given = message.meta.get("io.flotilla/correlationId")
-        correlation_id: str = self.scope[correlation.SCOPE]
-        if correlation.HEADER not in self.headers and isinstance(given, str):
-            correlation_id = correlation.accepted(given) or correlation_id
-        trace = message.meta.get("traceparent") or self.headers.get("traceparent")
+        assigned: str = self.scope[correlation.SCOPE]
+        correlation_id, trace = correlation.of_call(assigned, self.headers, message.meta)
         return Client(
             principal=self.principal,
             view=self.view,
             era=era,
             correlation_id=correlation_id,
-            traceparent=correlation.traceparent(trace) if isinstance(trace, str) else None,
+            traceparent=trace,
             capabilities=capabilities,
             teller=teller,
         )

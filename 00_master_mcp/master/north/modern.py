@@ -109,8 +109,7 @@ class Modern:
 
     def _check(self, message: rpc.Message, exchange: Exchange) -> None:
         """The headers must repeat the body; RpcError says which lies."""
-        raw = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in exchange.scope["headers"]]
-        if doubled := find_duplicated_routing_header(raw):
+        if doubled := find_duplicated_routing_header(exchange.header_lines):
             raise rpc.RpcError(-32020, f"{doubled} header appears more than once")
         body = {"method": message.method, "params": message.params}
         verdict = classify_inbound_request(body, headers=exchange.headers)
