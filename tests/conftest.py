@@ -43,8 +43,36 @@ def free_port() -> Callable[[], int]:
     return find_free_port
 
 
+class Reachable:
+    """A fleet that a client can be connected to, by its URL and the token in its data folder."""
+
+    @property
+    def url(self) -> str:
+        raise NotImplementedError("abstract")
+
+    @property
+    def token_file(self) -> Path:
+        raise NotImplementedError("abstract")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token_file.read_text().strip()}"}
+
+    @asynccontextmanager
+    async def client(
+        self, path: str = "/mcp", mode: str = "auto", **more: Any
+    ) -> AsyncGenerator[Client]:
+        async with (
+            httpx2.AsyncClient(headers=self.headers, timeout=60) as http,
+            Client(
+                streamable_http_client(f"{self.url}{path}", http_client=http), mode=mode, **more
+            ) as client,
+        ):
+            yield client
+
+
 @dataclass
-class InProcessFleet:
+class InProcessFleet(Reachable):
     """A hub and spokes that serve on loopback until the fixture ends."""
 
     fleet: FleetConfig
@@ -58,12 +86,8 @@ class InProcessFleet:
         return self.fleet.url(HUB)
 
     @property
-    def token(self) -> str:
-        return (self.common.data_dir / "admin_token").read_text().strip()
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"}
+    def token_file(self) -> Path:
+        return self.common.data_dir / "admin_token"
 
     async def start(self, name: str, build: Callable[[], Any]) -> None:
         running, stop = Running(build), asyncio.Event()
@@ -90,18 +114,6 @@ class InProcessFleet:
         async with httpx2.AsyncClient() as http:
             await until(is_ready)
 
-    @asynccontextmanager
-    async def client(
-        self, path: str = "/mcp", mode: str = "auto", **more: Any
-    ) -> AsyncGenerator[Client]:
-        async with (
-            httpx2.AsyncClient(headers=self.headers, timeout=30) as http,
-            Client(
-                streamable_http_client(f"{self.url}{path}", http_client=http), mode=mode, **more
-            ) as client,
-        ):
-            yield client
-
 
 async def until(holds: Callable[[], Any], within_s: float = 10.0) -> None:
     """Wait until `holds()` (or what it awaits to) is true; fail after `within_s`."""
@@ -119,7 +131,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass
-class LaunchedFleet:
+class LaunchedFleet(Reachable):
     """A fleet of processes, as `python3 run_fleet.py` starts it for a person."""
 
     process: asyncio.subprocess.Process
@@ -135,9 +147,8 @@ class LaunchedFleet:
         return f"http://127.0.0.1:{self.base_port + number}"
 
     @property
-    def headers(self) -> dict[str, str]:
-        token = (self.data_dir / "admin_token").read_text().strip()
-        return {"Authorization": f"Bearer {token}"}
+    def token_file(self) -> Path:
+        return self.data_dir / "admin_token"
 
     def processes(self) -> list[psutil.Process]:
         """Every process below the launcher."""
@@ -147,18 +158,6 @@ class LaunchedFleet:
         """The one process whose command line ends with these words."""
         (found,) = [each for each in self.processes() if " ".join(each.cmdline()).endswith(words)]
         return found
-
-    @asynccontextmanager
-    async def client(
-        self, path: str = "/mcp", mode: str = "auto", **more: Any
-    ) -> AsyncGenerator[Client]:
-        async with (
-            httpx2.AsyncClient(headers=self.headers, timeout=60) as http,
-            Client(
-                streamable_http_client(f"{self.url}{path}", http_client=http), mode=mode, **more
-            ) as client,
-        ):
-            yield client
 
     async def metrics(self, number: int = 0) -> str:
         async with httpx2.AsyncClient() as http:
