@@ -1,12 +1,15 @@
 """Structured logs: one JSON object a line, on standard error, with the correlation ID, redacted."""
 
-import json
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from functools import cache
+from time import time_ns
+from types import MappingProxyType
 from typing import Any, TextIO
 
-import orjson
 import structlog
 from structlog.contextvars import merge_contextvars
 
@@ -29,6 +32,10 @@ _QUIET = {
     "alembic": logging.WARNING,
 }
 
+_FIELDS: ContextVar[Mapping[str, Any]] = ContextVar(
+    "flotilla_log_fields", default=MappingProxyType({})
+)
+
 
 class _Writer:
     """A logger that writes each rendered line at once, whole."""
@@ -44,12 +51,59 @@ class _Writer:
     debug = info = warning = error = critical = exception = log = msg
 
 
-def _line(event: Any, **_options: Any) -> str:
-    try:
-        return orjson.dumps(event, default=str).decode()
-    except TypeError:
-        # Half a surrogate pair, or a number beyond 64 bits: a log line is written all the same.
-        return json.dumps(event, default=str)
+class _Bound:
+    """Fields that the lines within bear; what was bound before comes back afterwards."""
+
+    __slots__ = ("_fields", "_token")
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = fields
+
+    def __enter__(self) -> None:
+        self._token = _FIELDS.set({**_FIELDS.get(), **self._fields})
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            _FIELDS.reset(self._token)
+        except ValueError:
+            # The collector closed a coroutine that was given up, in whichever context it was
+            # itself: there is nothing to undo there.
+            return
+
+
+def bound(**fields: Any) -> _Bound:
+    """Give every line within these fields: `with bound(principal="ann"): ...`.
+
+    The same as structlog's `bound_contextvars`, which costs a request five times as much. A field
+    that is bound by both, or named in the line itself, has structlog's value, or the line's.
+    """
+    return _Bound(fields)
+
+
+def _merged(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    for key, value in _FIELDS.get().items():
+        event.setdefault(key, value)
+    return event
+
+
+class _Stamp:
+    """Puts the time into an event: ISO 8601 in UTC, with microseconds."""
+
+    def __init__(self) -> None:
+        self._last = (-1, "")
+
+    def __call__(
+        self, _logger: Any, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        second, nanoseconds = divmod(time_ns(), 1_000_000_000)
+        last, text = self._last
+        if second != last:
+            text = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+            self._last = (second, text)
+        event["at"] = f"{text}.{nanoseconds // 1000:06}Z"
+        return event
 
 
 def set_up_logs(level: str, redactor: Redactor, stream: TextIO | None = None) -> None:
@@ -61,24 +115,22 @@ def set_up_logs(level: str, redactor: Redactor, stream: TextIO | None = None) ->
     if number is None:
         raise Misconfigured(f"FLOTILLA_LOG_LEVEL: {level!r} is not DEBUG, INFO, WARNING or ERROR")
 
-    def redact(
-        _logger: Any, _method: str, event: MutableMapping[str, Any]
-    ) -> MutableMapping[str, Any]:
-        return {key: redactor.data(value) for key, value in event.items()}
+    def render(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+        return redactor.json(event)
 
     out = stream or sys.stderr
     shared: list[Any] = [
         merge_contextvars,
+        _merged,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        _Stamp(),
         structlog.processors.format_exc_info,
     ]
-    render: list[Any] = [redact, structlog.processors.JSONRenderer(serializer=_line)]
     # Ours go straight to the stream: the standard library's way costs a call half as much again.
     structlog.configure(
-        processors=[*shared, *render],
-        logger_factory=lambda *names: _Writer(str(names[0]) if names else "", out),
+        processors=[*shared, render],
+        logger_factory=cache(lambda *names: _Writer(str(names[0]) if names else "", out)),
         wrapper_class=structlog.make_filtering_bound_logger(number),
         cache_logger_on_first_use=False,
     )
@@ -86,7 +138,7 @@ def set_up_logs(level: str, redactor: Redactor, stream: TextIO | None = None) ->
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
     root = logging.getLogger()

@@ -1,10 +1,13 @@
 """What must never be read outside: known secrets by value, and everything shaped like one. Pure."""
 
 import base64
+import json
 import re
 from collections.abc import Iterable
 from typing import Any, cast
 from urllib.parse import quote, quote_plus
+
+import orjson
 
 REDACTED = "[redacted]"
 
@@ -40,7 +43,10 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms = {form for secret in secrets for form in _forms(secret)}
         longest_first = sorted(forms, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+        self._known = _any_of(longest_first)
+        # What JSON escapes, it escapes character by character: a text with a form in it is written
+        # with the written form in it.
+        self._known_written = _any_of(orjson.dumps(form).decode()[1:-1] for form in longest_first)
 
     def text(self, text: str) -> str:
         if self._known is not None:
@@ -61,6 +67,26 @@ class Redactor:
         if isinstance(value, (list, tuple)):
             return [self.data(inner) for inner in cast("list[Any]", value)]
         return value
+
+    def json(self, value: Any) -> str:
+        """The JSON text of `value` with every string in it redacted, keys too.
+
+        What JSON does not know stands there as its `str`.
+        """
+        try:
+            text = orjson.dumps(value, default=str).decode()
+        except TypeError:
+            # Half a surrogate pair, a number beyond 64 bits, a key that is no string.
+            return json.dumps(self.data(json.loads(json.dumps(value, default=str))))
+        known = self._known_written
+        if _MARKERS.search(text) is None and (known is None or known.search(text) is None):
+            return text
+        return orjson.dumps(self.data(orjson.loads(text))).decode()
+
+
+def _any_of(texts: Iterable[str]) -> re.Pattern[str] | None:
+    pattern = "|".join(map(re.escape, texts))
+    return re.compile(pattern) if pattern else None
 
 
 def _forms(secret: str) -> Iterable[str]:

@@ -1,4 +1,8 @@
 import base64
+import json
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -61,6 +65,44 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
 @given(st.text(min_size=8), st.text(), st.text())
 def test_no_known_secret_survives_in_any_text(secret: str, before: str, after: str) -> None:
     assert secret not in Redactor([secret]).text(before + secret + after).replace(REDACTED, "\0")
+
+
+@given(st.text(min_size=8), st.text(), st.text())
+def test_no_known_secret_survives_in_the_json_of_any_value(
+    secret: str, before: str, after: str
+) -> None:
+    redactor = Redactor([secret])
+    whole = before + secret + after
+    for value in ({"said": [whole]}, {whole: None}, {"n": 2**70, "said": whole}):
+        assert json.loads(redactor.json(value)) == redactor.data(value)
+
+
+@dataclass
+class Odd:
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Told:
+    def __str__(self) -> str:
+        return f"told {CANARY}"
+
+
+@pytest.mark.parametrize(
+    "value", [Odd(CANARY), Told(), PurePosixPath(CANARY), {1: CANARY}, ("\ud800", CANARY)]
+)
+def test_what_json_does_not_know_is_written_without_the_secret(value: Any) -> None:
+    shown = Redactor([CANARY]).json({"value": value})
+    assert REDACTED in shown
+    assert CANARY not in json.dumps(json.loads(shown))
+
+
+def test_what_has_the_shape_of_a_secret_leaves_json_that_can_be_read() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEcut off"
+    shown = Redactor().json({"key": key, "url": "redis://:hunter2@db", '"': 1})
+    assert json.loads(shown) == {"key": REDACTED, "url": f"redis://:{REDACTED}@db", '"': 1}
 
 
 def test_a_long_hostile_text_is_read_in_linear_time() -> None:

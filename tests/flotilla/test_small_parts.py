@@ -1,8 +1,11 @@
 """Backoff, correlation, logs, metrics: each too small for a file of its own."""
 
+import contextvars
 import io
 import json
 import logging
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 
 from flotilla import Misconfigured, correlation
 from flotilla.backoff import delay_s
-from flotilla.logs import set_up_logs
+from flotilla.logs import bound, set_up_logs
 from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 
@@ -64,6 +67,57 @@ def test_every_line_is_json_with_the_correlation_id_and_no_secret(log_lines) -> 
     assert all(line["correlation_id"] == "c-7" for line in lines)
     assert "ValueError" in lines[2]["exception"]
     assert "hunter2" not in json.dumps(lines)
+
+
+def test_bound_fields_stand_in_each_line_within_and_the_nearest_word_counts(log_lines) -> None:
+    ours, theirs = structlog.get_logger("ours"), logging.getLogger("theirs")
+    with bound(service="hub", correlation_id="c-1"):
+        with bound(correlation_id="c-2", principal="ann"):
+            ours.info("inner", principal="bob")
+            theirs.warning("theirs")
+        ours.info("outer")
+        with structlog.contextvars.bound_contextvars(correlation_id="c-3"):
+            ours.info("structlog's")
+    ours.info("after")
+    shown = [
+        {key: line.get(key) for key in ("service", "correlation_id", "principal")}
+        for line in log_lines()
+    ]
+    assert shown == [
+        {"service": "hub", "correlation_id": "c-2", "principal": "bob"},
+        {"service": "hub", "correlation_id": "c-2", "principal": "ann"},
+        {"service": "hub", "correlation_id": "c-1", "principal": None},
+        {"service": "hub", "correlation_id": "c-3", "principal": None},
+        {"service": None, "correlation_id": None, "principal": None},
+    ]
+
+
+def test_what_was_bound_is_given_up_quietly_where_another_context_closes_it(log_lines) -> None:
+    def bind() -> Generator[None]:
+        with bound(correlation_id="c-1"):
+            yield
+
+    given_up = bind()
+    contextvars.copy_context().run(next, given_up)
+    given_up.close()
+    structlog.get_logger("ours").info("after")
+    assert "correlation_id" not in log_lines()[0]
+
+
+def test_each_line_has_its_time_level_and_logger(log_lines) -> None:
+    before = datetime.now(UTC)
+    structlog.get_logger("ours").info("one")
+    logging.getLogger("theirs").warning("two")
+    lines = log_lines()
+    assert [(line["logger"], line["level"]) for line in lines] == [
+        ("ours", "info"),
+        ("theirs", "warning"),
+    ]
+    for line in lines:
+        assert len(line["at"]) == len("2026-11-21T07:49:16.123456Z")
+        told = datetime.fromisoformat(line["at"])
+        # The stamp is cut to the microsecond.
+        assert before - timedelta(microseconds=1) <= told <= datetime.now(UTC)
 
 
 def test_no_value_keeps_a_line_from_being_written(log_lines) -> None:
