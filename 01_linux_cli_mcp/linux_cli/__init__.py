@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from flotilla import CommonSettings, Misconfigured, Spoke, __version__
+from flotilla.leftovers import Ledger
 from linux_cli.commands import Commands
 from linux_cli.files import Files
 from linux_cli.host import Hosts
@@ -13,7 +14,6 @@ from linux_cli.journal import Journal
 from linux_cli.local import LocalHost
 from linux_cli.local.confine import landlock_abi
 from linux_cli.local.guard import Guard
-from linux_cli.local.leftovers import Ledger
 from linux_cli.packages import Installer
 from linux_cli.ports import Ports
 from linux_cli.processes import Processes

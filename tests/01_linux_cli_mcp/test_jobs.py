@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flotilla import CommonSettings, Spoke
+from flotilla.leftovers import MARK
 from linux_cli import build
 from linux_cli.job_records import Record, Records
-from linux_cli.local.leftovers import MARK
 from linux_cli.settings import Settings
 from linux_cli.spool import Spool, read_spool
 

@@ -13,10 +13,10 @@ import anyio
 import pytest
 
 from flotilla import CommonSettings, RateLimited, Spoke
+from flotilla.leftovers import MARK, Ledger
 from linux_cli import build
 from linux_cli.host import Order
 from linux_cli.local import LocalHost
-from linux_cli.local.leftovers import MARK, Ledger
 from linux_cli.programs import Programs
 from linux_cli.settings import Settings
 

@@ -16,12 +16,12 @@ import structlog
 from anyio import to_thread
 
 from flotilla import Conflict, InvalidArgument, NotAllowed, NotFound
+from flotilla.leftovers import MARK, Ledger, kill_marked
 from linux_cli.host import Ended, Entry, Order, Part, Space, Take, Writing, Written
 from linux_cli.local import confine
 from linux_cli.local.child import Launch, run_child
 from linux_cli.local.disk import Disk
 from linux_cli.local.guard import Guard, real_path
-from linux_cli.local.leftovers import MARK, Ledger, kill_marked
 from linux_cli.procfs import parent_of, start_ticks_of
 
 log = structlog.get_logger(__name__)

@@ -14,8 +14,8 @@ from typing import IO, Any
 import anyio
 
 from flotilla import InvalidArgument, NotAllowed, NotFound, Unavailable
+from flotilla.leftovers import MARK, kill_marked
 from linux_cli.host import Ended, Stream, Take
-from linux_cli.local.leftovers import MARK, kill_marked
 
 GRACE_S = 1.0
 """Between the request to end and the kill."""

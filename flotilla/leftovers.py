@@ -35,7 +35,7 @@ class Ledger:
             file.unlink(missing_ok=True)
 
     def settle(self) -> int:
-        """Kill what a life of the spoke that was itself killed left running; how many marks."""
+        """Kill what a life of the service that was itself killed left running; how many marks."""
         with suppress(FileNotFoundError):
             marks = sorted(file.name for file in self._folder.iterdir())
             for mark in marks:
