@@ -1,267 +1,220 @@
 """What the hub adds to a call, against a direct call and a bare byte gateway in the same run.
 
-usage: python3 benchmarks/hub_overhead.py [--calls 2000] [--in-flight 16]
+    python benchmarks/hub_overhead.py [--rounds 7] [--upstream fast|spoke] [--json FILE] [--check]
 
-Everything runs on loopback: an echo spoke, the hub before it, and a gateway of thirty lines that
-authenticates nothing, records nothing and only carries bytes. Quote the ratios: machines are noisy.
+Everything runs on loopback: an echo, the hub before it with authentication, metrics and correlation
+on, and a gateway that only carries bytes. The ways take turns in rounds; a ratio is taken in each
+round by itself and told as median (lowest to highest). Quote the ratios: machines are noisy.
+
+The echo is `fast`, a plain ASGI server of the 2026-07-28 revision of our own, or `spoke`, the
+fleet's own kind on the SDK's server, which is slower itself than what stands before it. Both verify
+the hub's signed token. `--check` makes the exit code 1 when a criterion is missed.
 """
+
+# ruff: noqa: E402 - the repository goes on the path before what is imported from it.
 
 import argparse
 import asyncio
-import os
-import signal
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "00_master_mcp")]
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-import aiohttp  # noqa: E402
-import orjson  # noqa: E402
-import psutil  # noqa: E402
+import uvloop
+from wire.fleet import Fleet, Upstream
+from wire.jobs import LARGE_ARGUMENTS, LARGE_RESULT, SMALL, STREAMED
+from wire.load import Way
+from wire.processes import Program, Programs, programs
+from wire.report import machine, save, table
+from wire.rounds import Point, Ratio, Series, measured, ratio, ratio_of_sums
 
-HUB, SPOKE, GATEWAY = 29_700, 29_701, 29_702
-TOOL = "bench.echo.say"
-TEXT = "x" * 1000
-ENVELOPE = {
-    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
-BASE = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
-MODERN = {
-    **BASE,
-    "mcp-protocol-version": "2026-07-28",
-    "mcp-method": "tools/call",
-    "mcp-name": TOOL,
-}
-
-Request = tuple[bytes, dict[str, str]]
-
-
-def serve_spoke() -> None:
-    from flotilla import Model, Spoke, reads
-    from flotilla.serving import serve
-
-    class Said(Model):
-        text: str
-
-    async def say(text: str) -> Said:
-        """Say it."""
-        return Said(text=text)
-
-    serve(
-        Spoke(
-            name="echo",
-            version="1",
-            instructions="",
-            namespaces=("bench.echo",),
-            tools=(reads(TOOL, say),),
-        )
-    )
-
-
-def serve_hub() -> None:
-    from flotilla.serving import serve_services
-    from master import build
-    from master.settings import Settings
-
-    serve_services([lambda: build(Settings.from_env())])
-
-
-def serve_gateway() -> None:
-    import uvicorn
-
-    session: list[aiohttp.ClientSession] = []
-
-    async def app(scope, receive, send) -> None:
-        if scope["type"] != "http":
-            return
-        if not session:
-            session.append(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
-        body = (await receive())["body"]
-        headers = [(k.decode(), v.decode()) for k, v in scope["headers"] if k != b"host"]
-        url = f"http://127.0.0.1:{SPOKE}/mcp"
-        async with session[0].post(url, data=body, headers=headers) as upstream:
-            content_type = upstream.headers["content-type"].encode()
-            start = {"type": "http.response.start", "status": upstream.status}
-            await send({**start, "headers": [(b"content-type", content_type)]})
-            async for chunk in upstream.content.iter_any():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-    uvicorn.run(app, port=GATEWAY, log_level="error", loop="uvloop", http="httptools")
-
-
-@contextmanager
-def running(folder: Path) -> Generator[dict[str, psutil.Process]]:
-    config = folder / "config"
-    config.mkdir()
-    (config / "services.yaml").write_text(
-        "services:\n"
-        f"  master: {{number: 0, port: {HUB}, namespaces: [master]}}\n"
-        f"  echo: {{number: 1, port: {SPOKE}, namespaces: [bench.echo]}}\n"
-    )
-    env = {**os.environ, "FLOTILLA_DATA_DIR": str(folder / "data"), "FLOTILLA_LOG_LEVEL": "INFO"}
-    env |= {"FLOTILLA_CONFIG_DIR": str(config), "MCP_PORT_BASE": ""}
-    with (folder / "log").open("wb") as log:
-        started = {
-            role: subprocess.Popen([sys.executable, __file__, "--serve", role], env=env, stderr=log)
-            for role in ("hub", "spoke", "gateway")
-        }
-        try:
-            yield {role: psutil.Process(process.pid) for role, process in started.items()}
-        finally:
-            for process in started.values():
-                process.send_signal(signal.SIGTERM)
-            for process in started.values():
-                process.wait(20)
+MAX_ADDED = 1.5
+"""Of what the gateway adds to the median of a call."""
+MIN_RATE = 0.67
+"""Of the gateway's calls a second with 16 in flight."""
+SETTLE_S = 3.0
+HUBS = ("hub, 2026-07-28", "hub, handshake")
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way of a call: where to, with which request, and which process stands between."""
+class Memory:
+    """Resident megabytes of one program."""
 
-    name: str
-    url: str
-    request: Callable[[], Request]
-    between: psutil.Process | None
+    at_rest: float
+    peak: float
+    after: float
 
 
 @dataclass(frozen=True)
-class Figures:
-    median_ms: float
-    calls_a_second: float
-    cpu_ms: float
+class Criterion:
+    way: str
+    what: str
+    found: Ratio
+    limit: float
+    met: bool
 
 
-async def measure(way: Way, http: aiohttp.ClientSession, calls: int, in_flight: int) -> Figures:
-    async def one() -> float:
-        body, headers = way.request()
-        started = time.perf_counter()
-        async with http.post(way.url, data=body, headers=headers) as answer:
-            raw = await answer.read()
-        assert answer.status == 200 and b"structuredContent" in raw, raw[:300]
-        return time.perf_counter() - started
-
-    async def many(count: int) -> None:
-        for _ in range(count):
-            await one()
-
-    await many(100)
-    alone = [await one() for _ in range(calls // 4)]
-    cpu_before, started = cpu_s(way.between), time.perf_counter()
-    await asyncio.gather(*(many(calls // in_flight) for _ in range(in_flight)))
-    took_s, cpu = time.perf_counter() - started, cpu_s(way.between) - cpu_before
-    done = calls // in_flight * in_flight
-    return Figures(statistics.median(alone) * 1e3, done / took_s, cpu / done * 1e3)
+@dataclass(frozen=True)
+class Found:
+    series: list[Series]
+    memory: dict[str, Memory]
+    start_s: dict[str, list[float]]
 
 
-def cpu_s(process: psutil.Process | None) -> float:
-    return 0.0 if process is None else sum(process.cpu_times()[:2])
-
-
-def call(request_id: int, name: str, **meta: object) -> bytes:
-    params = {"name": name, "arguments": {"text": TEXT}, "_meta": meta}
-    body = {"jsonrpc": "2.0", "id": request_id, "method": "tools/call", "params": params}
-    return orjson.dumps(body)
-
-
-async def ways(
-    http: aiohttp.ClientSession, data: Path, processes: dict[str, psutil.Process]
-) -> list[Way]:
-    from flotilla import Principal
-    from flotilla.identity import Signer, open_signing_key
-
-    # A benchmark longer than a minute outlives the hub's tokens: made anew for each request.
-    signer = Signer(open_signing_key(data / "hub"))
-    admin = {"authorization": f"Bearer {(data / 'admin_token').read_text().strip()}"}
-
-    def to_spoke() -> Request:
-        signed = {"authorization": f"Bearer {signer.token('echo', Principal('bench'))}"}
-        return call(1, TOOL, **ENVELOPE), {**MODERN, **signed}
-
-    opening = {"jsonrpc": "2.0", "id": 0, "method": "initialize"}
-    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench"}}
-    url = f"http://127.0.0.1:{HUB}/mcp"
-    async with http.post(url, json={**opening, "params": hello}, headers={**BASE, **admin}) as got:
-        session = {"mcp-session-id": got.headers["mcp-session-id"]}
-    numbers = iter(range(1, 10**9))
-    return [
-        Way("direct", f"http://127.0.0.1:{SPOKE}/mcp", to_spoke, None),
-        Way("byte gateway", f"http://127.0.0.1:{GATEWAY}/mcp", to_spoke, processes["gateway"]),
-        Way(
-            "hub, 2026-07-28",
-            url,
-            lambda: (call(1, TOOL, **ENVELOPE), {**MODERN, **admin}),
-            processes["hub"],
-        ),
-        Way(
-            "hub, handshake",
-            url,
-            lambda: (call(next(numbers), TOOL), {**BASE, **admin, **session}),
-            processes["hub"],
-        ),
+def points(upstream: Upstream, calls: int) -> list[Point]:
+    large = max(8, calls // 20)
+    chosen = [
+        Point(SMALL, 1, calls),
+        Point(SMALL, 16, calls * 2),
+        Point(SMALL, 64, calls * 2),
+        Point(SMALL, 256, calls * 2),
+        Point(STREAMED, 1, calls),
+        Point(STREAMED, 16, calls * 2),
+        Point(LARGE_ARGUMENTS, 1, large),
+        Point(LARGE_ARGUMENTS, 16, large * 2),
     ]
+    if upstream == "fast":
+        chosen += [Point(LARGE_RESULT, 1, large), Point(LARGE_RESULT, 16, large * 2)]
+    return chosen
 
 
-async def main(calls: int, in_flight: int) -> None:
-    with tempfile.TemporaryDirectory() as name, running(Path(name)) as processes:
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector) as http:
-            await ready(http)
-            found = {
-                way: await measure(way, http, calls, in_flight)
-                for way in await ways(http, Path(name) / "data", processes)
-            }
-        memory = {role: each.memory_info().rss / 2**20 for role, each in processes.items()}
-    direct = next(figures for way, figures in found.items() if way.between is None)
-    print(f"{calls} calls of 1 KB; rate and CPU with {in_flight} in flight, median one by one")
-    print("| way | median ms | added ms | calls/s | CPU ms a call between |")
-    print("|---|---|---|---|---|")
-    for way, each in found.items():
-        added = each.median_ms - direct.median_ms
-        row = f"{each.median_ms:.2f} | {added:.2f} | {each.calls_a_second:.0f} | {each.cpu_ms:.2f}"
-        print(f"| {way.name} | {row} |")
-    bare = next(each for way, each in found.items() if way.name == "byte gateway")
-    for way, each in found.items():
-        if way.name.startswith("hub"):
-            added = (each.median_ms - direct.median_ms) / (bare.median_ms - direct.median_ms)
-            rate, cpu = each.calls_a_second / bare.calls_a_second, each.cpu_ms / bare.cpu_ms
+async def run(started: Programs, upstream: Upstream, rounds: int, calls: int, starts: int) -> Found:
+    fleet = Fleet(started, upstream)
+    await fleet.start_echo()
+    start_s: dict[str, list[float]] = {"hub": [], "byte gateway": []}
+    between: dict[str, Program] = {}
+    for number in range(starts):
+        for name, start in (("hub", fleet.start_hub), ("byte gateway", fleet.start_gateway)):
+            between[name], took_s = await start()
+            start_s[name].append(took_s)
+            if number < starts - 1:
+                between[name].stop()
+    at_rest = {name: program.rss_mb() for name, program in between.items()}
+    ways: list[Way] = fleet.ways(between["hub"], between["byte gateway"])
+    for way in ways:
+        await way.caller.open()
+    series = await measured(ways, points(upstream, calls), rounds)
+    for way in ways:
+        await way.caller.close()
+    # What is only waiting to be given back is no memory in use.
+    await asyncio.sleep(SETTLE_S)
+    memory = {
+        name: Memory(at_rest[name], program.peak_mb(), program.rss_mb())
+        for name, program in between.items()
+    }
+    return Found(series, memory, start_s)
+
+
+def one(series: list[Series], label: str, in_flight: int, way: str) -> Series:
+    return next(
+        each
+        for each in series
+        if (each.point.job.label, each.point.in_flight, each.way) == (label, in_flight, way)
+    )
+
+
+def added(series: list[Series], label: str, way: str) -> list[float]:
+    """What a way adds to the median of a direct call, in each round."""
+    own = one(series, label, 1, way).values("median_ms")
+    direct = one(series, label, 1, "direct").values("median_ms")
+    return [a - b for a, b in zip(own, direct, strict=True)]
+
+
+def ratios(series: list[Series], label: str, way: str) -> tuple[Ratio, Ratio, Ratio]:
+    """Added median, rate at 16 and CPU a call at 16, of a way to those of the byte gateway."""
+    gateway = "byte gateway"
+    own, bare = (one(series, label, 16, name) for name in (way, gateway))
+    return (
+        ratio(added(series, label, way), added(series, label, gateway)),
+        ratio(own.values("calls_a_second"), bare.values("calls_a_second")),
+        # The kernel counts CPU by hundredths of a second.
+        ratio_of_sums(own.values("cpu_ms"), bare.values("cpu_ms")),
+    )
+
+
+def criteria(series: list[Series]) -> list[Criterion]:
+    found: list[Criterion] = []
+    for way in HUBS:
+        more, rate, _ = ratios(series, SMALL.label, way)
+        found += [
+            Criterion(way, "added median", more, MAX_ADDED, more.median <= MAX_ADDED),
+            Criterion(way, "rate at 16", rate, MIN_RATE, rate.median >= MIN_RATE),
+        ]
+    return found
+
+
+def tell(found: Found) -> None:
+    series = found.series
+    rows = [
+        [
+            each.point.job.label,
+            str(each.point.in_flight),
+            each.way,
+            f"{each.median('median_ms'):.2f}",
+            f"{each.median('p95_ms'):.2f}",
+            f"{each.median('calls_a_second'):.0f}",
+            f"{each.mean('cpu_ms'):.2f}" if each.way != "direct" else "",
+            f"{each.median('load_share') * 100:.0f} %",
+        ]
+        for each in series
+    ]
+    heads = "call|in flight|way|median ms|p95 ms|calls/s|CPU ms a call between|load's own CPU"
+    print(table(heads.split("|"), rows), end="\n\n")
+    for label in dict.fromkeys(each.point.job.label for each in series):
+        for way in HUBS:
+            more, rate, cpu = ratios(series, label, way)
             print(
-                f"{way.name}: {added:.2f} x the gateway's added time, {rate:.2f} x its rate, ",
-                end="",
+                f"{label}, {way}: {more} x the gateway's added time, {rate} x its rate, "
+                f"{cpu} x its CPU"
             )
-            print(f"{cpu:.2f} x its CPU")
-    print(f"hub {memory['hub']:.0f} MB, spoke {memory['spoke']:.0f} MB")
+    print()
+    for name, memory in found.memory.items():
+        seconds = ", ".join(f"{each:.2f}" for each in found.start_s[name])
+        print(
+            f"{name}: {memory.at_rest:.0f} MB at rest, {memory.peak:.0f} MB peak, "
+            f"{memory.after:.0f} MB after; ready {seconds} s after its start"
+        )
 
 
-async def ready(http: aiohttp.ClientSession) -> None:
-    async with asyncio.timeout(30):
-        for port, path in ((HUB, "/ready"), (GATEWAY, "/mcp")):
-            while True:
-                try:
-                    async with http.get(f"http://127.0.0.1:{port}{path}") as answer:
-                        if port == GATEWAY or answer.status == 200:
-                            break
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.05)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--calls", type=int, default=400, help="a burst's, one by one")
+    parser.add_argument("--starts", type=int, default=3)
+    parser.add_argument("--upstream", choices=["fast", "spoke"], default="fast")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a criterion is missed")
+    given = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="hub-overhead-") as folder,
+        programs(Path(folder)) as started,
+    ):
+        found = uvloop.run(run(started, given.upstream, given.rounds, given.calls, given.starts))
+    print(f"{given.rounds} rounds, upstream {given.upstream}; {machine()}\n")
+    tell(found)
+    judged = criteria(found.series)
+    print()
+    for each in judged:
+        sign = "at most" if each.what == "added median" else "at least"
+        verdict = "met" if each.met else "MISSED"
+        print(f"{each.way}: {each.what} {each.found} x, {sign} {each.limit} asked: {verdict}")
+    if given.json is not None:
+        save(
+            given.json,
+            "hub_overhead",
+            upstream=given.upstream,
+            rounds=given.rounds,
+            series=[each.figures() for each in found.series],
+            memory={name: asdict(each) for name, each in found.memory.items()},
+            start_s=found.start_s,
+            criteria=[asdict(each) for each in judged],
+        )
+    if given.check and not all(each.met for each in judged):
+        sys.exit(1)
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--calls", type=int, default=2000)
-    arguments.add_argument("--in-flight", type=int, default=16)
-    arguments.add_argument("--serve", choices=["hub", "spoke", "gateway"])
-    given = arguments.parse_args()
-    if given.serve:
-        {"hub": serve_hub, "spoke": serve_spoke, "gateway": serve_gateway}[given.serve]()
-    else:
-        asyncio.run(main(given.calls, given.in_flight))
+    main()

@@ -1,0 +1,1 @@
+"""What the benchmarks of the wire share: echo servers, a byte gateway, a load, and figures."""

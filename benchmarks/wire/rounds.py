@@ -1,0 +1,94 @@
+"""Rounds of bursts, all ways in each round, so that what else the machine does hits all alike."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from wire.callers import Job
+from wire.load import Burst, Lanes, Way, burst
+
+WARM_UP_CALLS = 20
+
+
+@dataclass(frozen=True)
+class Point:
+    """What is measured for every way: a job, with so many calls in flight."""
+
+    job: Job
+    in_flight: int
+    calls: int
+
+
+@dataclass
+class Series:
+    """The bursts of one way at one point, one for each round."""
+
+    point: Point
+    way: str
+    bursts: list[Burst] = field(default_factory=list[Burst])
+
+    def values(self, of: str) -> list[float]:
+        return [getattr(each, of) for each in self.bursts]
+
+    def figures(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "call": self.point.job.label,
+            "in_flight": self.point.in_flight,
+            "way": self.way,
+            "bursts": [asdict(each) for each in self.bursts],
+        }
+
+    def median(self, of: str) -> float:
+        return statistics.median(self.values(of))
+
+    def mean(self, of: str) -> float:
+        return statistics.mean(self.values(of))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio that was taken in each round by itself."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def ratio(over: Sequence[float], under: Sequence[float]) -> Ratio:
+    """Of each round of `over` to the same round of `under`; rounds without sense are left out."""
+    found = [a / b for a, b in zip(over, under, strict=True) if b > 0]
+    if not found:
+        return Ratio(float("nan"), float("nan"), float("nan"))
+    return Ratio(statistics.median(found), min(found), max(found))
+
+
+def ratio_of_sums(over: Sequence[float], under: Sequence[float]) -> Ratio:
+    """Like `ratio`, but the middle is that of all rounds together: for what is counted coarsely."""
+    found = ratio(over, under)
+    total = sum(over) / sum(under) if sum(under) else float("nan")
+    return Ratio(total, found.low, found.high)
+
+
+async def measured(ways: Sequence[Way], points: Sequence[Point], rounds: int) -> list[Series]:
+    """All series, after a warm-up of each way with each job."""
+    series = {(point, way.name): Series(point, way.name) for point in points for way in ways}
+    lanes = Lanes()
+    try:
+        for job in {point.job: None for point in points}:
+            for way in ways:
+                await burst(way, job, WARM_UP_CALLS, lanes.of(way, 1))
+        for number in range(rounds):
+            # Another one begins in each round: what the one before left behind hits each in turn.
+            start = number % len(ways)
+            for point in points:
+                for way in [*ways[start:], *ways[:start]]:
+                    done = await burst(way, point.job, point.calls, lanes.of(way, point.in_flight))
+                    series[point, way.name].bursts.append(done)
+    finally:
+        lanes.close()
+    return list(series.values())
