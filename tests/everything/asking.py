@@ -27,6 +27,7 @@ type_of_answer: dict[str, type[types.Result]] = {
 
 Question = types.InputRequest
 Answers = dict[str, Any]
+"""By key; of the type that the question's method has, or as it came over the wire."""
 
 
 class InputNeeded(Exception):
@@ -159,6 +160,11 @@ def sample(prompt: str, max_tokens: int = 100) -> Question:
 def roots() -> Question:
     """Where the client lets a server work."""
     return types.ListRootsRequest(params=types.RequestParams())
+
+
+def filled(answer: types.ElicitResult, field: str) -> Any:
+    """What the user put into a field, or None."""
+    return dict(answer.content or {}).get(field)
 
 
 def said(answer: types.CreateMessageResult) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -76,13 +76,15 @@ class ModernOnly:
             body: Any = json.loads(await request.body())
         except ValueError:
             body = None
-        message: dict[str, Any] = body if isinstance(body, dict) else {}
+        message = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
         await JSONResponse(_unsupported(message, version), 400)(scope, receive, send)
 
 
 def _unsupported(message: dict[str, Any], version: str | None) -> dict[str, Any]:
     params: Any = message.get("params")
-    asked: Any = params.get("protocolVersion") if isinstance(params, dict) else None
+    asked = (
+        cast("dict[str, Any]", params).get("protocolVersion") if isinstance(params, dict) else ""
+    )
     data = {"supported": list(MODERN_PROTOCOL_VERSIONS), "requested": asked or version or ""}
     error = {
         "code": UNSUPPORTED_PROTOCOL_VERSION,

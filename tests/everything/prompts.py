@@ -9,7 +9,7 @@ import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
-from .asking import Questions, form
+from .asking import Questions, filled, form
 from .samples import PNG
 
 Arguments = dict[str, str]
@@ -69,7 +69,7 @@ async def _that_asks(arguments: Arguments, questions: Questions) -> types.GetPro
     fields = {"context": {"type": "string"}}
     question = form("What context should the prompt use?", fields, ["context"])
     answer = (await questions.ask({"user_context": question}))["user_context"]
-    context = (answer.content or {}).get("context", "none")
+    context = filled(answer, "context")
     return _user(types.TextContent(text=f"The context is: {context}"))
 
 

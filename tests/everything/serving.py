@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from .eras import Era, HandshakeOnly, ModernOnly, modern_only_stream
 from .events import Events
+from .headers import Trimmed
 from .world import World, build
 
 Transport = Literal["streamable-http", "sse", "stdio"]
@@ -60,11 +61,11 @@ def application(
     )
     match era:
         case Era.BOTH:
-            return app
+            return Trimmed(app)
         case Era.HANDSHAKE:
-            return HandshakeOnly(app)
+            return Trimmed(HandshakeOnly(app))
         case Era.MODERN:
-            return ModernOnly(app)
+            return Trimmed(ModernOnly(app))
 
 
 def _sse(server: Server[dict[str, Any]]) -> ASGIApp:

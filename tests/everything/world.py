@@ -1,7 +1,7 @@
 """The server itself: what it lists, who listens, and the handlers of every method."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jsonschema
@@ -25,6 +25,7 @@ from .paging import page
 from .prompts import Template, every_prompt
 from .resources import Document, every_resource, every_template
 from .tools import every_tool
+from .unknown import add_unknown_fields
 
 NAME = "everything"
 VERSION = "1.0.0"
@@ -168,8 +169,9 @@ class World:
         return found.tool.input_schema if found else None
 
 
-def _mistakes(schema: dict[str, Any], arguments: dict[str, Any]) -> Any:
-    return jsonschema.Draft202012Validator(schema).iter_errors(arguments)
+def _mistakes(schema: dict[str, Any], arguments: dict[str, Any]) -> Iterator[Any]:
+    validator: Any = jsonschema.Draft202012Validator(schema)
+    return validator.iter_errors(arguments)
 
 
 def build(world: World | None = None) -> Server[dict[str, Any]]:
@@ -207,6 +209,7 @@ def build(world: World | None = None) -> Server[dict[str, Any]]:
     server.add_notification_handler(
         "notifications/initialized", types.NotificationParams, world.joined
     )
+    server.middleware.append(add_unknown_fields)
     server.middleware.append(
         RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME)
     )

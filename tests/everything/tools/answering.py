@@ -3,6 +3,7 @@
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
+from .. import unknown
 from ..calls import Call, offer, text
 
 
@@ -12,6 +13,10 @@ async def protocol_error(call: Call) -> types.CallToolResult:
 
 async def crash(call: Call) -> types.CallToolResult:
     raise RuntimeError("a mistake in the tool")
+
+
+async def unknown_fields(call: Call) -> types.CallToolResult:
+    return text("with fields that nobody knows")
 
 
 async def nothing(call: Call) -> types.CallToolResult:
@@ -26,5 +31,6 @@ OURS = (
         properties={"code": {"type": "integer"}},
     ),
     offer("crash", "Has a mistake.", crash),
+    offer(unknown.TOOL, "Has fields that nobody knows.", unknown_fields),
     offer("answer_nothing", "Answers with a result without content.", nothing),
 )

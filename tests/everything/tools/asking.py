@@ -6,7 +6,7 @@ from typing import Any
 
 import mcp_types as types
 
-from ..asking import Question, form, roots, said, sample, url
+from ..asking import Question, filled, form, roots, said, sample, url
 from ..calls import Call, offer, text
 from ..failing import ToolFailed
 
@@ -111,7 +111,7 @@ async def _completed(call: Call, question: Question) -> types.CallToolResult:
 
 async def ask_name(call: Call) -> types.CallToolResult:
     answer = (await call.questions.ask({"user_name": NAME_QUESTION}))["user_name"]
-    return text(f"Hello, {(answer.content or {}).get('name', 'stranger')}!")
+    return text(f"Hello, {filled(answer, 'name')}!")
 
 
 async def ask_capital(call: Call) -> types.CallToolResult:
@@ -136,7 +136,7 @@ async def several(call: Call) -> types.CallToolResult:
     answers = await call.questions.ask(
         {"user_name": NAME_QUESTION, "greeting": greeting, "client_roots": roots()}
     )
-    name = (answers["user_name"].content or {}).get("name")
+    name = filled(answers["user_name"], "name")
     where = len(answers["client_roots"].roots)
     return text(f"{said(answers['greeting'])} {name}, at {where} roots")
 
@@ -158,7 +158,7 @@ async def in_turn(call: Call) -> types.CallToolResult:
         answer = (await call.questions.ask({f"q{each}": question}))[f"q{each}"]
         if answer.action != "accept":
             raise ToolFailed(f"question {each}: {answer.action}")
-        numbers.append((answer.content or {}).get("answer"))
+        numbers.append(filled(answer, "answer"))
     return text(json.dumps(numbers), structured_content={"answers": numbers})
 
 

@@ -62,6 +62,14 @@ SAID: dict[str, Any] = {
     "properties": {"text": {"type": "string"}},
     "required": ["text"],
 }
+SUITE = (
+    offer(
+        "region_in_header",
+        "Takes an argument that modern clients repeat in a header.",
+        region,
+        properties={"region": {"type": "string", "x-mcp-header": "Region"}},
+    ),
+)
 OURS = (
     offer(
         "echo",
@@ -78,11 +86,5 @@ OURS = (
         show_request,
         output_schema=SHOWN,
         annotations=types.ToolAnnotations(read_only_hint=True),
-    ),
-    offer(
-        "region_in_header",
-        "Takes an argument that modern clients repeat in a header.",
-        region,
-        properties={"region": {"type": "string", "x-mcp-header": "Region"}},
     ),
 )
