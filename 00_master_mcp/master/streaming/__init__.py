@@ -1,0 +1,1 @@
+"""Messages too large to be held: read, cleaned and written piece by piece, in constant memory."""
