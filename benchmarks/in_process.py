@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send  # noqa: E402
 from flotilla import CommonSettings, Model, Principal, Spoke, reads  # noqa: E402
 from flotilla.fleet import HUB, FleetConfig, ServiceEntry  # noqa: E402
 from flotilla.identity import Caller, Signer, open_signing_key  # noqa: E402
-from flotilla.logs import set_up_logs  # noqa: E402
+from flotilla.logs import bound, set_up_logs  # noqa: E402
 from flotilla.metrics import Metrics  # noqa: E402
 from flotilla.redaction import Redactor  # noqa: E402
 from flotilla.serving.gates import (  # noqa: E402
@@ -203,9 +203,7 @@ async def parts(data: Path, stack: AsyncExitStack) -> dict[str, Part]:
     metrics, log = Metrics(), structlog.get_logger("master.stages.record")
 
     async def lines(times: int) -> None:
-        with structlog.contextvars.bound_contextvars(
-            service=HUB, correlation_id=ID, principal="admin"
-        ):
+        with bound(service=HUB, correlation_id=ID, principal="admin"):
             for _ in range(times):
                 log.info("call_answered", tool=TOOL, upstream="echo", error=None, took_ms=1.3)
 

@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from flotilla import meta
 
@@ -23,7 +22,8 @@ def new_correlation_id() -> str:
     random = int.from_bytes(os.urandom(10))
     value = milliseconds << 80 | 0x7 << 76 | (random >> 68) << 64
     value |= 0b10 << 62 | random & ((1 << 62) - 1)
-    return str(UUID(int=value))
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def accepted(given: object) -> str | None:

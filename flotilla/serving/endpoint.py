@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import mcp_types as types
-import structlog
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
@@ -25,8 +24,7 @@ from typing_extensions import override
 
 from flotilla import correlation
 from flotilla.context import Report
-
-log = structlog.get_logger(__name__)
+from flotilla.logs import bound
 
 MAX_SESSIONS = 2000
 """A handshake session costs about 36 KB until it ends."""
@@ -145,7 +143,7 @@ class Endpoint:
         async def report(progress: float, total: float | None, message: str | None) -> None:
             await ctx.session.report_progress(progress, total, message)
 
-        with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
+        with bound(correlation_id=correlation_id):
             result = await self._backend.call_tool(
                 Incoming(
                     name=params.name,

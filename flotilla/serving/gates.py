@@ -11,14 +11,15 @@ from urllib.parse import urlsplit
 import structlog
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flotilla import correlation
 from flotilla.context import Principal
 from flotilla.identity import BadToken, Caller, Verifier
+from flotilla.logs import bound
 from flotilla.redaction import Redactor
+from flotilla.serving.headers import headers_of
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,10 @@ CALLER = "flotilla.caller"
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_REMEMBERED = 300
+"""Characters of a Host or Origin: a DNS name has at most 253, beside it stand scheme and port."""
 BEARER = "bearer "
+_CORRELATION_HEADER = correlation.HEADER.encode()
 
 Authenticate = Callable[[Scope, Receive], Awaitable["Admitted | Refused"]]
 
@@ -57,18 +61,18 @@ def correlated(app: ASGIApp, service: str) -> ASGIApp:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(correlation.HEADER)
+        given = headers_of(scope).get(correlation.HEADER)
         correlation_id = correlation.accepted(given) or correlation.new_correlation_id()
         scope[correlation.SCOPE] = correlation_id
+        mark = (_CORRELATION_HEADER, correlation_id.encode())
 
-        async def marked(message: Message) -> None:
+        def marked(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[correlation.HEADER] = correlation_id
-            await send(message)
+                others = [each for each in message.get("headers", ()) if each[0] != mark[0]]
+                message = {**message, "headers": [*others, mark]}
+            return send(message)
 
-        with structlog.contextvars.bound_contextvars(
-            service=service, correlation_id=correlation_id
-        ):
+        with bound(service=service, correlation_id=correlation_id):
             await app(scope, receive, marked)
 
     return gate
@@ -81,12 +85,14 @@ def host_checked(app: ASGIApp, hosts: Collection[str], origins: Collection[str])
     Origin. Else 421 for the Host and 403 for the Origin.
     """
     served = LOOPBACK_NAMES | {host.lower() for host in hosts}
+    is_host = _remembered(lambda host: _name_of(f"//{host}") in served)
+    is_origin = _remembered(lambda origin: origin in origins or _name_of(origin) in LOOPBACK_NAMES)
 
     async def gate(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            headers = Headers(scope=scope)
+            headers = headers_of(scope)
             host, origin = headers.get("host", ""), headers.get("origin")
-            if _name_of(f"//{host}") not in served:
+            if not is_host(host):
                 refusal = Refused(
                     421,
                     "not_allowed",
@@ -95,7 +101,7 @@ def host_checked(app: ASGIApp, hosts: Collection[str], origins: Collection[str])
                 )
                 await answer(refusal, scope, receive, send)
                 return
-            if origin is not None and not _origin_served(origin, origins):
+            if origin is not None and not is_origin(origin):
                 refusal = Refused(
                     403,
                     "not_allowed",
@@ -129,7 +135,7 @@ def authenticated(app: ASGIApp, authenticate: Authenticate, open_paths: Collecti
         principal = verdict.caller.principal
         scope[CALLER] = verdict.caller
         scope["user"] = _sdk_user(principal)
-        with structlog.contextvars.bound_contextvars(principal=principal.name):
+        with bound(principal=principal.name):
             await app(scope, verdict.receive, send)
 
     return gate
@@ -165,10 +171,10 @@ def hub_only(verifier: Verifier) -> Authenticate:
 
 def bearer_token(scope: Scope) -> str | None:
     """The token of the one Authorization header, or None."""
-    values = Headers(scope=scope).getlist("authorization")
-    if len(values) != 1 or not values[0].lower().startswith(BEARER):
+    value = headers_of(scope).only("authorization")
+    if value is None or value[: len(BEARER)].lower() != BEARER:
         return None
-    return values[0][len(BEARER) :].strip() or None
+    return value[len(BEARER) :].strip() or None
 
 
 def is_loopback(scope: Scope) -> bool:
@@ -202,8 +208,15 @@ def _name_of(location: str) -> str | None:
         return None
 
 
-def _origin_served(origin: str, origins: Collection[str]) -> bool:
-    return origin in origins or _name_of(origin) in LOOPBACK_NAMES
+def _remembered(judge: Callable[[str], bool]) -> Callable[[str], bool]:
+    """`judge`, which answers at once where it was asked the same lately."""
+    lately = lru_cache(maxsize=256)(judge)
+
+    def verdict(value: str) -> bool:
+        # A name is never longer; what is must not fill the memory.
+        return lately(value) if len(value) <= MAX_REMEMBERED else judge(value)
+
+    return verdict
 
 
 async def whole_body(receive: Receive) -> bytes | None:

@@ -14,6 +14,7 @@ from flotilla.context import Context, Deadline
 from flotilla.errors import FlotillaError
 from flotilla.fleet import FleetConfig
 from flotilla.identity import Caller, Verifier
+from flotilla.logs import bound
 from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.serving.app import service_app
@@ -55,7 +56,7 @@ def spoke_service(spoke: Spoke, common: CommonSettings, fleet: FleetConfig) -> S
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        with structlog.contextvars.bound_contextvars(service=spoke.name):
+        with bound(service=spoke.name):
             async with spoke.lifespan(), endpoint.running():
                 yield
 
