@@ -4,6 +4,7 @@ import contextvars
 import io
 import json
 import logging
+import re
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -12,6 +13,8 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import choose_encoder
 
 from flotilla import Misconfigured, correlation
 from flotilla.backoff import delay_s
@@ -147,3 +150,50 @@ def test_calls_are_counted_with_their_correlation_as_exemplar() -> None:
     modern, modern_type = metrics.exposition("application/openmetrics-text; version=1.0.0")
     assert modern_type.startswith("application/openmetrics-text")
     assert b'correlation_id="c-9"' in modern
+
+
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+CALLS = st.lists(
+    st.tuples(
+        st.sampled_from(["cmdb", "linux_cli"]),
+        st.sampled_from(["data.cmdb.getItem", 'quoted"\\\n']),
+        st.one_of(st.floats(0, 400), st.sampled_from([0.0, 0.001, 0.0025, 1.0, 300.0, 300.1])),
+        st.text("abc-7", max_size=130),
+    ),
+    max_size=20,
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "end"),
+    [("text/plain", ""), ("application/openmetrics-text; version=1.0.0", "# EOF\n")],
+)
+@given(calls=CALLS)
+def test_calls_are_told_as_a_counter_and_a_histogram_tell_them(
+    accept: str, end: str, calls: list[tuple[str, str, float, str]]
+) -> None:
+    registry, metrics = CollectorRegistry(), Metrics()
+    labels = ("service", "tool")
+    counter = Counter("mcp_requests", "Tool calls answered.", labels, registry=registry)
+    histogram = Histogram(
+        "mcp_request_duration_seconds",
+        "From a tool call's arrival to its answer.",
+        labels,
+        buckets=BUCKETS_S,
+        registry=registry,
+    )
+    for service, tool, seconds, correlation_id in calls:
+        metrics.answered(service, tool, seconds, None, correlation_id)
+        counter.labels(service, tool).inc()
+        exemplar = {"correlation_id": correlation_id[:100]}
+        histogram.labels(service, tool).observe(seconds, exemplar)
+    encode, _ = choose_encoder(accept)
+    ours = timeless(metrics.exposition(accept)[0])
+    theirs = timeless(encode(registry))
+    assert ours[: ours.index("# HELP mcp_errors")] == theirs.removesuffix(end)
+
+
+def timeless(exposition: bytes) -> str:
+    """The text without the moments at which series began and exemplars were seen."""
+    text = re.sub(r"(?m)(_created(?:\{.*\})?) .*$", r"\1", exposition.decode())
+    return re.sub(r"(?m)(# \{.*\} \S+) \S+$", r"\1", text)
