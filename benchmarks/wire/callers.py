@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import urljoin
 
 import orjson
@@ -138,6 +138,15 @@ class HandshakeCaller:
             headers = {**BASE, **self._session, **self._headers()}
             await ask(self._url, headers=headers, method="DELETE")
 
+    async def tools(self) -> list[str]:
+        answer = await self._post(LIST % next(self._ids))
+        if answer.status != 200:
+            raise CallFailed(f"tools/list: HTTP {answer.status}: {answer.body[:300]!r}")
+        data = answer.body
+        if "event-stream" in answer.headers.get("content-type", ""):
+            data = next(iter(_data_of(answer.body)), b"{}")
+        return _names(data)
+
     async def _post(self, body: bytes) -> Answer:
         return await ask(self._url, body, {**BASE, **self._session, **self._headers()})
 
@@ -168,6 +177,13 @@ class OldSseCaller:
 
     def lane(self) -> Connection:
         return Connection(self._target)
+
+    async def tools(self) -> list[str]:
+        lane, number = self.lane(), next(self._ids)
+        try:
+            return _names(await asyncio.wait_for(self._answered(lane, number, LIST % number), 20))
+        finally:
+            lane.close()
 
     async def call(self, lane: Connection, job: Job) -> None:
         number = next(self._ids)
@@ -212,4 +228,20 @@ def hello(request_id: int) -> bytes:
     )
 
 
+def _data_of(stream: bytes) -> list[bytes]:
+    """The data of the events that are responses."""
+    events = stream.replace(b"\r\n", b"\n").split(b"\n\n")
+    lines = [line for event in events for line in event.split(b"\n")]
+    return [line[5:].lstrip() for line in lines if line.startswith(b"data:") and b'"id"' in line]
+
+
+def _names(data: bytes) -> list[str]:
+    """The names in the answer to a `tools/list`; CallFailed when it is none."""
+    listed = orjson.loads(data).get("result", {}).get("tools")
+    if not isinstance(listed, list):
+        raise CallFailed(f"tools/list: {data[:300]!r}")
+    return [str(tool["name"]) for tool in cast("list[dict[str, Any]]", listed)]
+
+
+LIST = b'{"jsonrpc":"2.0","id":%d,"method":"tools/list","params":{}}'
 INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'

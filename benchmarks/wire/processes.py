@@ -108,8 +108,9 @@ class Programs:
     """All that one benchmark started; they end in reverse order with `running`."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._all: list[Program] = []
+        self._all: list[Program | Programs] = []
 
     def start(
         self,
@@ -127,7 +128,11 @@ class Programs:
         argv = [sys.executable, "-m", module, *args]
         return self.start(name, argv, {**MODULE_ENV, **env})
 
-    def stop_all(self) -> None:
+    def also(self, others: "Programs") -> None:
+        """Stop these together with one's own."""
+        self._all.append(others)
+
+    def stop(self) -> None:
         while self._all:
             self._all.pop().stop()
 
@@ -143,7 +148,7 @@ def programs(folder: Path) -> Generator[Programs]:
     try:
         yield started
     finally:
-        started.stop_all()
+        started.stop()
 
 
 def free_port() -> int:

@@ -9,6 +9,7 @@ from wire.callers import Job
 from wire.load import Burst, Lanes, Way, burst
 
 WARM_UP_CALLS = 20
+MIN_CALLS = 20
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class Point:
     job: Job
     in_flight: int
     calls: int
+    within_s: float | None = None
+    """A slower way makes fewer calls, so that a burst takes no longer."""
 
 
 @dataclass
@@ -78,17 +81,26 @@ async def measured(ways: Sequence[Way], points: Sequence[Point], rounds: int) ->
     """All series, after a warm-up of each way with each job."""
     series = {(point, way.name): Series(point, way.name) for point in points for way in ways}
     lanes = Lanes()
+    warm: dict[tuple[Job, str], Burst] = {}
     try:
         for job in {point.job: None for point in points}:
             for way in ways:
-                await burst(way, job, WARM_UP_CALLS, lanes.of(way, 1))
+                warm[job, way.name] = await burst(way, job, WARM_UP_CALLS, lanes.of(way, 1))
         for number in range(rounds):
             # Another one begins in each round: what the one before left behind hits each in turn.
             start = number % len(ways)
             for point in points:
                 for way in [*ways[start:], *ways[:start]]:
-                    done = await burst(way, point.job, point.calls, lanes.of(way, point.in_flight))
+                    calls = _calls(point, warm[point.job, way.name])
+                    done = await burst(way, point.job, calls, lanes.of(way, point.in_flight))
                     series[point, way.name].bursts.append(done)
     finally:
         lanes.close()
     return list(series.values())
+
+
+def _calls(point: Point, warm: Burst) -> int:
+    if point.within_s is None:
+        return point.calls
+    fits = int(point.within_s * warm.calls_a_second)
+    return max(MIN_CALLS, point.in_flight, min(point.calls, fits))
