@@ -1,0 +1,139 @@
+"""Is a value what a schema says? Answered in bounded time, whoever wrote the schema. Pure.
+
+Keywords whose cost a stranger sets (`pattern`, `multipleOf`, `uniqueItems`) are not looked at, and
+a check that takes more steps than `max_steps` ends as TooLarge.
+"""
+
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from itertools import islice
+from typing import Any, cast
+
+from jsonschema import Draft202012Validator, ValidationError, validators
+from jsonschema import exceptions as jsonschema_exceptions
+from referencing import Registry
+
+from flotilla import TooLarge
+from flotilla.json_text import MAX_DEPTH
+
+MAX_STEPS = 400_000
+"""Some seconds."""
+_MAX_TOLD = 5
+
+_UNCHECKED = ("pattern", "patternProperties", "multipleOf", "uniqueItems", "format")
+
+_Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+
+
+class _Budget:
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def spend(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise TooLarge("the value is too large to be checked against its schema")
+
+
+# A keyword's function gets no parameter of ours, and each check has a budget of its own.
+_budget: ContextVar[_Budget] = ContextVar("budget")
+
+
+def _metered(keyword: _Keyword) -> _Keyword:
+    def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        _budget.get().spend()
+        yield from keyword(validator, value, instance, schema) or ()
+
+    return checked
+
+
+def _skipped(_validator: Any, _value: Any, _instance: Any, _schema: Any) -> None:
+    return None
+
+
+def _bounded() -> Any:
+    known = cast("dict[str, _Keyword]", dict(Draft202012Validator.VALIDATORS))
+    keywords: dict[str, _Keyword] = {name: _metered(keyword) for name, keyword in known.items()}
+    keywords |= dict.fromkeys(_UNCHECKED, _skipped)
+    return cast("Any", validators.extend)(Draft202012Validator, keywords)
+
+
+_VALIDATOR = _bounded()
+# Without it a reference that is not in the schema would be looked for in the network.
+_NOTHING_ELSE = cast("Any", Registry)()
+# What says which of several mistakes to tell is not typed in the library.
+_best_match = cast(
+    "Callable[[Any], ValidationError]", cast("Any", jsonschema_exceptions).best_match
+)
+
+
+class Check:
+    """One schema, made ready once; it must be valid and closed in itself."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self._validator = _VALIDATOR(schema, registry=_NOTHING_ELSE)
+
+    def mistakes(self, value: Any, *, max_steps: int = MAX_STEPS) -> list[str]:
+        """What is wrong, by place and at most five of it; never the value, which may be secret.
+
+        Raises TooLarge when the check takes too many steps or the value nests over 64 levels deep.
+        """
+        if _deeper_than(value, MAX_DEPTH):
+            raise TooLarge(f"the value is nested over {MAX_DEPTH} levels deep")
+        token = _budget.set(_Budget(max_steps))
+        try:
+            errors = cast("Iterator[ValidationError]", self._validator.iter_errors(value))
+            best = [_best_match([error]) for error in islice(errors, 100)]
+        except RecursionError:
+            raise TooLarge("the schema and the value nest too deeply to be checked") from None
+        finally:
+            _budget.reset(token)
+        told = list(dict.fromkeys(map(_told, best)))
+        more = len(told) - _MAX_TOLD
+        return told if more <= 0 else [*told[:_MAX_TOLD], f"and {more} more"]
+
+
+def _told(error: ValidationError) -> str:
+    place = ".".join(str(part) for part in error.absolute_path)
+    what = _words(str(error.validator), error.validator_value, error.instance)
+    return f"{place}: {what}" if place else what
+
+
+def _words(keyword: str, wanted: Any, found: Any) -> str:
+    match keyword:
+        case "required":
+            missing = [name for name in wanted if name not in found]
+            return f"missing {', '.join(map(repr, missing))[:200]}"
+        case "type":
+            kinds = [wanted] if isinstance(wanted, str) else wanted
+            return f"must be {' or '.join(kinds)}, not {_kind(found)}"
+        case "enum":
+            return f"must be one of {', '.join(map(repr, wanted))[:200]}"
+        case "additionalProperties" | "propertyNames":
+            return "has a member that is not known here"
+        case "oneOf" | "anyOf" | "not" | "const" | "if" | "contains":
+            return f"does not fit the schema's `{keyword}`"
+        case _:
+            return f"breaks `{keyword}: {wanted}`"[:200]
+
+
+def _kind(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "boolean"
+    names = {str: "string", int: "integer", float: "number", list: "array", dict: "object"}
+    return names.get(cast("type[Any]", type(value)), "something else")
+
+
+def _deeper_than(value: Any, most: int) -> bool:
+    layer: list[Any] = [value]
+    for _ in range(most + 1):
+        inside: list[Any] = []
+        for each in layer:
+            if isinstance(each, dict):
+                inside += cast("dict[str, Any]", each).values()
+            elif isinstance(each, list):
+                inside += cast("list[Any]", each)
+        layer = [each for each in inside if isinstance(each, (dict, list))]
+        if not layer:
+            return False
+    return True
