@@ -32,6 +32,7 @@ from flotilla.identity import Caller, Signer, open_signing_key  # noqa: E402
 from flotilla.logs import bound, set_up_logs  # noqa: E402
 from flotilla.metrics import Metrics  # noqa: E402
 from flotilla.redaction import Redactor  # noqa: E402
+from flotilla.serving.app import Exact, service_app  # noqa: E402
 from flotilla.serving.gates import (  # noqa: E402
     Admitted,
     authenticated,
@@ -137,13 +138,36 @@ async def hello(_: Request) -> Response:
     return Response(b"hello")
 
 
-def gates() -> ASGIApp:
-    async def admit(scope: Scope, receive: Receive) -> Admitted:
-        assert bearer_token(scope) is not None
-        return Admitted(Caller(ADMIN), receive)
+async def admit(scope: Scope, receive: Receive) -> Admitted:
+    assert bearer_token(scope) is not None
+    return Admitted(Caller(ADMIN), receive)
 
+
+def gates() -> ASGIApp:
     guarded = authenticated(bare, admit, {"/health"})
     return correlated(host_checked(guarded, {"master"}, ()), HUB)
+
+
+def service(common: CommonSettings, exact: Exact) -> ASGIApp:
+    """Gates, and behind them the three routes of every service with one more."""
+
+    async def ready() -> None: ...
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        yield
+
+    return service_app(
+        name=HUB,
+        version="1",
+        settings=common,
+        routes=[Route("/mcp", hello, methods=["POST"])],
+        ready=ready,
+        metrics=Metrics(),
+        authenticate=admit,
+        lifespan=lifespan,
+        exact=exact,
+    )
 
 
 @asynccontextmanager
@@ -211,6 +235,10 @@ async def parts(data: Path, stack: AsyncExitStack) -> dict[str, Part]:
     return {
         "starlette, one route": asked(routed, *to_hub, b"hello"),
         "gates": asked(gates(), *to_hub, b"hello"),
+        "gates and routes": asked(service(common, {}), *to_hub, b"hello"),
+        "gates and an exact path": asked(
+            service(common, {("POST", "/mcp"): bare}), *to_hub, b"hello"
+        ),
         "log line": lines,
         "metrics": repeated(lambda: metrics.answered("echo", TOOL, 0.0013, None, ID)),
         "signer": repeated(lambda: signer.token("echo", ADMIN)),

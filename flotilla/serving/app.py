@@ -1,14 +1,16 @@
 """The application of a service: the gates, the MCP routes, and health, readiness and metrics."""
 
 import hmac
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
 
 from starlette.applications import Starlette
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flotilla.metrics import Metrics
 from flotilla.serving.gates import (
@@ -25,6 +27,8 @@ OPEN_PATHS = frozenset({"/health", "/ready", "/metrics"})
 """Served without a principal; /metrics judges its callers itself, a scraper is none."""
 
 Ready = Callable[[], Awaitable[str | None]]
+Exact = Mapping[tuple[str, str], ASGIApp]
+"""Applications by method and whole path: `{("POST", "/mcp"): app}`."""
 
 
 def service_app(
@@ -39,11 +43,16 @@ def service_app(
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
     own_hosts: Collection[str] = (),
     gate: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    exact: Exact = MappingProxyType({}),
 ) -> ASGIApp:
     """What every service answers: `routes` for authenticated callers, and three paths beside.
 
     `/health` says that the process lives, `/ready` whether it can serve and why not, `/metrics`
     answers the scrape token or loopback. `gate` stands around the routes, behind authentication.
+
+    `exact` is a way past the routes for what is asked most, behind the same gates. Name the same
+    paths in `routes` too: those answer their other methods. Such an application gets the bare
+    scope, without Starlette's `app` and `path_params`, and turns its errors into answers itself.
     """
 
     async def health(_: Request) -> Response:
@@ -75,9 +84,22 @@ def service_app(
         ],
         lifespan=lifespan,
     )
-    gated = authenticated(gate(router), authenticate, OPEN_PATHS)
+    gated = authenticated(gate(_straight(router, exact)), authenticate, OPEN_PATHS)
     hosts = {*settings.allowed_hosts, *own_hosts}
     return correlated(host_checked(gated, hosts, settings.allowed_origins), name)
+
+
+def _straight(app: ASGIApp, exact: Exact) -> ASGIApp:
+    """Serve what `exact` names without asking any route, and all else by `app`."""
+    # What breaks is answered by 500 as Starlette does: a server's own 500 would pass no gate.
+    served = {key: ServerErrorMiddleware(each) for key, each in exact.items()}
+
+    async def gate(scope: Scope, receive: Receive, send: Send) -> None:
+        # Only HTTP has a method.
+        found = served.get((scope.get("method", ""), scope.get("path", "")), app)
+        await found(scope, receive, send)
+
+    return gate if served else app
 
 
 def _may_scrape(scope: Scope, token: str | None) -> bool:
