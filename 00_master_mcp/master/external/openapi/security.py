@@ -6,9 +6,10 @@ OAuth 2.0's other flows.
 """
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import quote
 
 from flotilla import NotConfigured
 from master.external.openapi.document import BadReference, Document, members, shown, text_of
@@ -76,6 +77,23 @@ def chosen(
         f"the API wants credentials: {_wanted(offered, schemes)}",
         hint="Set the entry's `credentials` for one of these schemes.",
     )
+
+
+def put_key(
+    scheme: Scheme,
+    secret: str,
+    headers: MutableMapping[str, str],
+    query: list[tuple[str, str]],
+    cookies: list[tuple[str, str]],
+) -> None:
+    """Put an API key where its scheme says."""
+    match scheme.place:
+        case "header":
+            headers[scheme.parameter] = secret
+        case "query":
+            query.append((quote(scheme.parameter, safe=""), quote(secret, safe="")))
+        case _:
+            cookies.append((scheme.parameter, quote(secret, safe="")))
 
 
 def basic(user_and_password: str) -> str:

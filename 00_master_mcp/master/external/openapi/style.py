@@ -69,9 +69,14 @@ def in_path(name: str, value: Any, style: Style) -> str:
 def in_header(name: str, value: Any, style: Style) -> str:
     """The value of a header; InvalidArgument for characters that would end it."""
     text = _joined(name, value, style, ",", encoded=False)
-    if any((ord(each) < 32 and each != "\t") or ord(each) == 127 for each in text):
+    if not is_header_text(text):
         raise InvalidArgument(f"{name}: a header's value takes no control characters")
     return text
+
+
+def is_header_text(text: str) -> bool:
+    """Whether a header's value may hold it: no character that would end it."""
+    return not any((ord(each) < 32 and each != "\t") or ord(each) == 127 for each in text)
 
 
 def text_of(name: str, value: Any) -> str:
