@@ -5,16 +5,17 @@ import errno
 import os
 import signal
 import subprocess
-from collections.abc import Coroutine, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import IO, Any
+from typing import IO
 
 import anyio
 
 from flotilla import InvalidArgument, NotAllowed, NotFound, Unavailable
 from flotilla.leftovers import MARK, kill_marked
+from flotilla.outlast import outlast
 from linux_cli.host import Ended, Stream, Take
 
 GRACE_S = 1.0
@@ -59,7 +60,7 @@ async def run_child(launch: Launch, timeout_s: float, take: Take) -> Ended:
                 await child.exited.wait()
             timed_out = scope.cancelled_caught and not child.exited.is_set()
             if timed_out:
-                await _outlast(_end(child, launch.mark))
+                await outlast(_end(child, launch.mark))
             child.signal_group(signal.SIGKILL)
             with anyio.move_on_after(DRAIN_S) as waiting:
                 await drained.wait()
@@ -70,7 +71,7 @@ async def run_child(launch: Launch, timeout_s: float, take: Take) -> Ended:
         # Also the way of a cancellation: it goes on only when nothing runs any more.
         try:
             if not complete:
-                await _outlast(_end(child, launch.mark))
+                await outlast(_end(child, launch.mark))
         finally:
             child.signal_group(signal.SIGKILL)
             status = child.reap()
@@ -227,24 +228,6 @@ async def _end(child: _Child, mark: str) -> None:
     await anyio.to_thread.run_sync(kill_marked, mark)
     with anyio.move_on_after(KILL_S):
         await child.exited.wait()
-
-
-async def _outlast(work: Coroutine[Any, Any, None]) -> None:
-    """Finish `work` whatever cancels us meanwhile, and pass a cancellation on afterwards.
-
-    The scope holds off anyio's cancellations, the shield those of plain asyncio.
-    """
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    with anyio.CancelScope(shield=True):
-        while not task.done():
-            try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError as error:
-                cancelled = error
-    task.result()
-    if cancelled is not None:
-        raise cancelled
 
 
 def _signal_name(number: int) -> str:
