@@ -41,7 +41,7 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets for form in _forms(secret)}
+        forms = {form for secret in secrets for form in forms_of(secret)}
         longest_first = sorted(forms, key=len, reverse=True)
         self._known = _any_of(longest_first)
         # What JSON escapes, it escapes character by character: a text with a form in it is written
@@ -89,7 +89,11 @@ def _any_of(texts: Iterable[str]) -> re.Pattern[str] | None:
     return re.compile(pattern) if pattern else None
 
 
-def _forms(secret: str) -> Iterable[str]:
+def forms_of(secret: str) -> Iterable[str]:
+    """How a known value may be written: as it is, URL-encoded, in base64; nothing for short ones.
+
+    A form may come more than once.
+    """
     if len(secret) < _MIN_SECRET_LENGTH:
         return
     yield secret

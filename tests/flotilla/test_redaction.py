@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flotilla.redaction import REDACTED, Redactor
+from flotilla.redaction import REDACTED, Redactor, forms_of
 
 CANARY = "c4n4ry/value+of=a secret"
 
@@ -23,6 +23,14 @@ def test_a_known_secret_is_found_in_base64_at_any_alignment(before: int, after: 
         assert REDACTED in shown
         recovered = base64.b64encode(CANARY.encode()).decode()[6:-8]
         assert recovered not in shown
+
+
+def test_the_forms_of_a_known_secret_are_what_other_readers_look_for() -> None:
+    forms = set(forms_of(CANARY))
+    assert {CANARY, quote(CANARY, safe="")} < forms
+    assert any(form in base64.b64encode(CANARY.encode()).decode() for form in forms - {CANARY})
+    assert all(Redactor([CANARY]).text(form) == REDACTED for form in forms)
+    assert not set(forms_of("short"))
 
 
 def test_a_known_secret_is_found_plain_and_url_encoded_also_as_a_key() -> None:
