@@ -1,0 +1,217 @@
+"""Known secrets taken out of a JSON text that passes in pieces. Pure."""
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from flotilla.redaction import REDACTED, forms_of
+
+_PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_UNIT = rb"\\u[0-9a-fA-F]{4}"
+_ESCAPE = re.compile(_PAIR + rb"|" + _UNIT + rb"|\\.", re.DOTALL)
+_UNITS = re.compile(rb"(?:" + _UNIT + rb")+")
+_CONTENT = re.compile(rb'[^"\\]*+(?>(?:\\(?:u[0-9a-fA-F]{4}|[^u])[^"\\]*+)*)', re.DOTALL)
+_SHORT = {
+    b'\\"': b'"', b"\\/": b"/", b"\\n": b"\n", b"\\t": b"\t", b"\\r": b"\r", b"\\b": b"\b",
+    b"\\f": b"\f",
+}  # fmt: skip
+_NUMBER = re.compile(rb"[0-9.eE+-]+")
+_DIGITS = b"0123456789"
+_FILLERS = [b"%d" % digit for digit in range(1, 10)]
+
+
+class Scrubber:
+    """Replaces known secrets in a JSON text by `[redacted]`: `feed` its bytes, then `finish`.
+
+    A secret is found in each form of `flotilla.redaction.forms_of`, and in those as they stand in
+    JSON that is itself the text of a string; each character of it may be escaped in whatever way
+    JSON allows. It is found within strings, names of members included; what is a number as well is
+    found among the numbers, where other digits take its place. So the text stays JSON.
+    Whatever may be the beginning of a secret is held back until it is known not to be one.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        forms = {
+            written.encode()
+            for secret in secrets
+            for form in forms_of(secret)
+            for written in (
+                form,
+                json.dumps(form)[1:-1],
+                json.dumps(form, ensure_ascii=False)[1:-1],
+            )
+        }
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._needles = [
+            each for each in forms if not any(other in each for other in forms if other != each)
+        ]
+        """A text in which none of these is has none of the forms."""
+        self._in_strings = re.compile(b"|".join(map(re.escape, longest_first)))
+        numbers = [each for each in longest_first if _NUMBER.fullmatch(each)]
+        self._in_numbers = re.compile(b"|".join(map(re.escape, numbers))) if numbers else None
+        self.longest_bytes = max((_longest_spelling(form) for form in forms), default=0)
+        """How long a secret may be as it is written; an escape more is the most that is held."""
+        self._rest = b""
+        self._inside = False
+        """Whether the rest begins within a string."""
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._rest)
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What may go on of all that came so far."""
+        if not self._needles:
+            return chunk
+        text = self._rest + chunk
+        return self._pass(text, len(text) - self.longest_bytes + 1)
+
+    def finish(self) -> bytes:
+        """What was held back."""
+        return self._pass(self._rest, len(self._rest))
+
+    def _pass(self, text: bytes, until: int) -> bytes:
+        """The text up to `until` or so, where no secret begins that has not wholly come."""
+        if until <= 0:
+            self._rest = text
+            return b""
+        plain = _unescaped(text) if b"\\" in text else text
+        written, at = bytearray(), 0
+        if any(needle in plain for needle in self._needles):
+            for span in self._found(text):
+                if span.start >= until:
+                    break
+                written += text[at : span.start] + span.instead
+                at = span.end
+        cut = max(at, _before_escape(text, until))
+        written += text[at:cut]
+        self._inside ^= _count_quotes(text[:cut]) % 2 == 1
+        self._rest = text[cut:]
+        return bytes(written)
+
+    def _found(self, text: bytes) -> Iterator["_Span"]:
+        at, inside = 0, self._inside
+        while at < len(text):
+            if inside:
+                content = _CONTENT.match(text, at)
+                end = at if content is None else content.end()
+                yield from self._found_in_string(text, at, end)
+                if end < len(text) and text[end : end + 1] != b'"':
+                    # Half an escape, at the end of what has come.
+                    return
+            else:
+                quote = text.find(b'"', at)
+                end = len(text) if quote < 0 else quote
+                if self._in_numbers is not None:
+                    for found in self._in_numbers.finditer(text, at, end):
+                        yield _Span(found.start(), found.end(), self._other_digits(found[0]))
+            at, inside = end + 1, not inside
+
+    def _found_in_string(self, text: bytes, start: int, end: int) -> Iterator["_Span"]:
+        content = text[start:end]
+        if b"\\" not in content:
+            for found in self._in_strings.finditer(content):
+                yield _Span(start + found.start(), start + found.end(), REDACTED.encode())
+            return
+        plain, spelling = _spelled(content)
+        for found in self._in_strings.finditer(plain):
+            first, _ = spelling.of(found.start())
+            _, last = spelling.of(found.end() - 1)
+            yield _Span(start + first, start + last, REDACTED.encode())
+
+    def _other_digits(self, number: bytes) -> bytes:
+        """A number as long that is no secret either, so of the same kind to whoever reads it."""
+        others = (number.translate(bytes.maketrans(_DIGITS, each * 10)) for each in _FILLERS)
+        return next((each for each in others if self._in_strings.search(each) is None), b"0")
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Where a secret stands in the text, and what takes its place."""
+
+    start: int
+    end: int
+    instead: bytes
+
+
+class _Spelling:
+    """Where each byte of a string's value stands in the string as it is written."""
+
+    def __init__(self) -> None:
+        self._values: list[int] = [0]
+        self._written: list[int] = [0]
+        self._escaped_bytes: list[int] = [0]
+        """How long the escape is that stands there, 0 for plain text."""
+
+    def add(self, value: int, written: int, escape_bytes: int) -> None:
+        self._values.append(value)
+        self._written.append(written)
+        self._escaped_bytes.append(escape_bytes)
+
+    def of(self, value: int) -> tuple[int, int]:
+        """From where to where the character is written whose value has its byte at `value`."""
+        place = bisect_right(self._values, value) - 1
+        begin = self._written[place]
+        if self._escaped_bytes[place]:
+            return begin, begin + self._escaped_bytes[place]
+        begin += value - self._values[place]
+        return begin, begin + 1
+
+
+def _spelled(content: bytes) -> tuple[bytes, _Spelling]:
+    plain, spelling, at = bytearray(), _Spelling(), 0
+    for escape in _ESCAPE.finditer(content):
+        plain += content[at : escape.start()]
+        spelling.add(len(plain), escape.start(), len(escape[0]))
+        plain += _value_of(escape[0])
+        at = escape.end()
+        spelling.add(len(plain), at, 0)
+    plain += content[at:]
+    return bytes(plain), spelling
+
+
+def _unescaped(text: bytes) -> bytes:
+    """The text with every escape replaced by what it stands for; text outside strings as it is."""
+    return b"\\".join(_without_escapes(part) for part in text.split(b"\\\\"))
+
+
+def _without_escapes(part: bytes) -> bytes:
+    if b"\\" in part:
+        for escape, value in _SHORT.items():
+            part = part.replace(escape, value)
+        if b"\\u" in part:
+            part = _UNITS.sub(lambda units: _value_of(units[0]), part)
+    return part
+
+
+def _value_of(escapes: bytes) -> bytes:
+    try:
+        return json.loads(b'"' + escapes + b'"').encode("utf-8", "surrogatepass")
+    except ValueError:
+        # No escape that JSON knows: whoever checks the text says so.
+        return escapes
+
+
+def _count_quotes(text: bytes) -> int:
+    """How many quotes begin or end a string."""
+    if b"\\" in text:
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return text.count(b'"')
+
+
+def _before_escape(text: bytes, at: int) -> int:
+    """`at`, or where the escape begins in whose middle that is."""
+    last = text.rfind(b"\\", max(0, at - 5), at)
+    if last < 0:
+        return at
+    run = last + 1 - len(text[: last + 1].rstrip(b"\\"))
+    if run % 2 == 0:
+        return at
+    ends = last + (6 if text[last + 1 : last + 2] == b"u" else 2)
+    return last if ends > at else at
+
+
+def _longest_spelling(form: bytes) -> int:
+    return sum(6 if ord(character) < 0x10000 else 12 for character in form.decode())
