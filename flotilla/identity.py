@@ -88,15 +88,36 @@ class Signer:
         return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
 
 
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """What a token whose signature is good says, and for which body alone, if for one."""
+
+    caller: Caller
+    body: str | None
+    until: float
+
+
+def _word(claims: Mapping[str, Any]) -> _Word:
+    roles = claims["roles"]
+    if not isinstance(roles, list):
+        raise BadToken("roles is not a list")
+    principal = Principal(str(claims["sub"]), tuple(map(str, roles)))  # pyright: ignore[reportUnknownArgumentType]
+    until, body = float(claims["exp"]), claims.get("body")
+    if body is None:
+        return _Word(Caller(principal), None, until)
+    return _Word(Caller(principal, approved_tool=str(claims.get("tool", ""))), str(body), until)
+
+
 class Verifier:
     """Reads the hub's tokens at a spoke; the key file may appear later and may be rotated."""
 
     def __init__(self, public_key_file: Path, audience: str) -> None:
         self._file = public_key_file
+        self._path = str(public_key_file)
         self._audience = audience
         self._key: Ed25519PublicKey | None = None
         self._key_stamp: tuple[int, int] | None = None
-        self._seen: OrderedDict[str, tuple[float, dict[str, Any]]] = OrderedDict()
+        self._seen: OrderedDict[str, _Word] = OrderedDict()
 
     def has_key(self) -> bool:
         """Whether the hub's public key is there and can be read."""
@@ -106,32 +127,26 @@ class Verifier:
             return False
         return True
 
-    def is_bound(self, token: str) -> bool:
-        """Whether the token was made for one request's body; BadToken as in `verify`."""
-        return "body" in self._claims(token)
+    def unbound(self, token: str) -> Caller | None:
+        """As `verify`, but None where the body is needed to verify the token."""
+        word = self._read(token)
+        return word.caller if word.body is None else None
 
     def verify(self, token: str, body: bytes | None = None) -> Caller:
         """The caller that the token speaks of; BadToken for any doubt.
 
         `body` is the request's body, without which a token bound to one is refused.
         """
-        claims = self._claims(token)
-        roles = claims["roles"]
-        if not isinstance(roles, list):
-            raise BadToken("roles is not a list")
-        principal = Principal(str(claims["sub"]), tuple(map(str, roles)))  # pyright: ignore[reportUnknownArgumentType]
-        bound_to = claims.get("body")
-        if bound_to is None:
-            return Caller(principal)
-        if body is None or body_hash(body) != bound_to:
+        word = self._read(token)
+        if word.body is not None and (body is None or body_hash(body) != word.body):
             raise BadToken("the token was made for another body")
-        return Caller(principal, approved_tool=str(claims.get("tool", "")))
+        return word.caller
 
-    def _claims(self, token: str) -> dict[str, Any]:
+    def _read(self, token: str) -> _Word:
         key = self._current_key()
         seen = self._seen.get(token)
-        if seen is not None and time.time() < seen[0]:
-            return seen[1]
+        if seen is not None and time.time() < seen.until:
+            return seen
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
@@ -144,15 +159,17 @@ class Verifier:
             )
         except jwt.InvalidTokenError as error:
             raise BadToken(f"{type(error).__name__}: {error}") from None
-        if "body" not in claims:
-            self._seen[token] = (float(claims["exp"]), claims)
+        word = _word(claims)
+        if word.body is None:
+            self._seen[token] = word
             if len(self._seen) > _MAX_CACHED:
                 self._seen.popitem(last=False)
-        return claims
+        return word
 
     def _current_key(self) -> Ed25519PublicKey:
         try:
-            status = self._file.stat()
+            # At each request: what a Path adds around this call is half of it again.
+            status = os.stat(self._path)  # noqa: PTH116
             stamp = (status.st_mtime_ns, status.st_ino)
             if self._key is None or stamp != self._key_stamp:
                 key = serialization.load_pem_public_key(self._file.read_bytes())

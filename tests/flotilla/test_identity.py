@@ -44,6 +44,20 @@ def test_an_approval_counts_for_its_own_body_alone(keys) -> None:
             verifier.verify(token, body)
 
 
+def test_a_token_for_one_body_is_not_believed_before_the_body_is_read(keys) -> None:
+    key, public = keys
+    verifier, signer = Verifier(public, "cmdb"), Signer(key)
+    bound = signer.token_for_call("cmdb", ANN, tool="data.cmdb.retireItem", body=b"{}")
+    for _ in range(2):
+        assert verifier.unbound(bound) is None
+        assert verifier.verify(bound, b"{}").principal == ANN
+        free = verifier.unbound(signer.token("cmdb", ANN))
+        assert free is not None
+        assert (free.principal, free.approved_tool) == (ANN, None)
+    with pytest.raises(BadToken):
+        verifier.unbound(signer.token("linux_cli", ANN))
+
+
 def forged(key, algorithm: str = "EdDSA", **claims) -> str:
     now = int(time.time())
     good = {
