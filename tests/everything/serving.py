@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,13 +15,12 @@ from mcp.server.sse import SseServerTransport
 from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .eras import Era, HandshakeOnly, ModernOnly, modern_only_stream
 from .events import Events
+from .hanging_up import HangingUp
 from .headers import Trimmed
 from .world import World, build
 
@@ -68,18 +67,23 @@ def application(
             return Trimmed(ModernOnly(app))
 
 
+class _SseStream:
+    """The GET of HTTP+SSE: one connection of the handshake era for as long as it is open."""
+
+    def __init__(self, server: Server[dict[str, Any]], transport: SseServerTransport) -> None:
+        self._server = server
+        self._transport = transport
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._transport.connect_sse(scope, receive, send) as (reads, writes):
+            await serve_loop(self._server, reads, writes, lifespan_state={})
+
+
 def _sse(server: Server[dict[str, Any]]) -> ASGIApp:
     transport = SseServerTransport("/messages/", security_settings=LOOPBACK)
-
-    async def connect(request: Request) -> Response:
-        send = request._send  # pyright: ignore[reportPrivateUsage]
-        async with transport.connect_sse(request.scope, request.receive, send) as (reads, writes):
-            await serve_loop(server, reads, writes, lifespan_state={})
-        return Response()
-
     return Starlette(
         routes=[
-            Route("/sse", connect, methods=["GET"]),
+            Route("/sse", _SseStream(server, transport), methods=["GET"]),
             Mount("/messages/", transport.handle_post_message),
         ]
     )
@@ -109,22 +113,40 @@ class Serving:
     world: World
 
 
-def _config(app: ASGIApp, port: int) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=port,
-        log_level="warning",
-        lifespan="on",
-        ws="none",
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=1,
-    )
+class _Listening(uvicorn.Server):
+    """uvicorn, which tells the streams that it stops before it waits for them."""
+
+    def __init__(self, app: ASGIApp, port: int, *, signals: bool) -> None:
+        self._app = HangingUp(app)
+        self._signals = signals
+        super().__init__(
+            uvicorn.Config(
+                self._app,
+                host="127.0.0.1",
+                port=port,
+                log_config=None,
+                access_log=False,
+                lifespan="on",
+                ws="none",
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=2,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        # In a test's process the signals are the test's own.
+        with super().capture_signals() if self._signals else contextlib.nullcontext():
+            yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.close()
+        await super().shutdown(sockets)
 
 
 def run(app: ASGIApp, port: int) -> None:
     """Serve on a port of loopback until a signal comes."""
-    uvicorn.Server(_config(app, port)).run()
+    _Listening(app, port, signals=True).run()
 
 
 @asynccontextmanager
@@ -141,9 +163,7 @@ async def serving(
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
         found: int = listening.getsockname()[1]
-        server = uvicorn.Server(_config(app, found))
-        # uvicorn would take the signals of the test's own process.
-        server.capture_signals = contextlib.nullcontext  # pyright: ignore[reportAttributeAccessIssue]
+        server = _Listening(app, found, signals=False)
         path = "/sse" if transport == "sse" else "/mcp"
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listening])

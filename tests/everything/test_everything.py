@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -368,3 +368,22 @@ async def _call(
         return answer.json()["result"]
     lines = [line[5:] for line in answer.text.splitlines() if line.startswith("data:")]
     return next(found["result"] for line in lines if line.strip() and (found := json.loads(line)))
+
+
+@pytest.mark.parametrize("kind", ["listen", "get", "sse"])
+async def test_it_stops_at_once_though_a_client_listens(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with httpx2.AsyncClient(timeout=20) as http, AsyncExitStack() as listening:
+        async with serving("sse" if kind == "sse" else "streamable-http") as served:
+            if kind == "listen":
+                named = {"mcp-protocol-version": MODERN, "mcp-method": "subscriptions/listen"}
+                wanted = _message("subscriptions/listen", notifications={"toolsListChanged": True})
+                request = http.stream("POST", served.url, json=wanted, headers=BASE | named)
+            else:
+                session = await _session(http, served.url) if kind == "get" else {}
+                request = http.stream("GET", served.url, headers=BASE | session)
+            stream = await listening.enter_async_context(request)
+            assert stream.status_code == 200
+        assert await stream.aread() is not None
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == []
