@@ -64,20 +64,20 @@ def message(content: str) -> bytes:
 
 
 def read_s(raw: bytes, feed: Callable[[bytes], object]) -> tuple[float, float]:
-    """Seconds for all, and for the slowest chunk."""
+    """Seconds of this process for all, and for the slowest chunk."""
     total = slowest = 0.0
     for at in range(0, len(raw), CHUNK_BYTES):
-        began = time.perf_counter()
+        began = time.process_time()
         feed(raw[at : at + CHUNK_BYTES])
-        took = time.perf_counter() - began
+        took = time.process_time() - began
         total, slowest = total + took, max(slowest, took)
     return total, slowest
 
 
 def loads_s(raw: bytes) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     json.loads(raw)
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def main() -> None:

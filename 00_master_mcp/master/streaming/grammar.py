@@ -43,10 +43,6 @@ def _value(nested: int) -> bytes:
     return rb"(?:" + _SCALAR + rb"|" + lists + rb"|" + objects + rb")"
 
 
-def _run(member: bytes) -> re.Pattern[bytes]:
-    return re.compile(rb"(?>(?:" + _SPACE + rb"," + _SPACE + member + rb")*)")
-
-
 # The beginnings of containers that hold each other, with the names of what they hold.
 _OPENERS = (
     rb"((?>(?:" + _SPACE + rb"(?:\[(?!" + _SPACE + rb"\])|\{" + _SPACE + _STRING + _SPACE
@@ -56,9 +52,10 @@ _CLOSERS = rb"([\]}](?:[\]} \t\n\r]*[\]}])?)"
 _ENTERED = _OPENERS + rb"(?:" + _SPACE + rb"(" + _ATOM + rb"))?"
 
 
-def _turn(name: bytes) -> re.Pattern[bytes]:
-    further = rb"," + _SPACE + name + _ENTERED
-    return re.compile(_SPACE + rb"(?:" + _CLOSERS + rb"|" + further + rb")")
+def _further(name: bytes, value: bytes) -> re.Pattern[bytes]:
+    comma = _SPACE + rb"," + _SPACE + name
+    turn = _SPACE + _CLOSERS + rb"|" + comma + _ENTERED
+    return re.compile(rb"(?>(?:" + comma + value + rb")*)(?:" + turn + rb")?")
 
 
 SPACE = re.compile(_SPACE)
@@ -76,9 +73,10 @@ ENTERED = re.compile(_ENTERED)
 
 LIST, OBJECT = b"]}"
 """The kinds of containers, by what closes them."""
-FURTHER = {LIST: _run(_value(NESTED)), OBJECT: _run(_NAME + _value(NESTED))}
-"""Further elements or members, each with the comma before it."""
-FURTHER_SCALARS = {LIST: _run(_value(0)), OBJECT: _run(_NAME + _value(0))}
-"""The same, of scalars alone: for where the depth is nearly used up."""
-TURN = {LIST: _turn(b""), OBJECT: _turn(_NAME)}
-"""After a value: closers (group 1), or a comma, openers (group 2) and a first value (group 3)."""
+FURTHER = {LIST: _further(b"", _value(NESTED)), OBJECT: _further(_NAME, _value(NESTED))}
+"""After a value: further elements or members, and then one of three.
+
+Closers (group 1), or a comma, openers (group 2) and a first value (group 3), or nothing.
+"""
+FURTHER_SCALARS = {LIST: _further(b"", _value(0)), OBJECT: _further(_NAME, _value(0))}
+"""The same, with scalars alone: for where the depth is nearly used up."""

@@ -5,11 +5,14 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from flotilla.redaction import REDACTED, forms_of
 
 _PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _UNIT = rb"\\u[0-9a-fA-F]{4}"
+_PAIR_BYTES = 12
+_NOT_UTF8 = b"\xff"
 _ESCAPE = re.compile(_PAIR + rb"|" + _UNIT + rb"|\\.", re.DOTALL)
 _UNITS = re.compile(rb"(?:" + _UNIT + rb")+")
 _CONTENT = re.compile(rb'[^"\\]*+(?>(?:\\(?:u[0-9a-fA-F]{4}|[^u])[^"\\]*+)*)', re.DOTALL)
@@ -165,7 +168,7 @@ def _spelled(content: bytes) -> tuple[bytes, _Spelling]:
     for escape in _ESCAPE.finditer(content):
         plain += content[at : escape.start()]
         spelling.add(len(plain), escape.start(), len(escape[0]))
-        plain += _value_of(escape[0])
+        plain += _known_value_of(escape[0])
         at = escape.end()
         spelling.add(len(plain), at, 0)
     plain += content[at:]
@@ -174,16 +177,18 @@ def _spelled(content: bytes) -> tuple[bytes, _Spelling]:
 
 def _unescaped(text: bytes) -> bytes:
     """The text with every escape replaced by what it stands for; text outside strings as it is."""
-    return b"\\".join(_without_escapes(part) for part in text.split(b"\\\\"))
+    # Pairs of backslashes first: no other escape is then preceded by a backslash that is not its.
+    text = text.replace(b"\\\\", _NOT_UTF8)
+    for escape, value in _SHORT.items():
+        text = text.replace(escape, value)
+    if b"\\u" in text:
+        text = _UNITS.sub(_value_of_match, text)
+    return text.replace(_NOT_UTF8, b"\\")
 
 
-def _without_escapes(part: bytes) -> bytes:
-    if b"\\" in part:
-        for escape, value in _SHORT.items():
-            part = part.replace(escape, value)
-        if b"\\u" in part:
-            part = _UNITS.sub(lambda units: _value_of(units[0]), part)
-    return part
+def _value_of_match(escapes: re.Match[bytes]) -> bytes:
+    written = escapes[0]
+    return _known_value_of(written) if len(written) <= _PAIR_BYTES else _value_of(written)
 
 
 def _value_of(escapes: bytes) -> bytes:
@@ -192,6 +197,10 @@ def _value_of(escapes: bytes) -> bytes:
     except ValueError:
         # No escape that JSON knows: whoever checks the text says so.
         return escapes
+
+
+# A text uses few characters, and the dash of a long one comes a thousand times.
+_known_value_of = lru_cache(maxsize=4096)(_value_of)
 
 
 def _count_quotes(text: bytes) -> int:

@@ -58,17 +58,22 @@ class ValueScanner:
             kind = opened[-1]
             shallow = len(opened) + grammar.NESTED <= MAX_DEPTH
             further = (grammar.FURTHER if shallow else grammar.FURTHER_SCALARS)[kind]
-            if (run := further.match(data, at)) is not None:
-                at = run.end()
-            turn = grammar.TURN[kind].match(data, at)
+            taken = further.match(data, at)
+            if taken is None:
+                return at
+            at, turn = taken.end(), taken.lastindex
             if turn is None:
                 return at
-            if turn.lastindex == 1:
-                at = self._close(turn[1], data, turn.start(1))
+            if turn == 1:
+                # The same as `_close`, for what is nearly always so.
+                run = taken[1]
+                if opened.endswith(run[::-1]):
+                    del opened[-len(run) :]
+                else:
+                    at = self._close(run, data, taken.start(1))
                 continue
-            self._enter(turn[2], turn[3])
-            at = turn.end()
-            if turn.lastindex == 2:
+            self._enter(taken[2], taken[3])
+            if turn == 2:
                 return at
             self._next = _AFTER
         return at
