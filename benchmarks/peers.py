@@ -68,10 +68,6 @@ class Running:
     way: Way
 
 
-async def until_listed(program: Program, door: Door) -> float:
-    return await program.until(lambda: lists_echo(door), READY_S)
-
-
 async def start(
     peer: Peer, started: Programs, folder: Path, echo: Echo, *, with_dead: bool = False
 ) -> tuple[Program, Door, float]:
@@ -79,7 +75,7 @@ async def start(
     own = Programs(folder)
     started.also(own)
     program, door = await peer.start(own, echo.behind(with_dead=with_dead), folder, free_port())
-    return program, door, await until_listed(program, door)
+    return program, door, await program.until(lambda: lists_echo(door), READY_S)
 
 
 async def come_up(
@@ -172,7 +168,9 @@ async def probe(peer: Peer, row: Row, folder: Path) -> None:
             row.protocol[dead] = f"not ready ({str(error)[:60]})"
 
 
-async def run(chosen: Sequence[Peer], folder: Path, rounds: int, calls: int, *, probes: bool):
+async def run(
+    chosen: Sequence[Peer], folder: Path, rounds: int, calls: int, *, probes: bool
+) -> list[Row]:
     rows = await load(chosen, folder / "load", rounds, calls)
     for peer, row in zip(chosen, rows, strict=True):
         if probes and row.skipped is None:

@@ -38,7 +38,10 @@ class Book:
             on_added()
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, add)
-        self.count("started")
+        self._counts["started"] += 1
+        if self._file is not None:
+            # At once: who would end this server must know it before it answers.
+            self._write(self._file)
 
     def _write(self, file: Path) -> None:
         self._writing = None

@@ -169,7 +169,11 @@ class OldSseCaller:
     async def open(self) -> None:
         head = Target.of(self._url).head({"accept": "text/event-stream", **self._headers()}, "GET")
         self._reading = asyncio.create_task(self._stream.send(request(head)))
-        self._target = Target.of(urljoin(self._url, await asyncio.wait_for(self._endpoint, 10)))
+        told: set[asyncio.Future[Any]] = {self._reading, self._endpoint}
+        await asyncio.wait(told, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        if not self._endpoint.done():
+            raise CallFailed("the stream names no endpoint")
+        self._target = Target.of(urljoin(self._url, self._endpoint.result()))
         lane = self.lane()
         await asyncio.wait_for(self._answered(lane, 0, hello(0)), 20)
         await lane.send(request(self._target.head({**BASE, **self._headers()}), INITIALIZED))

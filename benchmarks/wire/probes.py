@@ -49,9 +49,10 @@ class Probes:
         self._door = door
         self._echo = echo
         self._stdio = stdio
+        self._verdict = ""
 
     async def all(self) -> dict[str, str]:
-        probes: dict[str, Callable[[], Awaitable[str]]] = {
+        probes: dict[str, Callable[[], Awaitable[None]]] = {
             "progress": self.progress,
             "elicitation": self.elicitation,
             "cancel reaches the server": self.cancel,
@@ -61,16 +62,19 @@ class Probes:
         }
         found: dict[str, str] = {}
         for name, probe in probes.items():
+            self._verdict = ""
             try:
                 async with asyncio.timeout(PROBE_S):
-                    found[name] = await probe()
+                    await probe()
             except TimeoutError:
-                found[name] = f"no end in {PROBE_S:.0f} s"
+                # A gateway may let the client hang that closes its session.
+                self._verdict = self._verdict or f"no end in {PROBE_S:.0f} s"
             except FAILURES as error:
-                found[name] = f"no ({_brief(error)})"
+                self._verdict = self._verdict or f"no ({_brief(error)})"
+            found[name] = self._verdict
         return found
 
-    async def progress(self) -> str:
+    async def progress(self) -> None:
         seen: list[float] = []
 
         async def heard(progress: float, total: float | None, message: str | None) -> None:
@@ -81,9 +85,9 @@ class Probes:
             tool = await _tool(client, "step")
             async with asyncio.timeout(ANSWER_S):
                 await client.call_tool(tool, {"text": "x"}, progress_callback=heard)
-        return "yes" if seen else "no"
+            self._verdict = "yes" if seen else "no"
 
-    async def elicitation(self) -> str:
+    async def elicitation(self) -> None:
         async def answer(context: Any, params: Any) -> types.ElicitResult:
             del context, params
             return types.ElicitResult(action="accept", content={"word": "blue"})
@@ -92,22 +96,23 @@ class Probes:
             tool = await _tool(client, "ask")
             async with asyncio.timeout(ANSWER_S):
                 result = await client.call_tool(tool, {})
-        return "yes" if "accept blue" in str(result.content) else "no"
+            self._verdict = "yes" if "accept blue" in str(result.content) else "no"
 
-    async def cancel(self) -> str:
+    async def cancel(self) -> None:
         async with self._client() as client:
             tool = await _tool(client, "hang")
             before = self._echo.books.total()
             call = asyncio.create_task(client.call_tool(tool, {}))
             if await self._counted("hung", before["hung"] + 1, ANSWER_S) is None:
+                self._verdict = "no (the call never came)"
                 await _ended(call)
-                return "no (the call never came)"
+                return
             call.cancel()
             took_s = await self._counted("cancelled", before["cancelled"] + 1, NOTICE_S)
+            self._verdict = "no" if took_s is None else f"yes, {took_s:.2f} s"
             await _ended(call)
-        return "no" if took_s is None else f"yes, {took_s:.2f} s"
 
-    async def hung(self) -> str:
+    async def hung(self) -> None:
         """Twenty calls of one client that never end, then one of another."""
         async with self._client() as client, self._client() as other:
             tool, say = await _tool(client, "hang"), await _tool(other, "say")
@@ -121,10 +126,10 @@ class Probes:
                 told = f"{perf_counter() - started:.2f} s"
             except TimeoutError:
                 told = f"hangs over {ANSWER_S:.0f} s"
+            self._verdict = told if came else f"{told}; not all {HUNG} came"
             await _ended(*calls)
-        return told if came else f"{told}; not all {HUNG} came"
 
-    async def changed(self) -> str:
+    async def changed(self) -> None:
         told = asyncio.Event()
 
         async def heard(message: object) -> None:
@@ -139,11 +144,11 @@ class Probes:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(told.wait(), NOTICE_S)
             seen = await _listed_within(client, "added", NOTICE_S)
-        return f"{'yes' if told.is_set() else 'no'} / {'yes' if seen else 'no'}"
+            self._verdict = f"{'yes' if told.is_set() else 'no'} / {'yes' if seen else 'no'}"
 
-    async def server_down(self) -> str:
+    async def server_down(self) -> None:
         """Kill the echo under a gateway that was just used, and start it again."""
-        tool, after = "", ""
+        tool, failed, started, took_s = "", "", 0.0, 0.0
         try:
             async with self._client() as client:
                 tool = await _tool(client, "say")
@@ -151,11 +156,13 @@ class Probes:
                 self._echo.books.signal(signal.SIGKILL)
                 started = perf_counter()
                 failed = await _failure(client, tool)
-                after = f"{failed} {perf_counter() - started:.2f} s"
+                took_s = perf_counter() - started
         except FAILURES:
-            # A client whose stream broke fails once more as it closes.
-            if not after:
+            if not started:
                 raise
+            # A client whose stream breaks ends its calls, or fails once more as it closes.
+            failed, took_s = failed or "error", took_s or perf_counter() - started
+        after = f"{failed} {took_s:.2f} s"
         if not self._stdio:
             self._echo.stop()
             await self._echo.start()
@@ -164,9 +171,10 @@ class Probes:
             with contextlib.suppress(*FAILURES):
                 async with asyncio.timeout(NOTICE_S), self._client() as client:
                     if not (await client.call_tool(tool, {"text": "x"})).is_error:
-                        return f"{after}, back in {perf_counter() - back:.1f} s"
+                        self._verdict = f"{after}, back in {perf_counter() - back:.1f} s"
+                        return
             await asyncio.sleep(0.2)
-        return f"{after}, not back in {ANSWER_S:.0f} s"
+        self._verdict = f"{after}, not back in {ANSWER_S:.0f} s"
 
     @asynccontextmanager
     async def _client(self, **options: Any) -> AsyncGenerator[Client]:

@@ -13,6 +13,7 @@ from time import perf_counter
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
+POLL_S = 0.02
 STOP_S = 10.0
 """A program that has not ended by then is killed."""
 
@@ -72,7 +73,7 @@ class Program:
             with contextlib.suppress(OSError, TimeoutError):
                 if await works():
                     return perf_counter() - self.started
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(POLL_S)
         raise NotReady(f"{self.name} was not ready within {within_s:.0f} s: {self.said()}")
 
     def said(self) -> str:

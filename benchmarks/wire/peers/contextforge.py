@@ -21,7 +21,8 @@ _ADMIN = "admin@example.com"
 
 
 async def start(started: Programs, behind: Behind, folder: Path, port: int) -> tuple[Program, Door]:
-    """Its own defaults, but for loopback as an upstream, which it refuses unless told."""
+    """Its own defaults, but for loopback as an upstream, which it refuses unless told, and for its
+    limit of a hundred requests a minute, which would be all that is measured."""
     secret = secrets.token_urlsafe(48)
     env = {
         "DATABASE_URL": f"sqlite:///{folder / 'mcp.db'}",
@@ -31,6 +32,7 @@ async def start(started: Programs, behind: Behind, folder: Path, port: int) -> t
         "PLATFORM_ADMIN_PASSWORD": secrets.token_urlsafe(24),
         "SSRF_ALLOW_LOCALHOST": "true",
         "SSRF_ALLOW_PRIVATE_NETWORKS": "true",
+        "RATE_LIMITING_ENABLED": "false",
         "LOG_LEVEL": "ERROR",
         "HOME": str(folder),
     }
@@ -46,9 +48,9 @@ async def start(started: Programs, behind: Behind, folder: Path, port: int) -> t
         # One that cannot be reached is refused after its own retries; the other one counts.
         await api.post("/gateways", entry, must=name == "echo")
     tools = await api.tools()
-    server = {"name": "bench", "description": "the echo", "associatedTools": tools}
+    server = {"name": "bench", "description": "the echo", "associated_tools": tools}
     made = await api.post("/servers", {"server": server}, must=True)
-    return running, Door(f"{base}/servers/{made['id']}/mcp", headers=api.headers)
+    return running, Door(f"{base}/v1/servers/{made['id']}/mcp", headers=api.headers)
 
 
 class _Api:
