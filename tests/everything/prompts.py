@@ -47,27 +47,27 @@ def _required(arguments: Arguments, *names: str) -> list[str]:
 
 async def _with_arguments(arguments: Arguments, questions: Questions) -> types.GetPromptResult:
     first, second = _required(arguments, "arg1", "arg2")
-    says = f"Prompt with arguments: arg1='{first}', arg2='{second}'"
+    says = f"Two words came: arg1='{first}', arg2='{second}'"
     return _user(types.TextContent(text=says))
 
 
 async def _with_resource(arguments: Arguments, questions: Questions) -> types.GetPromptResult:
     (uri,) = _required(arguments, "resourceUri")
     inside = types.TextResourceContents(
-        uri=uri, mime_type="text/plain", text="Embedded resource content for testing."
+        uri=uri, mime_type="text/plain", text="What stands in the resource."
     )
-    after = types.TextContent(text="Please process the embedded resource above.")
+    after = types.TextContent(text="Sum up the resource.")
     return _user(types.EmbeddedResource(resource=inside), after)
 
 
 async def _with_image(arguments: Arguments, questions: Questions) -> types.GetPromptResult:
     picture = types.ImageContent(data=PNG, mime_type="image/png")
-    return _user(picture, types.TextContent(text="Please analyze the image above."))
+    return _user(picture, types.TextContent(text="Say what the picture shows."))
 
 
 async def _that_asks(arguments: Arguments, questions: Questions) -> types.GetPromptResult:
     fields = {"context": {"type": "string"}}
-    question = form("What context should the prompt use?", fields, ["context"])
+    question = form("In which context?", fields, ["context"])
     answer = (await questions.ask({"user_context": question}))["user_context"]
     context = filled(answer, "context")
     return _user(types.TextContent(text=f"The context is: {context}"))
@@ -87,7 +87,7 @@ def _prompt(name: str, description: str, fill: Fill, *arguments: str) -> Templat
 def every_prompt() -> dict[str, Template]:
     """By name, in the order of the list; the first five are what the suite asks for."""
     templates = (
-        one_message("test_simple_prompt", "This is a simple prompt for testing."),
+        one_message("test_simple_prompt", "Say something short."),
         _prompt("test_prompt_with_arguments", "Two words.", _with_arguments, "arg1", "arg2"),
         _prompt("test_prompt_with_embedded_resource", "A resource.", _with_resource, "resourceUri"),
         _prompt("test_prompt_with_image", "A picture.", _with_image),

@@ -71,7 +71,7 @@ async def _guarded(world: World, questions: Questions) -> Contents:
 
 def every_resource() -> dict[str, Document]:
     """By URI, in the order of the list."""
-    static = "This is the content of the static text resource."
+    static = "A text that stays as it is."
     documents = (
         plain_text("test://static-text", static),
         _document("test://static-binary", "One red pixel.", "image/png", _picture),
@@ -85,7 +85,7 @@ def every_resource() -> dict[str, Document]:
 
 def _data(found: re.Match[str]) -> str:
     number = found["id"]
-    return json.dumps({"id": number, "templateTest": True, "data": f"Data for ID: {number}"})
+    return json.dumps({"id": number, "said": f"what is known of {number}"})
 
 
 def _pattern(

@@ -141,7 +141,7 @@ async def test_questions_are_answered_alone_together_and_in_turn(way: Way) -> No
             assert not result.is_error, result
             return " ".join(block.text for block in result.content)
 
-        assert await said("test_sampling", prompt="Say it") == "LLM response: Paris"
+        assert await said("test_sampling", prompt="Say it") == "the model said: Paris"
         assert await said("test_input_required_result_elicitation") == "Hello, Ada!"
         assert await said("test_input_required_result_list_roots") == "root: file:///tmp/root"
         assert await said("test_input_required_result_multiple_inputs") == "Paris Ada, at 1 roots"

@@ -20,20 +20,20 @@ def _content(answer: types.ElicitResult) -> str:
 
 async def sampling(call: Call) -> types.CallToolResult:
     answers = await call.questions.ask({"answer": sample(call.arguments["prompt"])})
-    return text(f"LLM response: {said(answers['answer'])}")
+    return text(f"the model said: {said(answers['answer'])}")
 
 
 async def elicitation(call: Call) -> types.CallToolResult:
     question = form(
         call.arguments["message"],
         {
-            "username": {"type": "string", "description": "User's response"},
-            "email": {"type": "string", "description": "User's email address"},
+            "username": {"type": "string", "description": "The name to be called by"},
+            "email": {"type": "string", "description": "Where to write to"},
         },
         ["username", "email"],
     )
     answer = (await call.questions.ask({"user": question}))["user"]
-    return text(f"User response: action={answer.action}, content={_content(answer)}")
+    return text(f"the user answered: action={answer.action}, content={_content(answer)}")
 
 
 async def defaults(call: Call) -> types.CallToolResult:
@@ -59,15 +59,15 @@ ENUMS: dict[str, Any] = {
     "titledSingle": {
         "type": "string",
         "oneOf": [
-            {"const": "value1", "title": "First Option"},
-            {"const": "value2", "title": "Second Option"},
-            {"const": "value3", "title": "Third Option"},
+            {"const": "value1", "title": "One"},
+            {"const": "value2", "title": "Two"},
+            {"const": "value3", "title": "Three"},
         ],
     },
     "legacyEnum": {
         "type": "string",
         "enum": ["opt1", "opt2", "opt3"],
-        "enumNames": ["Option One", "Option Two", "Option Three"],
+        "enumNames": ["Number one", "Number two", "Number three"],
     },
     "untitledMulti": {
         "type": "array",
@@ -77,9 +77,9 @@ ENUMS: dict[str, Any] = {
         "type": "array",
         "items": {
             "anyOf": [
-                {"const": "value1", "title": "First Choice"},
-                {"const": "value2", "title": "Second Choice"},
-                {"const": "value3", "title": "Third Choice"},
+                {"const": "value1", "title": "Red"},
+                {"const": "value2", "title": "Green"},
+                {"const": "value3", "title": "Blue"},
             ]
         },
     },
@@ -106,7 +106,7 @@ async def every_kind(call: Call) -> types.CallToolResult:
 
 async def _completed(call: Call, question: Question) -> types.CallToolResult:
     answer = (await call.questions.ask({"form": question}))["form"]
-    return text(f"Elicitation completed: action={answer.action}, content={_content(answer)}")
+    return text(f"the form came back: action={answer.action}, content={_content(answer)}")
 
 
 async def ask_name(call: Call) -> types.CallToolResult:
@@ -115,7 +115,7 @@ async def ask_name(call: Call) -> types.CallToolResult:
 
 
 async def ask_capital(call: Call) -> types.CallToolResult:
-    question = sample("What is the capital of France?")
+    question = sample("Which city is the capital of France?")
     answers = await call.questions.ask({"capital_question": question})
     return text(said(answers["capital_question"]))
 
@@ -126,13 +126,13 @@ async def ask_roots(call: Call) -> types.CallToolResult:
 
 
 async def confirm(call: Call) -> types.CallToolResult:
-    question = form("Please confirm", {"ok": {"type": "boolean"}}, ["ok"])
+    question = form("Shall it be done?", {"ok": {"type": "boolean"}}, ["ok"])
     answer = (await call.questions.ask({"confirm": question}))["confirm"]
     return text(f"state-ok: {_content(answer)}")
 
 
 async def several(call: Call) -> types.CallToolResult:
-    greeting = sample("Generate a greeting", 50)
+    greeting = sample("Greet someone in a few words", 50)
     answers = await call.questions.ask(
         {"user_name": NAME_QUESTION, "greeting": greeting, "client_roots": roots()}
     )
@@ -142,10 +142,10 @@ async def several(call: Call) -> types.CallToolResult:
 
 
 async def in_rounds(call: Call) -> types.CallToolResult:
-    first = form("Step 1: What is your name?", NAME, ["name"])
+    first = form("First: what is your name?", NAME, ["name"])
     name = (await call.questions.ask({"step1": first}))["step1"]
     color = {"color": {"type": "string"}}
-    second = form("Step 2: What is your favorite color?", color, ["color"])
+    second = form("Then: which color do you like?", color, ["color"])
     favorite = (await call.questions.ask({"step2": second}))["step2"]
     return text(f"{_content(name)} likes {_content(favorite)}")
 

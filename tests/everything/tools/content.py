@@ -12,7 +12,7 @@ FRAGMENT = 64 * 1024
 
 
 async def simple_text(call: Call) -> types.CallToolResult:
-    return text("This is a simple text response for testing.")
+    return text("Plain words, nothing else.")
 
 
 async def image(call: Call) -> types.CallToolResult:
@@ -27,7 +27,7 @@ async def embedded(call: Call) -> types.CallToolResult:
     inside = types.TextResourceContents(
         uri="test://embedded-resource",
         mime_type="text/plain",
-        text="This is an embedded resource content.",
+        text="Text that came inside a result.",
     )
     return types.CallToolResult(content=[types.EmbeddedResource(resource=inside)])
 
@@ -36,11 +36,11 @@ async def mixed(call: Call) -> types.CallToolResult:
     inside = types.TextResourceContents(
         uri="test://mixed-content-resource",
         mime_type="application/json",
-        text=json.dumps({"test": "data", "value": 123}),
+        text=json.dumps({"kind": "mixed", "parts": 3}),
     )
     return types.CallToolResult(
         content=[
-            types.TextContent(text="Multiple content types test:"),
+            types.TextContent(text="A text, a picture and a resource:"),
             types.ImageContent(data=PNG, mime_type="image/png"),
             types.EmbeddedResource(resource=inside),
         ]
@@ -48,7 +48,7 @@ async def mixed(call: Call) -> types.CallToolResult:
 
 
 async def failing(call: Call) -> types.CallToolResult:
-    raise ToolFailed("This tool intentionally returns an error for testing")
+    raise ToolFailed("This tool always fails")
 
 
 async def every_kind(call: Call) -> types.CallToolResult:

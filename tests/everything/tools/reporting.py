@@ -9,12 +9,12 @@ PAUSE_S = 0.05
 
 
 async def logging(call: Call) -> types.CallToolResult:
-    await call.log("info", "Tool execution started")
+    await call.log("info", "begun")
     await anyio.sleep(PAUSE_S)
-    await call.log("info", "Tool processing data")
+    await call.log("info", "half done")
     await anyio.sleep(PAUSE_S)
-    await call.log("info", "Tool execution completed")
-    return text("Tool with logging executed")
+    await call.log("info", "done")
+    return text("logged three times")
 
 
 async def every_level(call: Call) -> types.CallToolResult:
@@ -27,7 +27,7 @@ async def progress(call: Call) -> types.CallToolResult:
     for done in (0, 50, 100):
         await call.progress(done, 100, f"{done} of 100")
         await anyio.sleep(PAUSE_S)
-    return text("Tool with progress executed")
+    return text("reported three times")
 
 
 async def slow_progress(call: Call) -> types.CallToolResult:
@@ -43,7 +43,7 @@ async def reconnection(call: Call) -> types.CallToolResult:
     if call.ctx.close_sse_stream is not None:
         await call.ctx.close_sse_stream()
     await anyio.sleep(2 * PAUSE_S)
-    return text("Reconnection test completed")
+    return text("answered after the stream was closed")
 
 
 SUITE = (

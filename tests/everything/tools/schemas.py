@@ -11,22 +11,22 @@ SCHEMA_2020_12: dict[str, Any] = {
     "type": "object",
     "$defs": {
         "address": {
-            "$anchor": "addressDef",
+            "$anchor": "place",
             "type": "object",
-            "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
+            "properties": {"town": {"type": "string"}, "code": {"type": "string"}},
         }
     },
     "properties": {
-        "name": {"type": "string"},
+        "parcel": {"type": "string"},
         "address": {"$ref": "#/$defs/address"},
-        "contactMethod": {"type": "string", "enum": ["phone", "email"]},
-        "phone": {"type": "string"},
-        "email": {"type": "string"},
+        "way": {"type": "string", "enum": ["post", "pickup"]},
+        "stamp": {"type": "string"},
+        "shelf": {"type": "string"},
     },
-    "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
-    "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
-    "then": {"required": ["phone"]},
-    "else": {"required": ["email"]},
+    "allOf": [{"anyOf": [{"required": ["stamp"]}, {"required": ["shelf"]}]}],
+    "if": {"properties": {"way": {"const": "post"}}, "required": ["way"]},
+    "then": {"required": ["stamp"]},
+    "else": {"required": ["shelf"]},
     "additionalProperties": False,
 }
 SUM: dict[str, Any] = {
@@ -36,7 +36,7 @@ SUM: dict[str, Any] = {
 }
 
 
-async def contact(call: Call) -> types.CallToolResult:
+async def parcel(call: Call) -> types.CallToolResult:
     return text(f"arguments: {sorted(call.arguments)}")
 
 
@@ -58,10 +58,10 @@ SUITE = (
     Offer(
         types.Tool(
             name="json_schema_2020_12_tool",
-            description="Tool with JSON Schema 2020-12 features",
+            description="Takes a parcel, by a schema of many keywords.",
             input_schema=SCHEMA_2020_12,
         ),
-        contact,
+        parcel,
     ),
 )
 OURS = (
@@ -88,7 +88,7 @@ OURS = (
     offer(
         "delete_everything",
         "Deletes nothing, but says that it destroys.",
-        contact,
+        parcel,
         annotations=types.ToolAnnotations(read_only_hint=False, destructive_hint=True),
     ),
     offer(
