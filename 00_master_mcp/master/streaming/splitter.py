@@ -227,12 +227,15 @@ async def split(
 
     A message that is costly to read gives way to other work every millisecond or so.
     """
-    splitter = Splitter(hold, inside)
+    splitter, window = Splitter(hold, inside), WINDOW_BYTES
     async for chunk in chunks:
-        for start in range(0, len(chunk), WINDOW_BYTES):
+        at = 0
+        while at < len(chunk):
             began_s = perf_counter()
-            pieces = splitter.feed(chunk[start : start + WINDOW_BYTES])
+            pieces = splitter.feed(chunk[at : at + window])
             busy = perf_counter() - began_s > _BUSY_S
+            at += window
+            window = WINDOW_BYTES // 8 if busy else WINDOW_BYTES
             for piece in pieces:
                 yield piece
             if busy:

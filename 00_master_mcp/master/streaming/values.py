@@ -1,5 +1,7 @@
 """A JSON value checked while it passes, whatever its size. Pure."""
 
+from functools import lru_cache
+
 from flotilla import UpstreamError
 from master.streaming import grammar
 
@@ -11,6 +13,7 @@ _SPACES = b" \t\n\r"
 _CONTROLS = bytes(range(32))
 _COMMA, _COLON, _QUOTE = b',:"'
 _OPENERS = b"[{"
+_CACHED_BYTES = 24
 _CLOSER_OF = bytes.maketrans(_OPENERS, b"]}")
 
 # Where in the value the next byte stands; plain integers, since this is asked for every token.
@@ -135,9 +138,7 @@ class ValueScanner:
 
     def _enter(self, text: bytes, first: bytes | None) -> None:
         opened = self._open
-        if b'"' in text:
-            text = grammar.STRING.sub(b"", text)
-        opened += text.translate(_CLOSER_OF, b" \t\n\r:")
+        opened += _closers_of(text) if len(text) < _CACHED_BYTES else _find_closers_of(text)
         deep = len(opened) >= MAX_DEPTH and first is not None and first[0] in _OPENERS
         if deep or len(opened) > MAX_DEPTH:
             raise malformed(f"it nests deeper than {MAX_DEPTH}")
@@ -180,6 +181,15 @@ class ValueScanner:
         if grammar.HALF_ESCAPE.fullmatch(data, at) is None:
             raise malformed("a string holds what no string may hold")
         return at
+
+
+def _find_closers_of(openers: bytes) -> bytes:
+    if b'"' in openers:
+        openers = grammar.STRING.sub(b"", openers)
+    return openers.translate(_CLOSER_OF, b" \t\n\r:")
+
+
+_closers_of = lru_cache(maxsize=1024)(_find_closers_of)
 
 
 def malformed(why: str) -> UpstreamError:
