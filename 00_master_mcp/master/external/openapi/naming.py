@@ -14,6 +14,7 @@ MAX_LENGTH = 48
 """Room for `ext.<server>.` before it within 64 characters."""
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_ARGUMENT = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _PLAIN = re.compile(r"[a-z][a-zA-Z0-9]*")
 _VERB_LIST = """
     abort accept acknowledge activate add allow analyze append apply approve archive ask assign
@@ -73,12 +74,10 @@ def words_of(text: str) -> list[str]:
 
 def argument_name(wire_name: str) -> str:
     """A parameter's name as model APIs take it: `^[a-zA-Z0-9_.-]{1,64}$`."""
-    name = re.sub(r"[^a-zA-Z0-9_.-]+", "_", wire_name).strip("_")
-    if not name:
-        return "argument"
-    if len(name) > 64:
-        return f"{name[:55]}_{_digest(wire_name)}"
-    return wire_name if len(name) == len(wire_name) else name
+    if _ARGUMENT.fullmatch(wire_name):
+        return wire_name
+    name = re.sub(r"[^a-zA-Z0-9_.-]+", "_", wire_name).strip("_") or "argument"
+    return name if len(name) <= 64 else f"{name[:55]}_{_digest(wire_name)}"
 
 
 def destroys(method: str, path: str, operation_id: str) -> bool:
