@@ -1,6 +1,6 @@
 """The hub: the only door of the fleet."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -16,14 +16,22 @@ from flotilla.serving.app import service_app
 from flotilla.serving.draining import Drain
 from flotilla.serving.service import Service
 from flotilla.toolbox import Toolbox
-from master.catalogue import Catalogue
+from master.catalogue import Catalogue, Origin
+from master.external.config import DEFAULT_FILE, ServerEntry, load_config
+from master.external.servers import add_servers
 from master.north.door import Door
 from master.north.methods import Methods
+from master.north.subscriptions import Subscriptions
+from master.offer import Offer
 from master.pipeline import pipeline
 from master.principals import clients_only, open_token_book
 from master.services import Services
 from master.settings import Settings
+from master.upstream.authority import Signed
+from master.upstream.http import Http
 from master.upstream.links import Links
+from master.upstream.modern import Modern
+from master.upstream.pool import ConnectionPool
 from master.views import with_view
 
 log = structlog.get_logger(__name__)
@@ -44,25 +52,29 @@ def build(
         log.warning("APPROVALS_ARE_OFF", meaning="every destructive call runs unasked")
     metrics, drain = Metrics(), Drain(HUB)
     spokes = [name for name in fleet.chosen(settings.services) if name != HUB]
-    services = {name: fleet.service(name) for name in (HUB, *spokes)}
-    catalogue = Catalogue({name: entry.namespaces for name, entry in services.items()})
-    links = Links(
-        {name: fleet.url(name) for name in spokes},
-        signer=Signer(open_signing_key(common.data_dir / "hub", common.hub_public_key_path)),
-        catalogue=catalogue,
-        metrics=metrics,
+    catalogue = Catalogue(
+        {name: Origin(frozenset(fleet.service(name).namespaces)) for name in (HUB, *spokes)}
     )
-    door = _door(settings, common, fleet, catalogue, links, metrics, drain)
+    pool, links = ConnectionPool(), Links(catalogue, metrics, settings.stale_tools_s)
+    signer = Signer(open_signing_key(common.data_dir / "hub", common.hub_public_key_path))
+    for name in spokes:
+        http = Http(name, f"{fleet.url(name)}/mcp", pool)
+        links.add(name, Modern(http, Signed(name, signer), ready=True))
+    external = load_config(
+        settings.mcp_config or common.config_dir / DEFAULT_FILE, tuple(fleet.services)
+    )
+    add_servers(external, catalogue, links, pool)
+    door = _door(settings, common, fleet, external, catalogue, links, metrics, drain)
 
     async def ready() -> str | None:
-        waiting = links.waiting()
+        waiting = [name for name in spokes if not links.by_service[name].answered_once]
         if drain.closed:
             return "stopping"
         return f"waiting for {', '.join(waiting)}" if waiting else None
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        async with links.running(door.tools_changed):
+        async with pool.running(), links.running(door):
             yield
 
     app = service_app(
@@ -75,7 +87,7 @@ def build(
         authenticate=clients_only(open_token_book(common.data_dir)),
         lifespan=lifespan,
         own_hosts=("master",),
-        gate=partial(with_view, services=services),
+        gate=partial(with_view, services=catalogue),
     )
     return Service(
         name=HUB,
@@ -92,6 +104,7 @@ def _door(
     settings: Settings,
     common: CommonSettings,
     fleet: FleetConfig,
+    external: Mapping[str, ServerEntry],
     catalogue: Catalogue,
     links: Links,
     metrics: Metrics,
@@ -101,10 +114,16 @@ def _door(
     redactor = Redactor(common.secret_values())
     overview = Services(fleet=fleet, links=links.by_service, catalogue=catalogue, metrics=metrics)
     own = Toolbox(overview.tools(), redactor)
-    catalogue.offer(HUB, own.listing())
+    catalogue.offer(HUB, Offer({"tools": tuple(own.listing())}, {"tools": {}}))
+    subscriptions = Subscriptions(links.watch)
+
+    def limits(service: str) -> tuple[float, float]:
+        entry = external.get(service) or fleet.service(service)
+        return entry.timeout_s, entry.long_timeout_s
+
     answer = pipeline(
         catalogue=catalogue,
-        services=fleet.services,
+        limits=limits,
         links=links.by_service,
         own=own,
         metrics=metrics,
@@ -115,6 +134,8 @@ def _door(
         Methods(
             catalogue=catalogue,
             answer=answer,
+            subscriptions=subscriptions,
+            log_level=links.log_level,
             drain=drain,
             redactor=redactor,
             instructions=INSTRUCTIONS,

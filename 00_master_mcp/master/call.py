@@ -1,38 +1,68 @@
-"""One call on its way through the hub. The data flows one way; nothing reaches back."""
+"""One request on its way through the hub to a server. The data flows one way; nothing reaches back.
 
-from collections.abc import Awaitable, Callable, Mapping
+A tool call, a prompt, a resource, a completion: all take the same way.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from flotilla import Deadline, Principal
-from flotilla.context import Report
 from master.catalogue import Entry, View
 from master.result import Result
+from master.streaming.splitter import Piece
+
+TOOLS_CALL = "tools/call"
+
+
+class Hearer(Protocol):
+    """Where a client hears of its request before the answer, and a large answer in pieces."""
+
+    async def notify(self, method: str, params: Mapping[str, str]) -> None:
+        """A notification; `params` are the texts of its members, as the server wrote them."""
+        ...
+
+    async def report(self, progress: float, total: float | None, said: str | None) -> None:
+        """Progress of a tool of the hub's own."""
+        ...
+
+    async def pour(self, pieces: AsyncIterator[Piece]) -> bool:
+        """Send a whole answer in pieces, as they come; whether it says `isError`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """Who calls what; `tool` is there once the name was resolved."""
+    """Who asks for what; `target` is there once the name was resolved."""
 
+    method: str = TOOLS_CALL
     principal: Principal
     name: str
+    """The tool, prompt or URI, as the client calls it."""
+    params: Mapping[str, str]
+    """All members of `params` as the client wrote them."""
     arguments: Mapping[str, Any]
-    arguments_text: str
-    """The arguments as the client wrote them."""
     meta: Mapping[str, Any]
     correlation_id: str
     traceparent: str | None
     view: View
+    capabilities: Mapping[str, Any]
+    """What the client can be asked: `elicitation`, `sampling`, `roots`."""
+    modern: bool = True
+    """The client is of 2026-07-28, and so has said what it can be asked for this very request."""
+    client_info: Mapping[str, Any] | None = None
+    log_level: str | None = None
+    """The least severe log messages that the client wants; None: it has not said."""
     arrived: float
     """When it came in, on the monotonic clock."""
-    report: Report = field(repr=False)
-    tool: Entry | None = None
+    hearer: Hearer = field(repr=False)
+    target: Entry | None = None
     deadline: Deadline | None = None
     approved: bool = False
 
     def resolved(self) -> Entry:
-        assert self.tool is not None, "the stages after `resolve` run after it"
-        return self.tool
+        assert self.target is not None, "the stages after `resolve` run after it"
+        return self.target
 
     def due(self) -> Deadline:
         assert self.deadline is not None, "the stages after `resolve` run after it"
@@ -40,4 +70,4 @@ class Call:
 
 
 Stage = Callable[[Call], Awaitable[Result]]
-"""Answers a call, or raises a FlotillaError that the first stage turns into a tool error."""
+"""Answers a call, or raises a FlotillaError or the RpcError with which its server answered."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from flotilla.fleet import ServiceEntry
 from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox
@@ -11,14 +10,14 @@ from master.catalogue import Catalogue
 from master.stages.approve import approved
 from master.stages.forward import forwarded
 from master.stages.record import recorded
-from master.stages.resolve import resolved
+from master.stages.resolve import Limits, resolved
 from master.upstream.link import Link
 
 
 def pipeline(
     *,
     catalogue: Catalogue,
-    services: Mapping[str, ServiceEntry],
+    limits: Limits,
     links: Mapping[str, Link],
     own: Toolbox,
     metrics: Metrics,
@@ -27,5 +26,5 @@ def pipeline(
 ) -> Stage:
     call = forwarded(links, own)
     call = approved(call, approvals_off=approvals_off)
-    call = resolved(call, catalogue, services)
+    call = resolved(call, catalogue, limits)
     return recorded(call, catalogue, metrics, redactor)

@@ -18,6 +18,23 @@ INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
+RESOURCE_NOT_FOUND = -32002
+"""Of the handshake revisions; 2026-07-28 says INVALID_PARAMS."""
+HEADER_MISMATCH = -32020
+MISSING_CAPABILITY = -32021
+UNSUPPORTED_VERSION = -32022
+CANCELLED = -32800
+
+STATUS_OF = {
+    PARSE_ERROR: 400,
+    INVALID_REQUEST: 400,
+    INVALID_PARAMS: 400,
+    HEADER_MISMATCH: 400,
+    MISSING_CAPABILITY: 400,
+    UNSUPPORTED_VERSION: 400,
+    METHOD_NOT_FOUND: 404,
+}
+"""The HTTP status around an error (2026-07-28, Streamable HTTP); 200 around any other."""
 
 Id = str | int
 Texts = dict[str, str]
@@ -27,14 +44,19 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class RpcError(Exception):
-    """A JSON-RPC error response; `status` is that of the HTTP response around it."""
+    """A JSON-RPC error response; `status` is that of the HTTP response around it.
 
-    def __init__(self, code: int, message: str, *, data: Any = None, status: int = 400) -> None:
+    A server's own refusal is passed on as one, whatever its code.
+    """
+
+    def __init__(
+        self, code: int, message: str, data: Any = None, *, status: int | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.data = data
-        self.status = status
+        self.status = STATUS_OF.get(code, 200) if status is None else status
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +67,7 @@ class Message:
     id: Id | None
     params: Mapping[str, Any]
     texts: Texts
-    """The members of `params` as they were written."""
+    """The members of `params`, of a response those of its `result`, as they were written."""
     result: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
 
@@ -53,6 +75,10 @@ class Message:
     def meta(self) -> Mapping[str, Any]:
         found = self.params.get("_meta")
         return found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+    @property
+    def is_response(self) -> bool:
+        return self.method is None
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -63,13 +89,18 @@ _scan = cast("Callable[[str, int, bool], tuple[str, int]]", scanstring)
 _decode = json.JSONDecoder(parse_constant=_refuse).raw_decode
 
 
+_BODIES = frozenset({"params", "result"})
+"""The members of a message of whose own members the texts are kept; a message has one of them."""
+_NONE: frozenset[str] = frozenset()
+
+
 def members(
-    text: str, start: int = 0, inside: str | None = None
+    text: str, start: int = 0, inside: frozenset[str] = _NONE
 ) -> tuple[dict[str, Any], Texts, int, Texts]:
     """The object that starts at `start`: values, their texts, where it ends, and one more level.
 
-    The texts of the members of the member `inside` come last, where that is an object. Raises
-    ValueError when there is no JSON object.
+    The texts of the members of the member named in `inside` come last, where that is an object.
+    Raises ValueError when there is no JSON object.
     """
     values: dict[str, Any] = {}
     texts: Texts = {}
@@ -88,7 +119,7 @@ def members(
         if text[at : at + 1] != ":":
             raise ValueError("a member has no value")
         begin = _skip(text, at + 1)
-        if name == inside and text[begin : begin + 1] == "{":
+        if name in inside and text[begin : begin + 1] == "{":
             value, inner, end, _ = members(text, begin)
         else:
             value, end = _decode(text, begin)
@@ -107,11 +138,14 @@ def _skip(text: str, at: int) -> int:
     return at if matched is None else matched.end()
 
 
-def parse(raw: bytes, inside: str = "params") -> tuple[dict[str, Any], Texts]:
-    """A whole JSON object and the texts of the members of one of its members; RpcError if not."""
+def parse(raw: bytes | bytearray) -> tuple[dict[str, Any], Texts]:
+    """A whole message: its members, and the texts of those of its params or result.
+
+    RpcError where it is none.
+    """
     try:
         text = raw.decode()
-        values, _, end, inner = members(text, 0, inside)
+        values, _, end, inner = members(text, 0, _BODIES)
     except (ValueError, RecursionError):
         raise RpcError(PARSE_ERROR, _why_not(raw)) from None
     if end != len(text):
@@ -119,8 +153,8 @@ def parse(raw: bytes, inside: str = "params") -> tuple[dict[str, Any], Texts]:
     return values, inner
 
 
-def read(raw: bytes) -> Message:
-    """The message of a POST; RpcError says why it is none."""
+def read(raw: bytes | bytearray) -> Message:
+    """A message; RpcError says why it is none."""
     if raw.lstrip()[:1] == b"[":
         raise RpcError(INVALID_REQUEST, "batches are not served; send one message a request")
     values, texts = parse(raw)
@@ -130,7 +164,8 @@ def read(raw: bytes) -> Message:
     if "id" in values and (not isinstance(given_id, (str, int)) or isinstance(given_id, bool)):
         raise RpcError(INVALID_REQUEST, "id must be a string or an integer")
     if method is None and ("result" in values or "error" in values):
-        return Message(None, given_id, {}, {}, _object(values, "result"), _object(values, "error"))
+        result, error = _object(values, "result"), _object(values, "error")
+        return Message(None, given_id, {}, texts, result, error)
     if not isinstance(method, str):
         raise RpcError(INVALID_REQUEST, "method must be a string")
     params = values.get("params", {})
@@ -146,6 +181,12 @@ def written(texts: Mapping[str, str]) -> str:
 
 def text_of(value: Any) -> str:
     return to_json(value).decode()
+
+
+def request(request_id: Id, method: str, params: str) -> bytes:
+    """A request around the JSON text of its params."""
+    head = f'{{"jsonrpc":"2.0","id":{text_of(request_id)},"method":{text_of(method)}'
+    return f'{head},"params":{params}}}'.encode()
 
 
 def response(request_id: Id, result: str) -> bytes:
@@ -164,10 +205,15 @@ def notification(method: str, params: Mapping[str, Any]) -> bytes:
     return to_json({"jsonrpc": "2.0", "method": method, "params": params})
 
 
+def notice(method: str, params: Mapping[str, str]) -> bytes:
+    """A notification around the texts of the members of its params."""
+    return f'{{"jsonrpc":"2.0","method":{text_of(method)},"params":{written(params)}}}'.encode()
+
+
 def _object(values: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     found = values.get(name)
     return found if isinstance(found, dict) else None  # pyright: ignore[reportUnknownVariableType]
 
 
-def _why_not(raw: bytes) -> str:
+def _why_not(raw: bytes | bytearray) -> str:
     return "the body is empty" if not raw.strip() else "the body is not a JSON object"

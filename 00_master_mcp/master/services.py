@@ -10,6 +10,7 @@ from pydantic import Field, RootModel
 from flotilla import FlotillaError, Model, Tool, __version__, reads
 from flotilla.fleet import HUB, FleetConfig
 from flotilla.metrics import Metrics
+from master import rpc
 from master.catalogue import Catalogue
 from master.upstream.link import Link
 
@@ -77,8 +78,9 @@ class Services:
         but cannot serve; `reason` says why), unreachable, or not_configured (`reason` says what to
         set); `latency_ms` is the time of the request in milliseconds. Waits at most 2 seconds.
         """
-        probed = await asyncio.gather(*(self._probe(link) for link in self._links.values()))
-        return FleetHealth(dict(zip(self._links, probed, strict=True)))
+        links = dict(self._links)
+        probed = await asyncio.gather(*(self._probe(link) for link in links.values()))
+        return FleetHealth(dict(zip(links, probed, strict=True)))
 
     async def list_services(self) -> ListedServices:
         """List the services of the fleet: their namespaces, URL, number of tools and version.
@@ -86,7 +88,8 @@ class Services:
         `connected` tells whether the hub holds a connection just now; tools of a service that is
         away stay listed and answer `unavailable`.
         """
-        items = [self._listed(name) for name in (HUB, *self._links)]
+        known = [name for name in self._links if name in self._fleet.services]
+        items = [self._listed(name) for name in (HUB, *known)]
         return ListedServices(items=items, returned=len(items))
 
     def _listed(self, name: str) -> ListedService:
@@ -105,14 +108,15 @@ class Services:
     async def _probe(self, link: Link) -> ServiceHealth:
         started = perf_counter()
         try:
-            await link.client.ask("server/discover", {}, timeout_s=PROBE_S)
+            reason = await link.speaker.probe(PROBE_S)
             latency_ms = round((perf_counter() - started) * 1000, 2)
-            reason = await link.client.readiness(PROBE_S)
         except FlotillaError as error:
             health = ServiceHealth(status="unreachable", reason=error.message)
+        except rpc.RpcError as error:
+            health = ServiceHealth(status="unhealthy", reason=error.message)
         else:
-            missing = self._catalogue.not_configured(link.client.service)
+            missing = self._catalogue.not_configured(link.service)
             status: Status = "unhealthy" if reason else "not_configured" if missing else "healthy"
             health = ServiceHealth(status=status, latency_ms=latency_ms, reason=reason or missing)
-        self._metrics.health(link.client.service, health.status == "healthy")
+        self._metrics.health(link.service, health.status == "healthy")
         return health

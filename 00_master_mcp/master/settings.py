@@ -1,14 +1,21 @@
 """Settings of the hub."""
 
+from pathlib import Path
 from typing import Literal
+
+from pydantic import Field
 
 from flotilla import ServiceSettings
 
 
 class Settings(ServiceSettings, env_prefix="FLOTILLA_"):
-    """Read from `FLOTILLA_APPROVALS` and `FLOTILLA_SERVICES`."""
+    """Read from `FLOTILLA_APPROVALS` and its like."""
 
     approvals: Literal["on", "off"] = "on"
     """`off` lets calls that wait for a person run unasked: for test machines alone."""
+    mcp_config: Path | None = None
+    """The file of the external servers; `mcp.json` in the configuration folder by default."""
+    stale_tools_s: float = Field(default=86_400.0, gt=0)
+    """How long what a server offered stays listed, marked stale, while the server is away."""
     services: str | None = None
     """The services that are started (`00,01` or names), by default all of services.yaml."""

@@ -17,7 +17,10 @@ class RequestHeaders(dict[str, str]):
     __slots__ = ("lines",)
 
     def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
-        self.lines = [(str(name, "latin-1"), str(value, "latin-1")) for name, value in raw]
+        # httptools leaves the blanks around a value, which are no part of it (RFC 9110 §5.5).
+        self.lines = [
+            (str(name, "latin-1"), str(value, "latin-1").strip(" \t")) for name, value in raw
+        ]
         super().__init__(reversed(self.lines))
 
     def only(self, name: str) -> str | None:

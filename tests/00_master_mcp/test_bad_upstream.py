@@ -1,7 +1,7 @@
 """A service that breaks the protocol hurts its own caller alone."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -9,12 +9,14 @@ import orjson
 import pytest
 
 from flotilla import Context, Deadline, FlotillaError, Principal
-from flotilla.context import report_nothing
 from flotilla.identity import Signer, open_signing_key
 from master.call import Call
 from master.catalogue import Entry, View
-from master.upstream.client import ConnectionPool, ServiceClient
-from master.upstream.link import Link
+from master.streaming.splitter import Piece
+from master.upstream.authority import Signed
+from master.upstream.http import Http
+from master.upstream.modern import Modern
+from master.upstream.pool import ConnectionPool
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +30,7 @@ def json_body(body: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def link_to(answer: Answer, tmp_path) -> AsyncGenerator[Link]:
+async def link_to(answer: Answer, tmp_path) -> AsyncGenerator[Modern]:
     serving: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,10 +48,8 @@ async def link_to(answer: Answer, tmp_path) -> AsyncGenerator[Link]:
     port = server.sockets[0].getsockname()[1]
     pool = ConnectionPool()
     async with pool.running():
-        client = ServiceClient(
-            "bad", f"http://127.0.0.1:{port}", Signer(open_signing_key(tmp_path)), pool
-        )
-        yield Link(client, on_tools=lambda _: None, on_away=lambda: None)
+        http = Http("bad", f"http://127.0.0.1:{port}/mcp", pool)
+        yield Modern(http, Signed("bad", Signer(open_signing_key(tmp_path))))
     server.close()
     for task in serving:
         assert task is not None
@@ -57,19 +57,38 @@ async def link_to(answer: Answer, tmp_path) -> AsyncGenerator[Link]:
     await server.wait_closed()
 
 
+class Ears:
+    """A client that only counts what it hears."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    async def notify(self, method: str, params: Mapping[str, str]) -> None:
+        self.heard += 1
+
+    async def report(self, progress: float, total: float | None, said: str | None) -> None:
+        self.heard += 1
+
+    async def pour(self, pieces: AsyncIterator[Piece]) -> bool:
+        async for _ in pieces:
+            self.heard += 1
+        return False
+
+
 def call(timeout_s: float = 1.0) -> Call:
     return Call(
         principal=Principal("ann"),
         name="a.b.c",
+        params={},
         arguments={},
-        arguments_text="{}",
         meta={},
         correlation_id="c",
         traceparent=None,
         view=View(),
+        capabilities={},
         arrived=0,
-        report=report_nothing,
-        tool=Entry("a.b.c", "bad", {}),
+        hearer=Ears(),
+        target=Entry("a.b.c", "bad", {}),
         deadline=Deadline.after(timeout_s),
     )
 
@@ -89,7 +108,6 @@ def sends(raw: bytes) -> Answer:
         (json_body(b"<html>"), "upstream_error"),
         (json_body(b"[1,2]"), "upstream_error"),
         (json_body(b'{"jsonrpc":"2.0","id":1}'), "upstream_error"),
-        (json_body(b'{"jsonrpc":"2.0","id":1,"error":{"code":-32603}}'), "upstream_error"),
         (JSON % (5000, b'{"jsonrpc":'), "unavailable"),
         (SSE, "unavailable"),
         (SSE + b'data: {"jsonrpc":"2.0","method":"notifications/progress"}\n\n', "unavailable"),
@@ -104,7 +122,7 @@ async def test_each_way_to_answer_wrongly_has_its_code(raw, code, tmp_path) -> N
     with anyio.fail_after(5):
         async with link_to(sends(raw), tmp_path) as link:
             with pytest.raises(FlotillaError) as raised:
-                await link.call(call())
+                await link.send(call())
     assert raised.value.code == code
 
 
@@ -115,7 +133,7 @@ async def test_a_service_that_never_answers_ends_at_the_deadline(tmp_path) -> No
     with anyio.fail_after(5):
         async with link_to(hang, tmp_path) as link:
             with pytest.raises(FlotillaError) as raised:
-                await link.call(call(timeout_s=0.1))
+                await link.send(call(timeout_s=0.1))
     assert raised.value.code == "timeout"
 
 
@@ -132,7 +150,7 @@ async def test_a_million_notifications_end_at_the_deadline_in_little_memory(tmp_
     with anyio.fail_after(20):
         async with link_to(flood, tmp_path) as link:
             with pytest.raises(FlotillaError) as raised:
-                await link.call(call(timeout_s=0.5))
+                await link.send(call(timeout_s=0.5))
     assert raised.value.code == "timeout"
 
 
@@ -140,9 +158,9 @@ async def test_a_port_where_nobody_listens_is_unavailable_at_once(tmp_path) -> N
     pool = ConnectionPool()
     async with pool.running():
         signer = Signer(open_signing_key(tmp_path))
-        client = ServiceClient("gone", "http://127.0.0.1:1", signer, pool)
+        gone = Modern(Http("gone", "http://127.0.0.1:1/mcp", pool), Signed("gone", signer))
         with anyio.fail_after(1), pytest.raises(FlotillaError) as raised:
-            await client.ask("tools/list", {}, timeout_s=5)
+            await gone.ask("tools/list", {}, timeout_s=5)
     assert raised.value.code == "unavailable"
 
 
@@ -150,8 +168,8 @@ async def test_a_result_under_another_shape_still_reaches_the_caller(tmp_path) -
     result = {"content": [], "isError": False, "extra": {"kept": 1}, "resultType": "complete"}
     body = orjson.dumps({"result": result, "jsonrpc": "2.0", "id": 1})
     async with link_to(sends(json_body(body)), tmp_path) as link:
-        answered = await link.call(call())
-    assert answered["extra"] == '{"kept":1}'
+        answered = await link.send(call())
+    assert answered.texts["extra"] == '{"kept":1}'
 
 
 def test_a_context_is_made_of_data_alone() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from flotilla import Principal, RateLimited
+from master.catalogue import View
 from master.north import sessions as module
 from master.north.sessions import Outbox, Sessions
 
@@ -29,7 +30,7 @@ def sessions(clock: Clock) -> Sessions:
 
 
 async def test_a_session_is_found_by_its_own_principal_alone(sessions: Sessions) -> None:
-    session = sessions.open(ANN, "2025-11-25", {})
+    session = sessions.open(ANN, View())
     assert sessions.find(session.id, ANN) is session
     assert sessions.find(session.id, BOB) is None
     assert sessions.find("guess", ANN) is None
@@ -38,7 +39,7 @@ async def test_a_session_is_found_by_its_own_principal_alone(sessions: Sessions)
 
 
 async def test_an_idle_session_ends_and_one_in_use_stays(sessions: Sessions, clock: Clock) -> None:
-    idle, used, streaming = (sessions.open(ANN, "2025-11-25", {}) for _ in range(3))
+    idle, used, streaming = (sessions.open(ANN, View()) for _ in range(3))
     streaming.has_stream = True
     clock.now = module.IDLE_S - 1
     assert sessions.find(used.id, ANN) is used
@@ -53,13 +54,13 @@ async def test_too_many_sessions_are_refused_until_some_end(
     sessions: Sessions, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_SESSIONS", 2)
-    first, _ = sessions.open(ANN, "", {}), sessions.open(ANN, "", {})
+    first, _ = sessions.open(ANN, View()), sessions.open(ANN, View())
     with pytest.raises(RateLimited):
-        sessions.open(ANN, "", {})
+        sessions.open(ANN, View())
     sessions.end(first)
-    sessions.open(ANN, "", {})
+    sessions.open(ANN, View())
     clock.now = module.IDLE_S + 1
-    assert sessions.open(ANN, "", {})
+    assert sessions.open(ANN, View())
     assert len(sessions) == 1
 
 

@@ -1,16 +1,19 @@
 """The hub's routes for clients: /mcp, /sse and /messages/ below each prefix of a view."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from master import rpc
 from master.catalogue import Catalogue
 from master.north.exchange import VERSION, Exchange
 from master.north.handshake import Handshake
-from master.north.methods import HANDSHAKE_VERSIONS, Methods
+from master.north.introduction import HANDSHAKE_VERSIONS
+from master.north.methods import Methods
 from master.north.modern import Modern
 from master.north.sessions import Sessions
+from master.offer import Kind
 from master.views import PREFIXES
 
 
@@ -18,6 +21,7 @@ class Door:
     """Every way in; the era is what a client's protocol header says."""
 
     def __init__(self, methods: Methods, catalogue: Catalogue) -> None:
+        self._methods = methods
         self._sessions = Sessions()
         self._modern = Modern(methods, catalogue)
         self._handshake = Handshake(methods, self._sessions)
@@ -37,10 +41,18 @@ class Door:
             )
         ]
 
-    async def tools_changed(self) -> None:
-        """Tell every listening client, of either era, that the list of tools is another one."""
-        await self._modern.tools_changed()
-        self._handshake.tools_changed()
+    def changed(self, service: str, kinds: Collection[Kind]) -> None:
+        """Tell every listening client, of either era, that these lists of a service changed."""
+        self._modern.changed(service, kinds)
+        self._handshake.changed(service, kinds)
+
+    def updated(self, service: str, uri: str, params: rpc.Texts) -> None:
+        """Tell who subscribed to a resource that it has changed."""
+        self._methods.subscriptions.updated(service, uri, params)
+
+    def said(self, service: str, method: str, params: rpc.Texts) -> None:
+        """Pass on a notification that belongs to no request."""
+        self._handshake.said(service, method, params)
 
     def stop_streams(self) -> None:
         """End what would keep a stopping server waiting."""

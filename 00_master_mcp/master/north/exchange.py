@@ -3,19 +3,21 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs
 
-import structlog
 from starlette.types import Receive, Scope, Send
 
-from flotilla import Principal, correlation
+from flotilla import Principal, correlation, meta
 from flotilla.identity import Caller
+from flotilla.logs import bound
 from flotilla.serving.gates import CALLER, MAX_BODY_BYTES, whole_body
+from flotilla.serving.headers import headers_of
 from master import rpc
 from master.catalogue import View
-from master.north.client import Client, Era, Teller
+from master.north.client import Client, Teller
+from master.north.sessions import Session
+from master.upstream.wire import CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL
 from master.views import VIEW
 
 SESSION = "mcp-session-id"
@@ -30,14 +32,14 @@ class Exchange:
     receive: Receive
     send: Send
 
-    @cached_property
+    @property
     def header_lines(self) -> list[tuple[str, str]]:
         """Every header as it came; one that came twice stands here twice."""
-        return [(k.decode("latin-1"), v.decode("latin-1")) for k, v in self.scope["headers"]]
+        return headers_of(self.scope).lines
 
-    @cached_property
-    def headers(self) -> dict[str, str]:
-        return dict(self.header_lines)
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return headers_of(self.scope)
 
     @property
     def principal(self) -> Principal:
@@ -71,26 +73,51 @@ class Exchange:
             if wanted not in accepted and "*/*" not in accepted:
                 raise rpc.RpcError(rpc.INVALID_REQUEST, f"Accept must name {wanted}", status=406)
 
-    def client(
-        self, message: rpc.Message, era: Era, capabilities: Mapping[str, Any], teller: Teller
+    def modern(self, message: rpc.Message, teller: Teller) -> Client:
+        """The client of a request that stands alone, as its `_meta` describes it."""
+        marks = message.meta
+        level = marks.get(LOG_LEVEL)
+        return self._client(
+            message,
+            teller,
+            era="modern",
+            capabilities=meta.members(marks.get(CLIENT_CAPABILITIES)),
+            info=meta.members(marks.get(CLIENT_INFO)) or None,
+            log_level=level if isinstance(level, str) else None,
+        )
+
+    def handshake(
+        self, message: rpc.Message, teller: Teller, session: Session, *, waits: bool
     ) -> Client:
+        """The client of a request on a session; `waits`: for the answer to this very exchange."""
+        return self._client(
+            message,
+            teller,
+            era="handshake",
+            capabilities=session.capabilities,
+            info=session.info,
+            log_level=session.log_level,
+            session=session,
+            gone=self.gone if waits else None,
+        )
+
+    def _client(self, message: rpc.Message, teller: Teller, **known: Any) -> Client:
         assigned: str = self.scope[correlation.SCOPE]
         correlation_id, trace = correlation.of_call(assigned, self.headers, message.meta)
         return Client(
             principal=self.principal,
             view=self.view,
-            era=era,
             correlation_id=correlation_id,
             traceparent=trace,
-            capabilities=capabilities,
             teller=teller,
+            **known,
         )
 
     def logged(self, client: Client) -> AbstractContextManager[object]:
         """Log lines within stand under the ID of the client, where its `_meta` brought another."""
         if client.correlation_id == self.scope[correlation.SCOPE]:
             return nullcontext()
-        return structlog.contextvars.bound_contextvars(correlation_id=client.correlation_id)
+        return bound(correlation_id=client.correlation_id)
 
     async def gone(self) -> None:
         """Return once the client has closed the connection."""

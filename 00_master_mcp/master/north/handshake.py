@@ -1,18 +1,19 @@
 """Clients of the handshake revisions, over Streamable HTTP and over the old HTTP+SSE."""
 
 import asyncio
+from collections.abc import Collection, Iterator
 
-from flotilla import RateLimited, meta
+from flotilla import RateLimited
 from master import rpc
-from master.north.client import Teller
+from master.north.client import Client
 from master.north.exchange import SESSION, Exchange
+from master.north.hearing import at_least
 from master.north.methods import Methods, ended
 from master.north.reply import Reply
 from master.north.sessions import Session, Sessions
 from master.north.streams import pour
+from master.offer import CAPABILITIES, Kind
 from master.views import prefix_of
-
-CANCELLED = -32800
 
 
 class Handshake:
@@ -63,7 +64,7 @@ class Handshake:
     async def delete(self, exchange: Exchange) -> None:
         """DELETE /mcp: the client ends its session."""
         try:
-            self._sessions.end(self._session(exchange))
+            self._end(self._session(exchange))
         except rpc.RpcError as error:
             await exchange.refuse(error)
             return
@@ -72,7 +73,7 @@ class Handshake:
     async def sse(self, exchange: Exchange) -> None:
         """GET /sse: a session that lives as long as this stream."""
         try:
-            session = self._sessions.open(exchange.principal, "", {})
+            session = self._sessions.open(exchange.principal, exchange.view)
         except RateLimited as error:
             await exchange.refuse(rpc.RpcError(rpc.INTERNAL_ERROR, error.message, status=503))
             return
@@ -83,7 +84,7 @@ class Handshake:
                 exchange, session.outbox, f"event: endpoint\r\ndata: {where}\r\n\r\n".encode()
             )
         finally:
-            self._sessions.end(session)
+            self._end(session)
 
     async def messages(self, exchange: Exchange) -> None:
         """POST /messages/: a message of an HTTP+SSE client, answered on its stream."""
@@ -106,22 +107,32 @@ class Handshake:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    def tools_changed(self) -> None:
-        told = rpc.notification("notifications/tools/list_changed", {})
-        for session in self._sessions:
-            if session.has_stream and session.version:
-                session.outbox.put(told)
+    def changed(self, service: str, kinds: Collection[Kind]) -> None:
+        """Tell every client that sees a service that these lists of it are others now."""
+        whats = sorted({CAPABILITIES[kind] for kind in kinds})
+        told = [rpc.notification(f"notifications/{what}/list_changed", {}) for what in whats]
+        for session in self._listening(service):
+            for each in told:
+                session.outbox.put(each)
+
+    def said(self, service: str, method: str, params: rpc.Texts) -> None:
+        """Pass on what a server says to nobody in particular."""
+        message, level = rpc.notice(method, params), params.get("level", "").strip('"')
+        for session in self._listening(service):
+            is_log = method == "notifications/message"
+            if not is_log or (session.log_level and at_least(level, session.log_level)):
+                session.outbox.put(message)
 
     def stop(self) -> None:
         self._sessions.end_all()
 
     async def _open(self, message: rpc.Message, request_id: rpc.Id, exchange: Exchange) -> None:
-        version, answer = self._methods.initialized(message.params)
-        capabilities = meta.members(message.params.get("capabilities"))
+        version, answer = self._methods.initialized(message, exchange.view)
         try:
-            session = self._sessions.open(exchange.principal, version, capabilities)
+            session = self._sessions.open(exchange.principal, exchange.view)
         except RateLimited as error:
             raise rpc.RpcError(rpc.INTERNAL_ERROR, error.message, status=503) from None
+        session.opened(version, message.params)
         await exchange.answer(200, rpc.response(request_id, answer), {SESSION: session.id})
 
     def _session(self, exchange: Exchange) -> Session:
@@ -140,28 +151,46 @@ class Handshake:
             task = session.running.get(named) if isinstance(named, (str, int)) else None
             if task is not None:
                 task.cancel()
+        elif message.is_response:
+            session.answered(message)
+
+    def _listening(self, service: str) -> Iterator[Session]:
+        """The sessions that see a service and are listening."""
+        return (
+            session
+            for session in self._sessions
+            if session.has_stream and session.version and session.view.service in (None, service)
+        )
+
+    def _end(self, session: Session) -> None:
+        self._sessions.end(session)
+        self._methods.subscriptions.drop(session)
 
     async def _answer(
         self, session: Session, message: rpc.Message, request_id: rpc.Id, exchange: Exchange
     ) -> None:
         # A closed connection is no cancellation in these revisions: the work goes on.
         with Reply(exchange.send) as reply:
-            await reply.end(*await self._worked(session, message, request_id, exchange, reply))
+            client = exchange.handshake(message, reply, session, waits=True)
+            answer = await self._worked(session, message, request_id, exchange, client)
+            await reply.finish(*answer)
 
     async def _answer_on_stream(
         self, session: Session, message: rpc.Message, request_id: rpc.Id, exchange: Exchange
     ) -> None:
         if message.method == "initialize":
             try:
-                session.version, result = self._methods.initialized(message.params)
+                version, result = self._methods.initialized(message, exchange.view)
             except rpc.RpcError as error:
                 session.outbox.put(rpc.refusal(request_id, error))
                 return
-            session.capabilities = meta.members(message.params.get("capabilities"))
+            session.opened(version, message.params)
             session.outbox.put(rpc.response(request_id, result))
             return
-        answer, _ = await self._worked(session, message, request_id, exchange, session.outbox)
-        session.outbox.put(answer)
+        client = exchange.handshake(message, session.outbox, session, waits=False)
+        answer, _ = await self._worked(session, message, request_id, exchange, client)
+        if answer is not None:
+            session.outbox.put(answer)
 
     async def _worked(
         self,
@@ -169,13 +198,12 @@ class Handshake:
         message: rpc.Message,
         request_id: rpc.Id,
         exchange: Exchange,
-        teller: Teller,
-    ) -> tuple[bytes, int]:
+        client: Client,
+    ) -> tuple[bytes | None, int]:
         """The answer of a request and its HTTP status; `notifications/cancelled` ends it early."""
         if request_id in session.running:
             twice = rpc.RpcError(rpc.INVALID_REQUEST, f"request {request_id!r} is still running")
             return rpc.refusal(request_id, twice), twice.status
-        client = exchange.client(message, "handshake", session.capabilities, teller)
         with exchange.logged(client):
             work = asyncio.create_task(self._methods.handle(message, client))
         session.running[request_id] = work
@@ -186,7 +214,7 @@ class Handshake:
             if not work.done():
                 work.cancel()
         if work.cancelled():
-            error = rpc.RpcError(CANCELLED, "the request was cancelled", status=200)
+            error = rpc.RpcError(rpc.CANCELLED, "the request was cancelled", status=200)
             return rpc.refusal(request_id, error), 200
         # These revisions know errors as answers: 200 but for what HTTP itself refuses.
         return ended(work, request_id)[0], 200

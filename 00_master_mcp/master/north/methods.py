@@ -7,29 +7,29 @@ from typing import Any
 
 import structlog
 
-from flotilla import FlotillaError, __version__
+from flotilla import FlotillaError, InvalidArgument, NotFound, meta
 from flotilla.redaction import Redactor
 from flotilla.serving.draining import Drain
 from flotilla.toolbox import error_result
 from master import rpc
-from master.call import Call, Stage
-from master.catalogue import Catalogue
+from master.call import TOOLS_CALL, Call, Stage
+from master.catalogue import Catalogue, Entry, View
 from master.north.client import Client
+from master.north.hearing import LEVELS, Hearing
+from master.north.introduction import discovered, initialized
+from master.north.lists import KIND_OF, listed
+from master.north.rounds import in_rounds
+from master.north.sessions import Session
+from master.north.subscriptions import Subscriptions
 from master.result import of_json, rendered
 
 log = structlog.get_logger(__name__)
 
-MODERN_VERSIONS = ("2026-07-28",)
-HANDSHAKE_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
-LIST_TTL_MS = 30_000
-"""How long a modern client may keep a list without asking; changes are told at once anyway."""
+Answer = Callable[[rpc.Message, Client], Awaitable[str | None]]
+"""Answers a request with the JSON text of its result, or raises RpcError.
 
-SERVER_INFO = {"name": "flotilla", "title": "Flotilla", "version": __version__}
-CAPABILITIES = {"tools": {"listChanged": True}}
-_SERVER_INFO_KEY = "io.modelcontextprotocol/serverInfo"
-
-Answer = Callable[[rpc.Message, Client], Awaitable[str]]
-"""Answers a request with the JSON text of its result, or raises RpcError."""
+None: the answer has gone out already, in pieces.
+"""
 
 
 class Methods:
@@ -40,131 +40,183 @@ class Methods:
         *,
         catalogue: Catalogue,
         answer: Stage,
+        subscriptions: Subscriptions,
+        log_level: Callable[[str], Awaitable[None]],
         drain: Drain,
         redactor: Redactor,
         instructions: str,
     ) -> None:
         self._catalogue = catalogue
         self._answer = answer
+        self.subscriptions = subscriptions
+        self._log_level = log_level
         self._drain = drain
         self._redactor = redactor
         self._instructions = instructions
         self._table: dict[str, Answer] = {
+            TOOLS_CALL: self._routed,
+            "prompts/get": self._routed,
+            "resources/read": self._routed,
+            "completion/complete": self._routed,
             "ping": self._ping,
             "server/discover": self._discover,
-            "tools/list": self._list_tools,
-            "tools/call": self._call_tool,
+            "logging/setLevel": self._set_level,
+            "resources/subscribe": self._subscribe,
+            "resources/unsubscribe": self._unsubscribe,
+            **dict.fromkeys(KIND_OF, self._list),
         }
 
-    async def handle(self, message: rpc.Message, client: Client) -> str:
-        """The JSON text of the result of a request; RpcError where there is none."""
+    async def handle(self, message: rpc.Message, client: Client) -> str | None:
+        """The JSON text of the result of a request, None when it was sent already.
+
+        RpcError where there is none.
+        """
         method = self._table.get(message.method or "")
         if method is None:
             raise _no_method(message.method)
         return await method(message, client)
 
-    def initialized(self, params: Mapping[str, Any]) -> tuple[str, str]:
+    def initialized(self, message: rpc.Message, view: View) -> tuple[str, str]:
         """The revision agreed on in a handshake, and the JSON text of the answer to it."""
-        asked = params.get("protocolVersion")
-        if not isinstance(asked, str):
-            raise rpc.RpcError(rpc.INVALID_PARAMS, "params.protocolVersion must be a revision")
-        version = asked if asked in HANDSHAKE_VERSIONS else HANDSHAKE_VERSIONS[0]
-        return version, rpc.text_of(
-            {
-                "protocolVersion": version,
-                "capabilities": CAPABILITIES,
-                "serverInfo": SERVER_INFO,
-                "instructions": self._instructions,
-            }
-        )
+        return initialized(self._catalogue, view, self._instructions, message.params)
+
+    def found(self, uri: str, client: Client) -> Entry:
+        """Whose resource that is; RpcError when nobody's."""
+        try:
+            return self._catalogue.find_uri(uri, client.view)
+        except NotFound as error:
+            raise self._refusal(error, "resources/subscribe", client) from None
+
+    async def _routed(self, message: rpc.Message, client: Client) -> str | None:
+        call = _call(message, client)
+        modern = client.era == "modern"
+        try:
+            with self._drain.call():
+                if modern:
+                    result = await self._answer(call)
+                else:
+                    result = await in_rounds(self._answer, call, client)
+        except FlotillaError as error:
+            if call.method != TOOLS_CALL:
+                raise self._refusal(error, call.method, client) from None
+            result = of_json(error_result(error, client.correlation_id, self._redactor))
+        if result.poured:
+            return None
+        return rendered(result, modern=modern, cached=call.method == "resources/read")
 
     async def _ping(self, message: rpc.Message, client: Client) -> str:
-        if client.era == "modern":
-            # That revision has no ping.
-            raise _no_method(message.method)
+        _session(message, client)
         return "{}"
 
     async def _discover(self, message: rpc.Message, client: Client) -> str:
         if client.era == "handshake":
             # A client that probes on a session or over HTTP+SSE shall shake hands there.
             raise _no_method(message.method)
-        return _complete(
-            {
-                "supportedVersions": list(MODERN_VERSIONS),
-                "capabilities": CAPABILITIES,
-                "instructions": self._instructions,
-                "ttlMs": LIST_TTL_MS,
-                "cacheScope": "private",
-            }
-        )
+        return discovered(self._catalogue, client.view, self._instructions)
 
-    async def _list_tools(self, message: rpc.Message, client: Client) -> str:
-        if message.params.get("cursor") is not None:
-            raise rpc.RpcError(rpc.INVALID_PARAMS, "the list has one page; leave cursor out")
-        listed = {"tools": self._catalogue.listing(client.view)}
-        if client.era == "handshake":
-            return rpc.text_of(listed)
-        return _complete({**listed, "ttlMs": LIST_TTL_MS, "cacheScope": "private"})
+    async def _list(self, message: rpc.Message, client: Client) -> str:
+        return listed(self._catalogue, message, client)
 
-    async def _call_tool(self, message: rpc.Message, client: Client) -> str:
-        name, arguments = message.params.get("name"), message.params.get("arguments")
-        if not isinstance(name, str):
-            raise rpc.RpcError(rpc.INVALID_PARAMS, "params.name must be the name of a tool")
-        if arguments is not None and not isinstance(arguments, dict):
-            raise rpc.RpcError(rpc.INVALID_PARAMS, "params.arguments must be an object")
-        try:
-            with self._drain.call():
-                result = await self._answer(_call(message, client, name))
-        except FlotillaError as error:
-            result = of_json(error_result(error, client.correlation_id, self._redactor))
-        return rendered(result, modern=client.era == "modern")
+    async def _set_level(self, message: rpc.Message, client: Client) -> str:
+        session, level = _session(message, client), message.params.get("level")
+        if level not in LEVELS:
+            raise rpc.RpcError(rpc.INVALID_PARAMS, f"level must be one of {', '.join(LEVELS)}")
+        session.log_level = str(level)
+        await self._log_level(str(level))
+        return "{}"
+
+    async def _subscribe(self, message: rpc.Message, client: Client) -> str:
+        session, uri = _session(message, client), _named(message.params, "uri")
+        entry = self.found(uri, client)
+
+        def tell(params: rpc.Texts) -> None:
+            session.outbox.put(rpc.notice("notifications/resources/updated", params))
+
+        self.subscriptions.add(session, entry.service, entry.upstream_name, uri, tell)
+        return "{}"
+
+    async def _unsubscribe(self, message: rpc.Message, client: Client) -> str:
+        session = _session(message, client)
+        entry = self.found(_named(message.params, "uri"), client)
+        self.subscriptions.remove(session, entry.service, entry.upstream_name)
+        return "{}"
+
+    def _refusal(self, error: FlotillaError, method: str, client: Client) -> rpc.RpcError:
+        """The error of a request that is no tool call: those have no results that are errors."""
+        code = rpc.INTERNAL_ERROR
+        if isinstance(error, NotFound):
+            is_resource = method.startswith("resources/")
+            old = is_resource and client.era == "handshake"
+            code = rpc.RESOURCE_NOT_FOUND if old else rpc.INVALID_PARAMS
+        elif isinstance(error, InvalidArgument):
+            code = rpc.INVALID_PARAMS
+        told = self._redactor.data(error.as_json(client.correlation_id))
+        return rpc.RpcError(code, self._redactor.text(error.message), told)
 
 
-def _call(message: rpc.Message, client: Client, name: str) -> Call:
-    token = message.meta.get("progressToken")
-
-    async def report(progress: float, total: float | None, said: str | None) -> None:
-        if not isinstance(token, (str, int)):
-            return
-        more = {"total": total, "message": said}
-        params = {
-            "progressToken": token,
-            "progress": progress,
-            **{key: value for key, value in more.items() if value is not None},
-        }
-        await client.teller.tell(rpc.notification("notifications/progress", params))
-
+def _call(message: rpc.Message, client: Client) -> Call:
+    hearing = Hearing(client, message)
+    arguments = message.params.get("arguments")
+    if arguments is not None and not isinstance(arguments, dict):
+        raise rpc.RpcError(rpc.INVALID_PARAMS, "params.arguments must be an object")
     return Call(
+        method=message.method or "",
         principal=client.principal,
-        name=name,
-        arguments=message.params.get("arguments") or {},
-        arguments_text=message.texts.get("arguments", "{}"),
+        name=_name_in(message),
+        params=message.texts,
+        arguments=meta.members(arguments),
         meta=message.meta,
         correlation_id=client.correlation_id,
         traceparent=client.traceparent,
         view=client.view,
+        capabilities=client.capabilities,
+        modern=client.era == "modern",
+        client_info=client.info,
+        log_level=client.log_level,
         arrived=monotonic(),
-        report=report,
+        hearer=hearing,
     )
+
+
+def _name_in(message: rpc.Message) -> str:
+    if message.method == "resources/read":
+        return _named(message.params, "uri")
+    if message.method != "completion/complete":
+        return _named(message.params, "name")
+    ref = meta.members(message.params.get("ref"))
+    if ref.get("type") not in ("ref/prompt", "ref/resource"):
+        raise rpc.RpcError(rpc.INVALID_PARAMS, "params.ref.type must be ref/prompt or ref/resource")
+    return _named(ref, "name" if ref["type"] == "ref/prompt" else "uri")
+
+
+def _named(params: Mapping[str, Any], key: str) -> str:
+    name = params.get(key)
+    if not isinstance(name, str):
+        raise rpc.RpcError(rpc.INVALID_PARAMS, f"params.{key} must be a string")
+    return name
+
+
+def _session(message: rpc.Message, client: Client) -> Session:
+    """The client's session; a modern client has none, and no methods that need one."""
+    if client.session is None:
+        raise _no_method(message.method)
+    return client.session
 
 
 def _no_method(name: str | None) -> rpc.RpcError:
-    return rpc.RpcError(rpc.METHOD_NOT_FOUND, f"there is no method {name!r} here", status=404)
+    return rpc.RpcError(rpc.METHOD_NOT_FOUND, f"there is no method {name!r} here")
 
 
-def _complete(result: Mapping[str, Any]) -> str:
-    return rpc.text_of(
-        {"resultType": "complete", **result, "_meta": {_SERVER_INFO_KEY: SERVER_INFO}}
-    )
-
-
-def ended(work: asyncio.Task[str], request_id: rpc.Id) -> tuple[bytes, int]:
-    """The answer of work that has ended, and its HTTP status."""
+def ended(work: asyncio.Task[str | None], request_id: rpc.Id) -> tuple[bytes | None, int]:
+    """The answer of work that has ended, and its HTTP status; None when it was sent already."""
     failure = work.exception()
     if failure is None:
-        return rpc.response(request_id, work.result()), 200
+        result = work.result()
+        return None if result is None else rpc.response(request_id, result), 200
     if isinstance(failure, rpc.RpcError):
         return rpc.refusal(request_id, failure), failure.status
     log.error("request_failed", exc_info=failure)
-    broke = rpc.RpcError(rpc.INTERNAL_ERROR, "the hub failed to answer; its log says more")
-    return rpc.refusal(request_id, broke), 500
+    broke = rpc.RpcError(
+        rpc.INTERNAL_ERROR, "the hub failed to answer; its log says more", status=500
+    )
+    return rpc.refusal(request_id, broke), broke.status

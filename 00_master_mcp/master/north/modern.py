@@ -1,8 +1,8 @@
 """Clients of the 2026-07-28 revision: each POST stands alone, closing it cancels it."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, cast
 
 from mcp.shared.inbound import (
     InboundLadderRejection,
@@ -13,16 +13,33 @@ from mcp.shared.inbound import (
 
 from flotilla import meta
 from master import rpc
-from master.catalogue import Catalogue
+from master.catalogue import Catalogue, View
 from master.north.exchange import Exchange
 from master.north.methods import Methods, ended
 from master.north.reply import Reply, event
 from master.north.sessions import Outbox
 from master.north.streams import pour
+from master.offer import CAPABILITIES, Kind
 
 _SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
-_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+_CHANGES = ("toolsListChanged", "promptsListChanged", "resourcesListChanged")
 MAX_LISTENERS = 2000
+
+
+class _Listener:
+    """One open listen stream."""
+
+    def __init__(self, subscription: rpc.Id, view: View, changes: frozenset[str]) -> None:
+        self.view = view
+        self.changes = changes
+        self.outbox = Outbox()
+        self._marks = rpc.text_of({_SUBSCRIPTION_ID: subscription})
+
+    def tell(self, method: str, params: rpc.Texts) -> None:
+        self.outbox.put(rpc.notice(method, {**params, "_meta": self._marks}))
+
+    def updated(self, params: rpc.Texts) -> None:
+        self.tell("notifications/resources/updated", params)
 
 
 class Modern:
@@ -31,7 +48,7 @@ class Modern:
     def __init__(self, methods: Methods, catalogue: Catalogue) -> None:
         self._methods = methods
         self._catalogue = catalogue
-        self._listeners: dict[Outbox, rpc.Id] = {}
+        self._listeners: set[_Listener] = set()
         self._stopping = False
 
     async def post(self, exchange: Exchange) -> None:
@@ -55,28 +72,30 @@ class Modern:
         else:
             await self._answer(message, message.id, exchange)
 
-    async def tools_changed(self) -> None:
-        for outbox, subscription in self._listeners.items():
-            marks = {"_meta": {_SUBSCRIPTION_ID: subscription}}
-            outbox.put(rpc.notification("notifications/tools/list_changed", marks))
+    def changed(self, service: str, kinds: Collection[Kind]) -> None:
+        """Tell who listens that these lists of a service are others now."""
+        for listener in self._listeners:
+            if listener.view.service in (None, service):
+                for what in sorted({CAPABILITIES[kind] for kind in kinds}):
+                    if f"{what}ListChanged" in listener.changes:
+                        listener.tell(f"notifications/{what}/list_changed", {})
 
     def stop(self) -> None:
         """End the listen streams and open no more."""
         self._stopping = True
-        for outbox in self._listeners:
-            outbox.close()
+        for listener in self._listeners:
+            listener.outbox.close()
 
     async def _answer(self, message: rpc.Message, request_id: rpc.Id, exchange: Exchange) -> None:
         with Reply(exchange.send) as reply:
-            capabilities = meta.members(message.meta.get(_CAPABILITIES))
-            client = exchange.client(message, "modern", capabilities, reply)
+            client = exchange.modern(message, reply)
             with exchange.logged(client):
                 work = asyncio.create_task(self._methods.handle(message, client))
             gone = asyncio.create_task(exchange.gone())
             try:
                 await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if work.done():
-                    await reply.end(*ended(work, request_id))
+                    await reply.finish(*ended(work, request_id))
             finally:
                 gone.cancel()
                 if not work.done():
@@ -93,19 +112,49 @@ class Modern:
             await exchange.refuse(rpc.RpcError(rpc.INTERNAL_ERROR, why, status=503), request_id)
             return
         wanted = meta.members(message.params.get("notifications"))
-        honoured = {"toolsListChanged": True} if wanted.get("toolsListChanged") is True else {}
-        marks: Mapping[str, Any] = {_SUBSCRIPTION_ID: request_id}
-        acknowledged = rpc.notification(
-            "notifications/subscriptions/acknowledged",
-            {"notifications": honoured, "_meta": marks},
-        )
-        outbox = Outbox()
-        if honoured:
-            self._listeners[outbox] = request_id
+        honoured: dict[str, Any] = {key: True for key in _CHANGES if wanted.get(key) is True}
+        listener = _Listener(request_id, exchange.view, frozenset(honoured))
         try:
-            await pour(exchange, outbox, event(acknowledged))
+            if uris := self._watched(wanted, listener, message, exchange):
+                honoured["resourceSubscriptions"] = uris
+            acknowledged = rpc.notification(
+                "notifications/subscriptions/acknowledged",
+                {"notifications": honoured, "_meta": {_SUBSCRIPTION_ID: request_id}},
+            )
+            if honoured:
+                self._listeners.add(listener)
+            await pour(exchange, listener.outbox, event(acknowledged))
+        except rpc.RpcError as error:
+            await exchange.refuse(error, request_id)
         finally:
-            self._listeners.pop(outbox, None)
+            self._listeners.discard(listener)
+            self._methods.subscriptions.drop(listener)
+
+    def _watched(
+        self,
+        wanted: Mapping[str, Any],
+        listener: "_Listener",
+        message: rpc.Message,
+        exchange: Exchange,
+    ) -> list[str]:
+        """The resources whose changes the listener is told; those that nobody has are left out."""
+        asked = wanted.get("resourceSubscriptions")
+        if not isinstance(asked, list):
+            return []
+        client = exchange.modern(message, listener.outbox)
+        known: list[str] = []
+        for uri in cast("list[object]", asked):
+            if not isinstance(uri, str):
+                continue
+            try:
+                entry = self._methods.found(uri, client)
+            except rpc.RpcError:
+                continue
+            self._methods.subscriptions.add(
+                listener, entry.service, entry.upstream_name, uri, listener.updated
+            )
+            known.append(uri)
+        return known
 
     def _check(self, message: rpc.Message, exchange: Exchange) -> None:
         """The headers must repeat the body; RpcError says which lies."""
@@ -115,8 +164,10 @@ class Modern:
         verdict = classify_inbound_request(body, headers=exchange.headers)
         if isinstance(verdict, InboundLadderRejection):
             raise rpc.RpcError(verdict.code, verdict.message, data=verdict.data)
-        entry = self._catalogue.find_safe(str(message.params.get("name", "")))
-        if message.method == "tools/call" and entry is not None and entry.declares_headers:
+        if message.method != "tools/call":
+            return
+        entry = self._catalogue.known(str(message.params.get("name", "")), exchange.view)
+        if entry is not None and entry.declares_headers:
             arguments = meta.members(message.params.get("arguments"))
             wrong = validate_mcp_param_headers(
                 entry.listed.get("inputSchema"), arguments, exchange.headers

@@ -1,6 +1,7 @@
 """The one answer to a POST: plain JSON, unless something must be told before; then a stream."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from starlette.types import Send
 
@@ -16,8 +17,13 @@ STREAM = [
 
 
 def event(message: bytes) -> bytes:
-    """A message as a server-sent event; JSON of ours has no line breaks of its own."""
-    return b"event: message\r\ndata: " + message.replace(b"\n", b" ") + b"\r\n\r\n"
+    """A message as a server-sent event."""
+    return b"event: message\r\ndata: " + _one_line(message) + b"\r\n\r\n"
+
+
+def _one_line(message: bytes) -> bytes:
+    """A message without line breaks: in JSON they stand between values alone, as blanks do."""
+    return message.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 class Reply:
@@ -31,6 +37,8 @@ class Reply:
         self._headers = headers or []
         self._streaming = False
         self._ended = False
+        self.pouring = False
+        """An answer was begun and is not at its end."""
         self._writing = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._ping: asyncio.Task[None] | None = None
@@ -52,12 +60,39 @@ class Reply:
     async def end(self, message: bytes, status: int = 200) -> None:
         """Send the answer, the last thing said."""
         async with self._writing:
+            if self._ended:
+                return
             self._ended = True
             if self._streaming:
                 await self._body(event(message), more=False)
                 return
             await self._start(status, [*_JSON, (b"content-length", b"%d" % len(message))])
             await self._body(message, more=False)
+
+    async def finish(self, message: bytes | None, status: int = 200) -> None:
+        """Send the answer, if it is not sent yet (None) and was not begun."""
+        if message is not None and not self.pouring:
+            await self.end(message, status)
+
+    async def pour(self, chunks: AsyncIterator[bytes]) -> None:
+        """Send the answer in pieces; when they fail, what was sent stays visibly unfinished."""
+        chunk = await anext(chunks)  # before anything is sent: it may be an error after all
+        async with self._writing:
+            self._ended = True
+            if self._streaming:
+                await self._body(b"event: message\r\ndata: ", more=True)
+            else:
+                await self._start(200, _JSON)
+            self.pouring = True
+            await self._piece(chunk)
+            async for chunk in chunks:
+                await self._piece(chunk)
+            self.pouring = False
+            await self._body(b"\r\n\r\n" if self._streaming else b"", more=False)
+
+    async def _piece(self, chunk: bytes) -> None:
+        # The line breaks of an indented answer would end an event; between values they are blanks.
+        await self._body(_one_line(chunk) if self._streaming else chunk, more=True)
 
     async def _stream(self, chunk: bytes) -> None:
         async with self._writing:

@@ -3,14 +3,16 @@
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
 import structlog
 
-from flotilla import Principal, RateLimited
+from flotilla import Principal, RateLimited, TooLarge, meta
+from master.catalogue import View
+from master.rpc import Message
 
 log = structlog.get_logger(__name__)
 
@@ -18,6 +20,8 @@ MAX_SESSIONS = 2000
 IDLE_S = 30 * 60.0
 MAX_WAITING = 256
 """Messages kept for a client that reads its stream slowly; beyond it the stream is ended."""
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+"""The most of one message on a stream that many requests share."""
 
 
 class Outbox:
@@ -29,6 +33,18 @@ class Outbox:
 
     async def tell(self, message: bytes) -> None:
         self.put(message)
+
+    async def pour(self, chunks: AsyncIterator[bytes]) -> None:
+        """An answer in pieces; this stream is shared, so it is put together first."""
+        whole = bytearray()
+        async for chunk in chunks:
+            whole += chunk
+            if len(whole) > MAX_MESSAGE_BYTES:
+                raise TooLarge(
+                    f"the answer has over {MAX_MESSAGE_BYTES >> 20} MiB",
+                    hint="Clients of Streamable HTTP (/mcp) are sent results of any size.",
+                )
+        self.put(bytes(whole))
 
     def put(self, message: bytes) -> None:
         try:
@@ -50,18 +66,54 @@ class Outbox:
         return None if self.overflowed else await self._waiting.get()
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question to a client, by the ID under which it answers."""
+
+    id: str
+    answer: asyncio.Future[Message] = field(repr=False)
+
+
 @dataclass(slots=True, eq=False)
 class Session:
     """One handshake client. `running` holds what a `notifications/cancelled` may end."""
 
     id: str
     principal: Principal
-    version: str
-    capabilities: Mapping[str, Any]
+    view: View
     used_at: float
+    version: str = ""
+    capabilities: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    info: Mapping[str, Any] | None = None
+    log_level: str | None = None
     outbox: Outbox = field(default_factory=Outbox, repr=False)
     has_stream: bool = False
     running: dict[str | int, asyncio.Task[Any]] = field(default_factory=dict, repr=False)
+    asked: dict[str, asyncio.Future[Message]] = field(default_factory=dict, repr=False)
+
+    def opened(self, version: str, params: Mapping[str, Any]) -> None:
+        """What the client said of itself in `initialize`."""
+        self.version = version
+        self.capabilities = meta.members(params.get("capabilities"))
+        self.info = meta.members(params.get("clientInfo")) or None
+
+    def ask(self) -> Asked:
+        """A question under a new ID; `unask` it in the end."""
+        asked = Asked(
+            f"flotilla-{secrets.token_hex(8)}", asyncio.get_running_loop().create_future()
+        )
+        self.asked[asked.id] = asked.answer
+        return asked
+
+    def unask(self, asked: Asked) -> None:
+        self.asked.pop(asked.id, None)
+        asked.answer.cancel()
+
+    def answered(self, message: Message) -> None:
+        """The client's answer to a question; one to no question counts for nothing."""
+        future = self.asked.get(message.id) if isinstance(message.id, str) else None
+        if future is not None and not future.done():
+            future.set_result(message)
 
     def end(self) -> None:
         for task in list(self.running.values()):
@@ -82,16 +134,14 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
 
-    def open(self, principal: Principal, version: str, capabilities: Mapping[str, Any]) -> Session:
+    def open(self, principal: Principal, view: View) -> Session:
         """A new session; RateLimited when there are too many that are all in use."""
         self._expire()
         if len(self._sessions) >= MAX_SESSIONS:
             raise RateLimited(
                 f"{MAX_SESSIONS} sessions are open", retry_after_ms=60_000, hint="End some."
             )
-        session = Session(
-            secrets.token_urlsafe(24), principal, version, capabilities, self._clock()
-        )
+        session = Session(secrets.token_urlsafe(24), principal, view, self._clock())
         self._sessions[session.id] = session
         return session
 

@@ -1,12 +1,12 @@
-"""The last way of a call: to its spoke, or to the hub's own tools."""
+"""The last way of a request: to its server, or to the hub's own tools."""
 
 from collections.abc import Mapping
 
-from flotilla import Context
+from flotilla import Context, Unavailable
 from flotilla.fleet import HUB
 from flotilla.toolbox import Toolbox
 from master.call import Call, Stage
-from master.result import Result, of_json
+from master.result import Result, of_json, without_ours
 from master.upstream.link import Link
 
 
@@ -15,7 +15,11 @@ def forwarded(links: Mapping[str, Link], own: Toolbox) -> Stage:
         entry = call.resolved()
         if entry.service == HUB:
             return of_json(await own.call(entry.name, call.arguments, _context(call)))
-        return await links[entry.service].call(call)
+        link = links.get(entry.service)
+        if link is None:
+            raise Unavailable(f"{entry.service} has just been taken out of the fleet")
+        result = await link.send(call)
+        return without_ours(result) if entry.origin.external else result
 
     return stage
 
@@ -27,5 +31,5 @@ def _context(call: Call) -> Context:
         deadline=call.due(),
         traceparent=call.traceparent,
         approved=call.approved,
-        report=call.report,
+        report=call.hearer.report,
     )

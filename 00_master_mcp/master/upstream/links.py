@@ -1,75 +1,147 @@
 """All the hub's links: what they hear goes into the catalogue, what changed is told on."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Protocol
 
-import anyio
 import structlog
 
-from flotilla.identity import Signer
 from flotilla.metrics import Metrics
+from master import rpc
 from master.catalogue import Catalogue
-from master.upstream.client import ConnectionPool, ServiceClient
-from master.upstream.link import Link
+from master.offer import Kind, Offer
+from master.upstream.link import Link, Speaker
 
 log = structlog.get_logger(__name__)
 
-Tell = Callable[[], Coroutine[Any, Any, None]]
+LEAST_SEVERE = "debug"
+
+
+class Clients(Protocol):
+    """Who is told what the links hear."""
+
+    def changed(self, service: str, kinds: Collection[Kind]) -> None: ...
+
+    def updated(self, service: str, uri: str, params: rpc.Texts) -> None: ...
+
+    def said(self, service: str, method: str, params: rpc.Texts) -> None: ...
 
 
 class Links:
-    """One link to each service in `urls`, all over one pool of connections."""
+    """The links by their services. What a service away offered is listed for `stale_s` more."""
 
-    def __init__(
-        self, urls: Mapping[str, str], *, signer: Signer, catalogue: Catalogue, metrics: Metrics
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, metrics: Metrics, stale_s: float) -> None:
         self._catalogue = catalogue
         self._metrics = metrics
-        self._pool = ConnectionPool()
+        self._stale_s = stale_s
+        self.by_service: dict[str, Link] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._forgetting: dict[str, asyncio.TimerHandle] = {}
+        self._changes: dict[str, set[Kind]] = {}
         self._changed = asyncio.Event()
-        self.by_service = {
-            service: self._link(ServiceClient(service, url, signer, self._pool))
-            for service, url in urls.items()
-        }
+        self._clients: Clients | None = None
 
-    def waiting(self) -> list[str]:
-        """The services that have not answered once yet."""
-        return [name for name, link in self.by_service.items() if not link.answered_once]
+    def add(self, service: str, speaker: Speaker) -> Link:
+        """A link to a service that the catalogue knows; started at once inside `running`."""
+        self._metrics.health(service, healthy=False)
+        link = self.by_service[service] = Link(service, speaker, self)
+        if self._clients is not None:
+            self._start(link)
+        return link
+
+    async def remove(self, service: str) -> None:
+        """End the link; what its service offered is the caller's business."""
+        if self.by_service.pop(service, None) is None:
+            return
+        task = self._running.pop(service, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+        self._metrics.health(service, healthy=False)
+
+    def gone(self, service: str, kinds: Collection[Kind]) -> None:
+        """These lists have lost what the service had in them."""
+        self._tell_later(service, kinds)
+
+    def watch(self, service: str, uris: frozenset[str]) -> None:
+        """The resources of a service whose changes clients want to hear of."""
+        link = self.by_service.get(service)
+        if link is not None:
+            link.speaker.watch(uris)
+
+    async def log_level(self, level: str) -> None:
+        """The least severe log messages that any client wants."""
+        for link in list(self.by_service.values()):
+            await link.speaker.log_level(level)
 
     @asynccontextmanager
-    async def running(self, tell: Tell) -> AsyncGenerator[None]:
-        """Keep the links up within, and `tell` clients whenever the list of tools has changed."""
-        async with self._pool.running(), anyio.create_task_group() as group:
-            group.start_soon(self._spread, tell)
-            for link in self.by_service.values():
-                group.start_soon(link.run)
+    async def running(self, clients: Clients) -> AsyncGenerator[None]:
+        """Keep the links up within, and tell `clients` what changes."""
+        self._clients = clients
+        spreading = asyncio.create_task(self._spread(clients))
+        for link in self.by_service.values():
+            self._start(link)
+        try:
             yield
-            group.cancel_scope.cancel()
+        finally:
+            self._clients = None
+            tasks = {spreading, *self._running.values()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            for timer in self._forgetting.values():
+                timer.cancel()
 
-    async def _spread(self, tell: Tell) -> None:
+    def offered(self, service: str, offer: Offer) -> None:
+        if (timer := self._forgetting.pop(service, None)) is not None:
+            timer.cancel()
+        changed, dropped = self._catalogue.offer(service, offer)
+        self._metrics.health(service, healthy=True)
+        for each in dropped:
+            log.warning(
+                "offer_dropped",
+                upstream=service,
+                kind=each.kind,
+                name=each.name,
+                reason=each.reason,
+            )
+        self._tell_later(service, changed)
+
+    def away(self, service: str) -> None:
+        self._metrics.health(service, healthy=False)
+        self._tell_later(service, self._catalogue.mark_stale(service))
+        loop = asyncio.get_running_loop()
+        self._forgetting[service] = loop.call_later(self._stale_s, self._forget, service)
+
+    def updated(self, service: str, uri: str, params: rpc.Texts) -> None:
+        if self._clients is not None:
+            self._clients.updated(service, uri, params)
+
+    def said(self, service: str, method: str, params: rpc.Texts) -> None:
+        if self._clients is not None:
+            self._clients.said(service, method, params)
+
+    def _start(self, link: Link) -> None:
+        self._running[link.service] = asyncio.create_task(link.run())
+
+    def _forget(self, service: str) -> None:
+        self._forgetting.pop(service, None)
+        kinds = self._catalogue.forget(service)
+        if kinds:
+            log.warning("offers_forgotten", upstream=service, away_s=self._stale_s)
+            self._tell_later(service, kinds)
+
+    def _tell_later(self, service: str, kinds: Collection[Kind]) -> None:
+        if kinds:
+            self._changes.setdefault(service, set()).update(kinds)
+            self._changed.set()
+
+    async def _spread(self, clients: Clients) -> None:
         """Once for many changes that come together."""
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await tell()
-
-    def _link(self, client: ServiceClient) -> Link:
-        service = client.service
-        self._metrics.health(service, healthy=False)
-
-        def on_tools(tools: list[Mapping[str, Any]]) -> None:
-            changed, dropped = self._catalogue.offer(service, tools)
-            self._metrics.health(service, healthy=True)
-            for each in dropped:
-                log.warning("tool_dropped", upstream=service, tool=each.name, reason=each.reason)
-            if changed:
-                self._changed.set()
-
-        def on_away() -> None:
-            self._metrics.health(service, healthy=False)
-            if self._catalogue.mark_stale(service):
-                self._changed.set()
-
-        return Link(client, on_tools=on_tools, on_away=on_away)
+            changes, self._changes = self._changes, {}
+            for service, kinds in changes.items():
+                clients.changed(service, kinds)

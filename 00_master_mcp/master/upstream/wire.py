@@ -1,115 +1,179 @@
-"""Requests to a modern server and what comes back, as bytes. Pure.
+"""Requests to a server and what comes back, as bytes. Pure.
 
-Source: MCP 2026-07-28, Streamable HTTP: each POST stands alone, the headers repeat the body.
+Source: MCP 2026-07-28, Streamable HTTP: each POST stands alone, the headers repeat the body; and
+2025-11-25 for what the handshake revisions leave out of that.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flotilla import UpstreamError, __version__
+from mcp.shared.inbound import encode_header_value, mcp_param_headers, x_mcp_header_map
+
+from flotilla import UpstreamError, __version__, correlation, meta
 from flotilla.json_text import to_json
-from flotilla.meta import members
 from master import rpc
+from master.call import Call
+from master.result import HOP
 
 PROTOCOL_VERSION = "2026-07-28"
-MAX_EVENT_BYTES = 16 * 1024 * 1024
+LOG_LEVEL = f"{HOP}logLevel"
+CLIENT_INFO = f"{HOP}clientInfo"
+CLIENT_CAPABILITIES = f"{HOP}clientCapabilities"
 
+HUB_INFO = {"name": "flotilla-hub", "title": "Flotilla", "version": __version__}
 _IDENTITY = {
-    "io.modelcontextprotocol/protocolVersion": PROTOCOL_VERSION,
-    "io.modelcontextprotocol/clientInfo": {"name": "flotilla-hub", "version": __version__},
-    "io.modelcontextprotocol/clientCapabilities": {},
+    f"{HOP}protocolVersion": PROTOCOL_VERSION,
+    CLIENT_INFO: HUB_INFO,
+    CLIENT_CAPABILITIES: {},
 }
-
-_HEADERS = {
-    "content-type": "application/json",
-    "accept": "application/json, text/event-stream",
-    "mcp-protocol-version": PROTOCOL_VERSION,
+_ACCEPT = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+_HEADERS = {**_ACCEPT, "mcp-protocol-version": PROTOCOL_VERSION}
+_NAMED_BY: Mapping[str, str] = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "resources/subscribe": "uri",
+    "resources/unsubscribe": "uri",
 }
+"""Which member of its params names what a request is about."""
 
 
 def request(
-    method: str, params: Mapping[str, Any], meta: Mapping[str, Any], request_id: int = 1
+    method: str, params: Mapping[str, Any], marks: Mapping[str, Any], request_id: int = 1
 ) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of a request; `meta` are further members of `_meta`."""
+    """Body and headers of a request of the hub's own; `marks` are further members of `_meta`."""
     body = {
         "jsonrpc": "2.0",
         "id": request_id,
         "method": method,
-        "params": {**params, "_meta": {**meta, **_IDENTITY}},
+        "params": {**params, "_meta": {**marks, **_IDENTITY}},
     }
-    headers = {**_HEADERS, "mcp-method": method}
-    if isinstance(name := params.get("name"), str):
-        headers["mcp-name"] = name
-    return to_json(body), headers
+    return to_json(body), _routing(method, params.get("name"))
 
 
-def call(name: str, arguments: str, meta: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of a `tools/call` whose arguments stay as the client wrote them."""
-    params = {
-        "name": rpc.text_of(name),
-        "arguments": arguments,
-        "_meta": rpc.text_of({**meta, **_IDENTITY}),
-    }
-    body = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{rpc.written(params)}}}'
-    headers = {**_HEADERS, "mcp-method": "tools/call", "mcp-name": name}
+def forwarded(call: Call) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of a client's request, whose params stay as the client wrote them."""
+    marks = _passed(call.meta)
+    if call.log_level is not None:
+        marks[LOG_LEVEL] = call.log_level
+    marks |= _ours(call)
+    marks |= _IDENTITY
+    marks[CLIENT_CAPABILITIES] = call.capabilities
+    if call.client_info is not None:
+        marks[CLIENT_INFO] = call.client_info
+    texts = params_of(call, marks)
+    body = f'{{"jsonrpc":"2.0","id":1,"method":"{call.method}","params":{rpc.written(texts)}}}'
+    entry = call.resolved()
+    headers = _routing(call.method, entry.upstream_name)
+    if entry.declares_headers:
+        headers |= mcp_param_headers(
+            x_mcp_header_map(entry.listed.get("inputSchema")), call.arguments
+        )
     return body.encode(), headers
+
+
+def on_a_session(call: Call, request_id: int) -> bytes:
+    """A client's request as a server of the handshake revisions takes it.
+
+    The ID is also the progress token, where the client asked for progress.
+    """
+    marks = _passed(call.meta)
+    marks |= _ours(call)
+    if "progressToken" in marks:
+        marks["progressToken"] = request_id
+    texts = params_of(call, marks)
+    for name in ("inputResponses", "requestState"):
+        texts.pop(name, None)
+    return rpc.request(request_id, call.method, rpc.written(texts))
+
+
+def params_of(call: Call, marks: Mapping[str, Any]) -> rpc.Texts:
+    """The texts of the params of a request under the name that its server knows."""
+    name = rpc.text_of(call.resolved().upstream_name)
+    texts = {**call.params, "_meta": rpc.text_of(marks)}
+    if call.method == "completion/complete":
+        kind = "prompt" if call.resolved().kind == "prompts" else "resource"
+        key = "name" if kind == "prompt" else "uri"
+        texts["ref"] = f'{{"type":"ref/{kind}","{key}":{name}}}'
+    else:
+        texts[_NAMED_BY[call.method]] = name
+    return texts
+
+
+def call_headers(call: Call) -> dict[str, str]:
+    """What lets a server log under the same ID and trace."""
+    headers = {correlation.HEADER: call.correlation_id}
+    if call.traceparent is not None:
+        headers["traceparent"] = call.traceparent
+        if isinstance(state := call.meta.get("tracestate"), str) and state.isprintable():
+            headers["tracestate"] = state
+    return headers
+
+
+def _passed(marks: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a client's `_meta` that go on to a server."""
+    passed = {key: value for key, value in marks.items() if not key.startswith(HOP)}
+    if not isinstance(passed.get("progressToken", ""), (str, int)):
+        del passed["progressToken"]
+    return passed
+
+
+def _ours(call: Call) -> dict[str, Any]:
+    marks: dict[str, Any] = {
+        meta.CORRELATION_ID: call.correlation_id,
+        meta.TIMEOUT_MS: int(call.due().remaining_s() * 1000),
+    }
+    if call.traceparent is not None:
+        marks["traceparent"] = call.traceparent
+    return marks
+
+
+def _routing(method: str, name: object) -> dict[str, str]:
+    headers = {**_HEADERS, "mcp-method": method}
+    if isinstance(name, str) and method in ("tools/call", "prompts/get", "resources/read"):
+        headers["mcp-name"] = encode_header_value(name)
+    return headers
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message from a service: its members, and those of its result as they were written."""
+    """A message from a server: its members, and those of its result or params as written."""
 
     values: Mapping[str, Any]
     texts: rpc.Texts
 
     @property
     def is_response(self) -> bool:
-        return "id" in self.values and "method" not in self.values
+        return "method" not in self.values
+
+    @property
+    def method(self) -> str:
+        return str(self.values.get("method", ""))
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        return meta.members(self.values.get("params"))
 
     def result(self) -> Mapping[str, Any]:
-        """The result of a response; UpstreamError for an error response or none at all."""
-        result, error = self.values.get("result"), members(self.values.get("error"))
+        """The result of a response.
+
+        Raises rpc.RpcError with which the server refused, or UpstreamError where it answered with
+        neither.
+        """
+        result = self.values.get("result")
         if isinstance(result, dict):
-            return members(result)
-        if error:
-            code, text = error.get("code"), str(error.get("message", ""))[:500]
-            raise UpstreamError(f"the service answered with error {code}: {text}")
-        raise UpstreamError("the service's answer has neither a result nor an error")
+            return meta.members(result)
+        error = meta.members(self.values.get("error"))
+        code, message = error.get("code"), error.get("message")
+        if isinstance(code, int) and not isinstance(code, bool):
+            raise rpc.RpcError(code, str(message or "the server gave no reason"), error.get("data"))
+        raise UpstreamError("the server's answer has neither a result nor an error")
 
 
-def received(raw: bytes) -> Received:
+def received(raw: bytes | bytearray) -> Received:
     """One JSON-RPC message; UpstreamError for anything else."""
     try:
-        return Received(*rpc.parse(raw, inside="result"))
+        return Received(*rpc.parse(raw))
     except rpc.RpcError:
-        raise UpstreamError("the service sent something that is no JSON-RPC message") from None
-
-
-class EventReader:
-    """Cuts a stream of server-sent events into the data of its events, however the bytes come."""
-
-    def __init__(self) -> None:
-        self._rest = bytearray()
-        self._data: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The data of each event that `chunk` completes; UpstreamError for one over 16 MiB."""
-        self._rest += chunk
-        while (end := self._rest.find(b"\n")) >= 0:
-            line = bytes(self._rest[:end]).rstrip(b"\r")
-            del self._rest[: end + 1]
-            if not line:
-                if self._data:
-                    yield b"\n".join(self._data)
-                self._data, self._size = [], 0
-            elif line.startswith(b"data:"):
-                self._data.append(line[5:].removeprefix(b" "))
-                self._size += len(line)
-                self._check(self._size)
-        self._check(len(self._rest) + self._size)
-
-    def _check(self, size: int) -> None:
-        if size > MAX_EVENT_BYTES:
-            raise UpstreamError(f"the service sent an event of over {MAX_EVENT_BYTES} bytes")
+        raise UpstreamError("the server sent something that is no JSON-RPC message") from None

@@ -1,0 +1,90 @@
+"""Questions of a server to a client of the handshake revisions.
+
+They are asked on its stream, and the request is sent again with its answers, until its server
+answers it.
+
+Source: MCP 2026-07-28, multi-round-trip requests; 2025-11-25, elicitation, sampling and roots.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from flotilla import TimedOut, UpstreamError, meta
+from master import rpc
+from master.call import Call, Stage
+from master.north.client import Client
+from master.result import Result
+from master.upstream.handshake.questions import refused
+
+MAX_ROUNDS = 50
+QUESTION_S = 600.0
+"""How long a client may think about a question."""
+_PAUSE_S = 0.05
+_PAUSE_CAP_S = 1.0
+
+
+async def in_rounds(answer: Stage, call: Call, client: Client) -> Result:
+    """The answer to a call, its server's questions asked on the way."""
+    result = await answer(call)
+    pause_s = _PAUSE_S
+    for _ in range(MAX_ROUNDS):
+        if not result.asks:
+            return result
+        params = dict(call.params)
+        asked = rpc.members(result.texts.get("inputRequests", "{}"))
+        if asked[0]:
+            params["inputResponses"] = rpc.written(await _answers(client, *asked[:2]))
+            pause_s = _PAUSE_S
+        else:
+            # Only a state: the server wants to be asked again.
+            params.pop("inputResponses", None)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _PAUSE_CAP_S)
+        params.pop("requestState", None)
+        if (state := result.texts.get("requestState")) is not None:
+            params["requestState"] = state
+        result = await answer(replace(call, params=params, target=None, deadline=None))
+    raise UpstreamError(f"the server asked its client over {MAX_ROUNDS} times")
+
+
+async def _answers(client: Client, values: Mapping[str, Any], texts: rpc.Texts) -> rpc.Texts:
+    """The client's answers to all questions, asked together; TimedOut when it thinks too long."""
+    asking = {
+        key: asyncio.create_task(_answer(client, meta.members(value), texts[key]))
+        for key, value in values.items()
+    }
+    try:
+        async with asyncio.timeout(QUESTION_S):
+            return {key: await task for key, task in asking.items()}
+    except TimeoutError:
+        raise TimedOut("the client did not answer the server's question in time") from None
+    finally:
+        for task in asking.values():
+            task.cancel()
+
+
+async def _answer(client: Client, question: Mapping[str, Any], text: str) -> str:
+    session = client.session
+    assert session is not None, "a modern client answers by calling again"
+    method = str(question.get("method", ""))
+    params = rpc.members(text)[1].get("params", "{}")
+    asked = session.ask()
+    gone = None if client.gone is None else asyncio.ensure_future(client.gone())
+    try:
+        await client.teller.tell(rpc.request(asked.id, method, params))
+        waiting = {asked.answer} if gone is None else {asked.answer, gone}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not asked.answer.done():
+            return refused(method, rpc.INTERNAL_ERROR, "the client has gone")
+        answered = asked.answer.result()
+    finally:
+        session.unask(asked)
+        if gone is not None:
+            gone.cancel()
+    if answered.error is not None:
+        code, said = answered.error.get("code"), answered.error.get("message")
+        known = code if isinstance(code, int) else rpc.INTERNAL_ERROR
+        return refused(method, known, str(said or "the client refused")[:500])
+    return rpc.written(answered.texts)

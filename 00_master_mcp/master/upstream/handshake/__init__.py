@@ -1,0 +1,1 @@
+"""Servers of the handshake revisions, over Streamable HTTP, HTTP+SSE and standard streams."""

@@ -1,0 +1,217 @@
+"""Streamable HTTP of the handshake revisions (2025-03-26 and later).
+
+A POST a message, each request answered on its own stream, and a GET stream for what the server
+tells by itself.
+
+A stream that breaks off after an event with an ID is taken up again from there.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import aiohttp
+
+from flotilla import FlotillaError
+from master import rpc
+from master.streaming.events import StreamingEvents
+from master.upstream.authority import Authority
+from master.upstream.handshake.transport import Ears, SessionLost
+from master.upstream.http import Http, Refused
+from master.upstream.incoming import HOLD_BYTES, Large, events_of, messages_of
+
+SESSION = "mcp-session-id"
+VERSION = "mcp-protocol-version"
+_POST = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+_GET = {"accept": "text/event-stream"}
+MAX_RESUMES = 50
+"""How often one stream is taken up again without an answer."""
+RETRY_S = 1.0
+"""How long to wait before that, where the server does not say."""
+MAX_RETRY_S = 30.0
+
+
+class _Place:
+    """How far a stream was read, over all the responses that carried it."""
+
+    def __init__(self) -> None:
+        self.last_id = ""
+        self.retry_s = RETRY_S
+        self.answered = False
+
+    def read(self, reader: StreamingEvents) -> None:
+        self.last_id = reader.last_id or self.last_id
+        if reader.retry_ms is not None:
+            self.retry_s = min(reader.retry_ms / 1000, MAX_RETRY_S)
+
+
+class HttpSession:
+    """One session with one server."""
+
+    def __init__(self, http: Http, authority: Authority) -> None:
+        self._http = http
+        self._authority = authority
+        self._session: str | None = None
+        self._version: str | None = None
+        self._ears: Ears | None = None
+        self._reading: dict[int, asyncio.Task[None]] = {}
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ready = asyncio.Event()
+
+    async def run(self, ears: Ears) -> None:
+        self._ears = ears
+        try:
+            # Nothing has to be connected before the first message.
+            await self._ready.wait()
+            listening = asyncio.create_task(self._listened(ears))
+            try:
+                await asyncio.wait({listening, self._lost}, return_when=asyncio.FIRST_COMPLETED)
+                if listening.done():
+                    await listening
+                await self._lost
+            finally:
+                listening.cancel()
+                await asyncio.wait({listening})
+        finally:
+            for task in self._reading.values():
+                task.cancel()
+            if self._reading:
+                await asyncio.wait(set(self._reading.values()))
+            if self._session is not None and not self._lost.done():
+                await self._ended()
+            if self._lost.done() and not self._lost.cancelled():
+                self._lost.exception()
+
+    async def opened(self) -> None:
+        return
+
+    def initialized(self, version: str) -> None:
+        self._version = version
+        self._ready.set()
+
+    async def send(
+        self, message: bytes, request: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        sent = self._headers({**_POST, **(headers or {})})
+        if request is None:
+            async with self._http.exchange(message, sent, None, silence_s=RETRY_S * 10):
+                return
+        task = asyncio.create_task(self._answered(message, sent, request))
+        self._reading[request] = task
+        task.add_done_callback(lambda _: self._reading.pop(request, None))
+
+    def drop(self, request: int) -> None:
+        task = self._reading.get(request)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    async def _answered(self, message: bytes, headers: dict[str, str], request: int) -> None:
+        """Read what answers a request, to its end, however often the stream breaks off."""
+        ears = self._ears
+        assert ears is not None, "messages are sent while `run` runs"
+        place = _Place()
+        try:
+            async with self._http.exchange(message, headers, None) as response:
+                if self._session is None:
+                    self._session = response.headers.get(SESSION)
+                if response.content_type == "text/event-stream":
+                    await self._read(response, ears, request, place)
+                else:
+                    async for each in messages_of(response, self._http.scrub):
+                        place.answered = True
+                        await ears.heard(each, request)
+            for _ in range(MAX_RESUMES):
+                if place.answered or not place.last_id:
+                    break
+                await asyncio.sleep(place.retry_s)
+                await self._resumed(ears, request, place)
+            if not place.answered:
+                ears.failed(request, self._http.broke_off())
+        except rpc.RpcError as error:
+            ears.failed(request, self._meant(error))
+        except FlotillaError as error:
+            lost = self._lost_session(error)
+            ears.failed(request, lost or error)
+
+    async def _resumed(self, ears: Ears, request: int | None, place: _Place) -> None:
+        headers = self._headers({**_GET, **_after(place)})
+        async with self._http.exchange(b"", headers, None, method="GET") as response:
+            await self._read(response, ears, request, place)
+
+    async def _read(
+        self, response: aiohttp.ClientResponse, ears: Ears, request: int | None, place: _Place
+    ) -> None:
+        """Read one stream to its end; one that broke off and can be taken up again ended too."""
+        reader = StreamingEvents(HOLD_BYTES)
+        try:
+            async for _, message in events_of(response, reader, self._http.scrub):
+                place.read(reader)
+                if message is None:
+                    continue
+                if request is not None and (isinstance(message, Large) or message.is_response):
+                    place.answered = True
+                await ears.heard(message, request)
+        except (aiohttp.ClientError, ConnectionError):
+            place.read(reader)
+            if not place.last_id:
+                raise
+        finally:
+            place.read(reader)
+
+    async def _listened(self, ears: Ears) -> None:
+        """Hold the GET stream; returns where the server has none."""
+        place = _Place()
+        while True:
+            try:
+                await self._resumed(ears, None, place)
+            except Refused as error:
+                lost = self._lost_session(error)
+                if lost is not None:
+                    raise lost from None
+                if error.status in (400, 405, 501):
+                    return
+                raise
+            except rpc.RpcError as error:
+                if error.status == 404 and self._session is not None:
+                    raise self._gone() from None
+                return
+            await asyncio.sleep(place.retry_s)
+
+    def _headers(self, headers: dict[str, str]) -> dict[str, str]:
+        headers |= self._authority.of_hub()
+        if self._session is not None:
+            headers[SESSION] = self._session
+        if self._version is not None:
+            headers[VERSION] = self._version
+        return headers
+
+    def _meant(self, error: rpc.RpcError) -> FlotillaError | rpc.RpcError:
+        """An error with status 404 on a session says that the session is gone (§ Sessions)."""
+        if error.status == 404 and self._version is not None and error.code != rpc.METHOD_NOT_FOUND:
+            return self._gone()
+        return error
+
+    def _lost_session(self, error: FlotillaError) -> SessionLost | None:
+        if isinstance(error, Refused) and error.status == 404 and self._session is not None:
+            return self._gone()
+        return None
+
+    def _gone(self) -> SessionLost:
+        lost = SessionLost(f"{self._http.service} has forgotten the session")
+        if not self._lost.done():
+            self._lost.set_exception(lost)
+        return lost
+
+    async def _ended(self) -> None:
+        """Tell the server, briefly, that the session is over."""
+        try:
+            async with (
+                asyncio.timeout(1),
+                self._http.exchange(b"", self._headers({}), None, method="DELETE"),
+            ):
+                return
+        except (FlotillaError, rpc.RpcError, TimeoutError):
+            return  # it will expire by itself
+
+
+def _after(place: _Place) -> dict[str, str]:
+    return {"last-event-id": place.last_id} if place.last_id else {}

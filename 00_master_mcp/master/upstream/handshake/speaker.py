@@ -1,0 +1,271 @@
+"""Speaks the handshake revisions with one server: a session, opened, kept and opened anew."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from flotilla import FlotillaError, TimedOut, Unavailable, UpstreamError, meta
+from master import rpc
+from master.call import Call
+from master.result import Result
+from master.upstream import wire
+from master.upstream.handshake import questions
+from master.upstream.handshake.conversation import Conversation
+from master.upstream.handshake.pending import Pending
+from master.upstream.handshake.suspended import Suspended
+from master.upstream.handshake.transport import SessionLost, Transport
+from master.upstream.link import Told
+from master.upstream.listing import offer_of
+
+log = structlog.get_logger(__name__)
+
+REVISIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
+CAPABILITIES: Mapping[str, Any] = {
+    "elicitation": {"form": {}, "url": {}},
+    "sampling": {"tools": {}, "context": {}},
+    "roots": {"listChanged": True},
+}
+"""All that any client may turn out to have: they are fixed when the session opens."""
+OPEN_S = 30.0
+"""How long a server may take to open a session; one that is installed first takes its time."""
+ASK_S = 20.0
+PING_S = 15.0
+"""How often a silent server is asked whether it lives."""
+REOPEN_S = 5.0
+"""How long a call waits for a session to be opened anew."""
+QUESTION_S = 600.0
+"""How long a client may think about a question."""
+SETTLE_S = 0.05
+"""Changes that come together are looked at once."""
+
+_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
+
+class Handshake:
+    """`connect` makes the transport of one session; it is called anew for each."""
+
+    def __init__(
+        self,
+        service: str,
+        connect: Callable[[], Transport],
+        *,
+        roots: tuple[str, ...] = (),
+        question_s: float = QUESTION_S,
+    ) -> None:
+        self._service = service
+        self._connect = connect
+        self._roots = roots
+        self._suspended = Suspended(question_s, self._given_up)
+        self._conversation: Conversation | None = None
+        self._open = asyncio.Event()
+        self._stale = asyncio.Event()
+        self._watched: frozenset[str] = frozenset()
+        self._level: str | None = None
+        self._capabilities: Mapping[str, Any] = {}
+        self._asking: set[asyncio.Task[None]] = set()
+
+    async def hold(self, told: Told) -> None:
+        transport = self._connect()
+        conversation = Conversation(transport, told, self._stale.set, self._roots)
+        carrying = asyncio.create_task(transport.run(conversation))
+        try:
+            await _unless_ended(self._held(transport, conversation, told), carrying)
+        finally:
+            self._open.clear()
+            self._conversation = None
+            self._suspended.clear()
+            conversation.end(self._broke_off())
+            if not carrying.done():
+                carrying.cancel()
+            await asyncio.wait({carrying})
+            if not carrying.cancelled():
+                carrying.exception()  # told already, or overtaken by what ended us
+
+    async def send(self, call: Call) -> Result:
+        state = questions.state_of(call.params)
+        try:
+            async with asyncio.timeout(call.due().remaining_s()):
+                if state is None:
+                    return await self._begun(call)
+                pending = self._suspended.take(state, call)
+                conversation = self._now()
+                await conversation.answer(pending, questions.answers_of(call.params))
+                return await self._next(conversation, pending, call)
+        except TimeoutError:
+            raise TimedOut(f"{self._service} did not answer before the deadline") from None
+
+    async def probe(self, timeout_s: float) -> str | None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._ping(self._now())
+        except TimeoutError:
+            raise TimedOut(f"{self._service} did not answer a ping") from None
+        return None
+
+    def watch(self, uris: frozenset[str]) -> None:
+        added, gone = uris - self._watched, self._watched - uris
+        self._watched = uris
+        conversation = self._conversation
+        if conversation is None or not self._can("resources", "subscribe"):
+            return
+        for method, each in (("subscribe", added), ("unsubscribe", gone)):
+            for uri in each:
+                self._quietly(conversation.ask(f"resources/{method}", {"uri": uri}))
+
+    async def log_level(self, level: str) -> None:
+        if self._level is not None and _LEVELS.index(self._level) <= _LEVELS.index(level):
+            return
+        self._level = level
+        if self._conversation is not None and "logging" in self._capabilities:
+            await self._conversation.ask("logging/setLevel", {"level": level})
+
+    async def _begun(self, call: Call) -> Result:
+        conversation = self._now()
+        try:
+            return await self._next(conversation, await conversation.open(call), call)
+        except SessionLost:
+            # The server has not acted on it: once more, on the session that is opened next.
+            async with _within(REOPEN_S, f"{self._service} did not open a new session"):
+                while self._conversation in (None, conversation):
+                    self._open.clear()
+                    await self._open.wait()
+        conversation = self._now()
+        return await self._next(conversation, await conversation.open(call), call)
+
+    async def _next(self, conversation: Conversation, pending: Pending, call: Call) -> Result:
+        """The answer, or the questions that must be answered first."""
+        try:
+            answer = await pending.next()
+        except asyncio.CancelledError:
+            conversation.cancel(pending, "the client does not wait any more")
+            raise
+        except BaseException:
+            conversation.close(pending)
+            raise
+        if answer is None:
+            return questions.input_required(pending, self._suspended.keep(pending, call))
+        conversation.close(pending)
+        return answer
+
+    async def _held(self, transport: Transport, conversation: Conversation, told: Told) -> None:
+        async with _within(OPEN_S, f"{self._service} did not open a session"):
+            await transport.opened()
+            found = await conversation.ask(
+                "initialize",
+                {
+                    "protocolVersion": REVISIONS[0],
+                    "capabilities": CAPABILITIES,
+                    "clientInfo": wire.HUB_INFO,
+                },
+            )
+            version = found.get("protocolVersion")
+            if version not in REVISIONS:
+                raise UpstreamError(f"{self._service} speaks revision {str(version)[:40]!r} alone")
+            transport.initialized(str(version))
+            await conversation.tell("notifications/initialized")
+        self._capabilities = meta.members(found.get("capabilities"))
+        await self._listed(conversation, found, told)
+        self._conversation = conversation
+        self._open.set()
+        await self._restored(conversation)
+        while True:
+            await self._quiet()
+            if self._stale.is_set():
+                await asyncio.sleep(SETTLE_S)
+                self._stale.clear()
+                await self._listed(conversation, found, told)
+            else:
+                async with _within(ASK_S, f"{self._service} did not answer a ping"):
+                    await self._ping(conversation)
+
+    async def _listed(
+        self, conversation: Conversation, found: Mapping[str, Any], told: Told
+    ) -> None:
+        async with _within(ASK_S, f"{self._service} did not list what it offers"):
+            info = meta.members(found.get("serverInfo"))
+            told.offered(await offer_of(conversation.ask, found, info))
+
+    async def _restored(self, conversation: Conversation) -> None:
+        """What an earlier session had asked for."""
+        if self._can("resources", "subscribe"):
+            for uri in sorted(self._watched):
+                self._quietly(conversation.ask("resources/subscribe", {"uri": uri}))
+        if self._level is not None and "logging" in self._capabilities:
+            self._quietly(conversation.ask("logging/setLevel", {"level": self._level}))
+
+    async def _quiet(self) -> None:
+        """Return when the lists are stale, or nothing was said for a while."""
+        try:
+            async with asyncio.timeout(PING_S):
+                await self._stale.wait()
+        except TimeoutError:
+            return
+
+    async def _ping(self, conversation: Conversation) -> None:
+        try:
+            await conversation.ask("ping", {})
+        except rpc.RpcError:
+            return  # it has no ping; but it has answered
+
+    def _now(self) -> Conversation:
+        if self._conversation is None:
+            raise Unavailable(
+                f"{self._service} cannot be reached",
+                hint="It is being reconnected; call again soon.",
+            )
+        return self._conversation
+
+    def _can(self, capability: str, detail: str) -> bool:
+        return meta.members(self._capabilities.get(capability)).get(detail) is True
+
+    def _given_up(self, pending: Pending) -> None:
+        if self._conversation is not None:
+            self._conversation.cancel(pending, "its question was not answered in time")
+
+    def _broke_off(self) -> Unavailable:
+        return Unavailable(
+            f"{self._service} went away before it answered",
+            hint="Whether the call took effect is not known; look before calling again.",
+        )
+
+    def _quietly(self, asking: Coroutine[Any, Any, object]) -> None:
+        """Ask for something whose refusal changes nothing."""
+        task = asyncio.create_task(_asked(asking))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+
+async def _asked(asking: Coroutine[Any, Any, object]) -> None:
+    try:
+        await asking
+    except (FlotillaError, rpc.RpcError) as error:
+        log.info("server_refused", reason=str(error))
+
+
+async def _unless_ended(work: Coroutine[Any, Any, None], carrying: asyncio.Task[None]) -> None:
+    """Run `work` as long as the transport carries; raises what ended either."""
+    working = asyncio.create_task(work)
+    try:
+        await asyncio.wait({working, carrying}, return_when=asyncio.FIRST_COMPLETED)
+        # Why the transport ended says more than what failed for that reason.
+        for task in (carrying, working):
+            if task.done():
+                task.result()
+    finally:
+        if not working.done():
+            working.cancel()
+            await asyncio.wait({working})
+        if not working.cancelled():
+            working.exception()
+
+
+@asynccontextmanager
+async def _within(limit_s: float, message: str) -> AsyncGenerator[None]:
+    try:
+        async with asyncio.timeout(limit_s):
+            yield
+    except TimeoutError:
+        raise TimedOut(message) from None

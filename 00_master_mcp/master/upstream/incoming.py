@@ -1,0 +1,136 @@
+"""What a server answers with, message by message; a large one comes in pieces."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+import aiohttp
+
+from flotilla import TooLarge
+from master.result import INPUT_REQUIRED
+from master.streaming.events import Closing, Data, Event, Opening, Part, StreamingEvents
+from master.streaming.scrub import Scrubber
+from master.streaming.splitter import Member, Piece, Splitter, split
+from master.upstream import wire
+
+HOLD_BYTES = 256 * 1024
+"""A message up to this size is read whole: that is the faster way."""
+MAX_WHOLE_BYTES = 16 * 1024 * 1024
+"""The most of a message that has to be read whole: a list, a notification, a question."""
+
+_ASKS = frozenset({"method", "params"})
+_QUESTIONS = Member("result", "resultType", INPUT_REQUIRED.encode())
+
+
+class Large:
+    """A message over `HOLD_BYTES`, of which the beginning has come."""
+
+    def __init__(
+        self, begin: bytes, more: AsyncIterator[bytes], scrub: "Scrub | None" = None
+    ) -> None:
+        self._begin = begin
+        self._more = more
+        self._scrub = scrub
+        first = Splitter().feed(begin)
+        names = {getattr(piece, "name", "") for piece in first}
+        self.is_answer = not names & _ASKS and _QUESTIONS not in first
+        """Whether it is an answer that a client can be given; else it asks or tells something."""
+
+    def pieces(self) -> AsyncIterator[Piece]:
+        """The message in pieces; UpstreamError where it is none or breaks off."""
+        return split(self._chunks())
+
+    async def whole(self) -> wire.Received:
+        """All of it at once; TooLarge beyond 16 MiB."""
+        raw = bytearray()
+        async for chunk in self._chunks():
+            raw += chunk
+            if len(raw) > MAX_WHOLE_BYTES:
+                raise TooLarge("the server sent a message of over 16 MiB that must be read whole")
+        return wire.received(raw)
+
+    async def _chunks(self) -> AsyncGenerator[bytes]:
+        scrubber = None if self._scrub is None else self._scrub()
+        if scrubber is None:
+            yield self._begin
+            async for chunk in self._more:
+                yield chunk
+            return
+        yield scrubber.feed(self._begin)
+        async for chunk in self._more:
+            yield scrubber.feed(chunk)
+        yield scrubber.finish()
+
+
+Incoming = wire.Received | Large
+
+
+async def whole(message: Incoming) -> wire.Received:
+    return await message.whole() if isinstance(message, Large) else message
+
+
+Scrub = Callable[[], Scrubber]
+"""Makes what takes the secrets out of one message of a server to which they were given."""
+
+
+def read(raw: bytes | bytearray, scrub: Scrub | None) -> wire.Received:
+    """A whole message."""
+    if scrub is not None:
+        scrubber = scrub()
+        raw = scrubber.feed(bytes(raw)) + scrubber.finish()
+    return wire.received(raw)
+
+
+async def messages_of(
+    response: aiohttp.ClientResponse, scrub: Scrub | None = None
+) -> AsyncGenerator[Incoming]:
+    """The messages of a response to a POST: one of JSON, or those of an event stream."""
+    if response.content_type == "text/event-stream":
+        async for _, message in events_of(response, StreamingEvents(HOLD_BYTES), scrub):
+            if message is not None:
+                yield message
+        return
+    begin = bytearray()
+    chunks = response.content.iter_any()
+    async for chunk in chunks:
+        begin += chunk
+        if len(begin) > HOLD_BYTES:
+            large = Large(bytes(begin), chunks, scrub)
+            yield large if large.is_answer else await large.whole()
+            return
+    if begin or response.status != 202:
+        yield read(begin, scrub)
+
+
+async def events_of(
+    response: aiohttp.ClientResponse, reader: StreamingEvents, scrub: Scrub | None = None
+) -> AsyncGenerator[tuple[Event, Incoming | None]]:
+    """The events of a stream, each with the message that it brings, if it brings one.
+
+    `reader` knows how far the stream was read, whatever ends it.
+    """
+    parts = _parts(response, reader)
+    async for part in parts:
+        if isinstance(part, Event):
+            is_message = part.data and part.event == "message"
+            yield part, (read(part.data, scrub) if is_message else None)
+        elif isinstance(part, Opening):
+            data = _rest_of_event(parts)
+            large = Large(await anext(data), data, scrub)
+            yield Event(b""), (large if large.is_answer else await large.whole())
+            async for _ in data:  # what nobody has read
+                pass
+
+
+async def _parts(response: aiohttp.ClientResponse, reader: StreamingEvents) -> AsyncGenerator[Part]:
+    async for chunk in response.content.iter_any():
+        for part in reader.feed(chunk):
+            yield part
+    reader.finish()
+
+
+async def _rest_of_event(parts: AsyncIterator[Part]) -> AsyncGenerator[bytes]:
+    """The data of the event that has just begun, up to its end."""
+    async for part in parts:
+        if isinstance(part, Data):
+            yield part.data
+        elif isinstance(part, Closing):
+            return

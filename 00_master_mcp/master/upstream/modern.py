@@ -1,0 +1,152 @@
+"""Speaks 2026-07-28 over Streamable HTTP: one POST a request, and a listen stream beside them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from flotilla import Deadline, meta
+from flotilla.json_text import from_json
+from master import rpc
+from master.call import Call
+from master.offer import Offer
+from master.result import HOP, Result
+from master.upstream import wire
+from master.upstream.authority import Authority
+from master.upstream.http import Http
+from master.upstream.incoming import Incoming, Large, whole
+from master.upstream.link import Told
+from master.upstream.listing import offer_of
+
+ASK_S = 10.0
+"""How long a list may take."""
+SILENCE_S = 45.0
+"""A listen stream that says nothing for three of the server's keep-alives is dead."""
+POLL_S = 30.0
+"""How often a server without a listen stream is asked what it offers."""
+
+_CHANGES = ("toolsListChanged", "promptsListChanged", "resourcesListChanged")
+_CHANGED = "list_changed"
+
+
+class Modern:
+    """One server. `ready` asks its `/ready` too, which our own services have."""
+
+    def __init__(self, http: Http, authority: Authority, *, ready: bool = False) -> None:
+        self._http = http
+        self._authority = authority
+        self._ready = ready
+        self._watched: frozenset[str] = frozenset()
+        self._watched_changed = asyncio.Event()
+
+    async def hold(self, told: Told) -> None:
+        listening = True
+        while True:
+            self._watched_changed.clear()
+            try:
+                if listening:
+                    await self._until_watched_changes(self._listen(told))
+                else:
+                    await self._refresh(told)
+                    await self._until_watched_changes(asyncio.sleep(POLL_S))
+            except rpc.RpcError as error:
+                if error.code != rpc.METHOD_NOT_FOUND or not listening:
+                    raise
+                listening = False
+                continue
+            if listening and not self._watched_changed.is_set():
+                return
+
+    async def send(self, call: Call) -> Result:
+        body, headers = wire.forwarded(call)
+        headers |= wire.call_headers(call)
+        headers |= self._authority.of_call(call, body)
+        async with self._http.messages(body, headers, call.due()) as replies:
+            return await self._relayed(replies, call)
+
+    async def probe(self, timeout_s: float) -> str | None:
+        await self.ask("server/discover", {}, timeout_s)
+        if not self._ready:
+            return None
+        status, body = await self._http.get("/ready", timeout_s)
+        if status == 200:
+            return None
+        try:
+            said = meta.members(from_json(body)).get("reason")
+        except ValueError:
+            said = None
+        return str(said or f"/ready answered {status}")[:500]
+
+    def watch(self, uris: frozenset[str]) -> None:
+        if uris != self._watched:
+            self._watched = uris
+            self._watched_changed.set()
+
+    async def log_level(self, level: str) -> None:
+        """Each request of this revision says for itself what it wants to hear."""
+
+    async def ask(
+        self, method: str, params: Mapping[str, Any], timeout_s: float = ASK_S
+    ) -> Mapping[str, Any]:
+        """One request in the hub's own name."""
+        body, headers = wire.request(method, params, {})
+        headers |= self._authority.of_hub()
+        async with self._http.messages(body, headers, Deadline.after(timeout_s)) as replies:
+            async for reply in replies:
+                reply = await whole(reply)
+                if reply.is_response:
+                    return reply.result()
+        raise self._http.broke_off()
+
+    async def _relayed(self, replies: AsyncIterator[Incoming], call: Call) -> Result:
+        async for reply in replies:
+            if isinstance(reply, Large):
+                is_error = await call.hearer.pour(reply.pieces())
+                return Result({"isError": "true"} if is_error else {}, poured=True)
+            if reply.is_response:
+                reply.result()
+                return Result(reply.texts)
+            await call.hearer.notify(reply.method, reply.texts)
+        raise self._http.broke_off()
+
+    async def _listen(self, told: Told) -> None:
+        """Hold a listen stream and refresh the lists whenever it says so; returns when it ends."""
+        wanted: dict[str, Any] = dict.fromkeys(_CHANGES, True)
+        if self._watched:
+            wanted["resourceSubscriptions"] = sorted(self._watched)
+        body, headers = wire.request("subscriptions/listen", {"notifications": wanted}, {})
+        headers |= self._authority.of_hub()
+        async with self._http.messages(body, headers, None, SILENCE_S) as replies:
+            async for reply in replies:
+                reply = await whole(reply)
+                if reply.is_response:
+                    reply.result()
+                    return
+                if reply.method == "notifications/resources/updated":
+                    told.updated(str(reply.params.get("uri", "")), reply.texts)
+                elif reply.method.endswith(("/acknowledged", _CHANGED)):
+                    # The acknowledgement comes first: only now is no change lost any more.
+                    await self._refresh(told)
+                else:
+                    told.said(reply.method, reply.texts)
+
+    async def _refresh(self, told: Told) -> None:
+        told.offered(await self.offer())
+
+    async def offer(self) -> Offer:
+        found = await self.ask("server/discover", {})
+        info = meta.members(meta.marks_of(found).get(f"{HOP}serverInfo"))
+        return await offer_of(self.ask, found, info)
+
+    async def _until_watched_changes(self, work: Any) -> None:
+        """Run `work`, and end it early when other resources are to be watched."""
+        working = asyncio.ensure_future(work)
+        changing = asyncio.create_task(self._watched_changed.wait())
+        try:
+            await asyncio.wait({working, changing}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                await working
+        finally:
+            for task in (working, changing):
+                if not task.done():
+                    task.cancel()
+                    await asyncio.wait({task})
