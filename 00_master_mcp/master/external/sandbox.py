@@ -214,7 +214,8 @@ def _bwrap(wish: Wish, means: Means) -> tuple[str, ...]:
     for path in sorted(binds, key=lambda each: len(PurePosixPath(each).parts)):
         args += _bind(binds[path], path, path)
     args += _mask(wish, means, binds)
-    return (*args, "--")
+    # What holds all these mounts is a file system in memory, without a limit.
+    return (*args, "--remount-ro", "/", "--")
 
 
 def _mask(wish: Wish, means: Means, binds: Iterable[str]) -> list[str]:

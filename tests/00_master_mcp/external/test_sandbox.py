@@ -322,6 +322,7 @@ def test_an_installation_of_its_own_is_shown_whole_and_a_lone_program_alone(
     assert needed_by("/usr/bin/env") == ()
 
 
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="this is no virtual environment")
 async def test_a_server_in_a_virtual_environment_runs_in_the_sandbox(boxed: "Den") -> None:
     command = ("-c", "import anyio, sys; print(sys.prefix)")
     async with boxed.running(boxed.sealed_command(sys.executable, *command)) as child:
