@@ -26,6 +26,10 @@ class Hearer(Protocol):
         """Progress of a tool of the hub's own."""
         ...
 
+    async def pause(self) -> None:
+        """The server closed the stream and will be asked for the answer later."""
+        ...
+
     async def pour(self, pieces: AsyncIterator[Piece]) -> bool:
         """Send a whole answer in pieces, as they come; whether it says `isError`."""
         ...

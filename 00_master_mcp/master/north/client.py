@@ -18,6 +18,10 @@ class Teller(Protocol):
         """A notification, or a question, before the answer."""
         ...
 
+    async def pause(self) -> None:
+        """The server takes its time: a client that can come back for the answer may go."""
+        ...
+
     async def pour(self, chunks: AsyncIterator[bytes]) -> None:
         """The answer, in pieces."""
         ...

@@ -1,6 +1,6 @@
 """One HTTP exchange with a client: what its headers say, its body, and plain answers."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,8 @@ from master.views import VIEW
 
 SESSION = "mcp-session-id"
 VERSION = "mcp-protocol-version"
+LAST_EVENT = "last-event-id"
+_JSON, _STREAM = "application/json", "text/event-stream"
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,15 @@ class Exchange:
     def check_accept(self) -> None:
         """RpcError unless the client takes both JSON and server-sent events."""
         accepted = self.headers.get("accept", "*/*")
-        for wanted in ("application/json", "text/event-stream"):
+        for wanted in (_JSON, _STREAM):
             if wanted not in accepted and "*/*" not in accepted:
                 raise rpc.RpcError(rpc.INVALID_REQUEST, f"Accept must name {wanted}", status=406)
+
+    @property
+    def prefers_stream(self) -> bool:
+        """Whether the client names event streams before JSON."""
+        accepted = self.headers.get("accept", "")
+        return 0 <= accepted.find(_STREAM) < accepted.find(_JSON)
 
     def modern(self, message: rpc.Message, teller: Teller) -> Client:
         """The client of a request that stands alone, as its `_meta` describes it."""
@@ -87,9 +95,13 @@ class Exchange:
         )
 
     def handshake(
-        self, message: rpc.Message, teller: Teller, session: Session, *, waits: bool
+        self,
+        message: rpc.Message,
+        teller: Teller,
+        session: Session,
+        gone: Callable[[], Awaitable[None]] | None = None,
     ) -> Client:
-        """The client of a request on a session; `waits`: for the answer to this very exchange."""
+        """The client of a request on a session."""
         return self._client(
             message,
             teller,
@@ -98,7 +110,7 @@ class Exchange:
             info=session.info,
             log_level=session.log_level,
             session=session,
-            gone=self.gone if waits else None,
+            gone=gone,
         )
 
     def _client(self, message: rpc.Message, teller: Teller, **known: Any) -> Client:

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator
 from flotilla import RateLimited
 from master import rpc
 from master.north.client import Client
-from master.north.exchange import SESSION, Exchange
+from master.north.exchange import LAST_EVENT, SESSION, Exchange
 from master.north.hearing import at_least
 from master.north.methods import Methods, ended
-from master.north.reply import Reply
+from master.north.reply import Reply, event
 from master.north.sessions import Session, Sessions
-from master.north.streams import pour
+from master.north.streams import pour, pour_events
 from master.offer import CAPABILITIES, Kind
 from master.views import prefix_of
 
@@ -50,6 +50,9 @@ class Handshake:
             return
         try:
             session = self._session(exchange)
+            if (last := exchange.headers.get(LAST_EVENT)) is not None:
+                await self._resume(session, last, exchange)
+                return
             if session.has_stream:
                 raise rpc.RpcError(rpc.INVALID_REQUEST, "the session has a stream", status=409)
         except rpc.RpcError as error:
@@ -135,6 +138,16 @@ class Handshake:
         session.opened(version, message.params)
         await exchange.answer(200, rpc.response(request_id, answer), {SESSION: session.id})
 
+    async def _resume(self, session: Session, last: str, exchange: Exchange) -> None:
+        """Send what a stream said after an event, and what it still says."""
+        found = session.tracks.find(last)
+        if found is None:
+            why = "there is nothing after that event any more; send the request again"
+            raise rpc.RpcError(rpc.INVALID_REQUEST, why)
+        track, number = found
+        events = (event(message, name) async for name, message in track.after(number))
+        await pour_events(exchange, events)
+
     def _session(self, exchange: Exchange) -> Session:
         given = exchange.headers.get(SESSION)
         if given is None:
@@ -170,8 +183,15 @@ class Handshake:
         self, session: Session, message: rpc.Message, request_id: rpc.Id, exchange: Exchange
     ) -> None:
         # A closed connection is no cancellation in these revisions: the work goes on.
-        with Reply(exchange.send) as reply:
-            client = exchange.handshake(message, reply, session, waits=True)
+        tracks = session.tracks if session.resumes else None
+        with Reply(exchange.send, tracks, stream=exchange.prefers_stream) as reply:
+
+            async def gone() -> None:
+                await exchange.gone()
+                if reply.track is not None:
+                    await reply.track.abandoned()
+
+            client = exchange.handshake(message, reply, session, gone)
             answer = await self._worked(session, message, request_id, exchange, client)
             await reply.finish(*answer)
 
@@ -187,7 +207,7 @@ class Handshake:
             session.opened(version, message.params)
             session.outbox.put(rpc.response(request_id, result))
             return
-        client = exchange.handshake(message, session.outbox, session, waits=False)
+        client = exchange.handshake(message, session.outbox, session)
         answer, _ = await self._worked(session, message, request_id, exchange, client)
         if answer is not None:
             session.outbox.put(answer)

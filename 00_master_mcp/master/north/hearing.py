@@ -41,6 +41,9 @@ class Hearing:
             {name: rpc.text_of(value) for name, value in known.items() if value is not None},
         )
 
+    async def pause(self) -> None:
+        await self._client.teller.pause()
+
     async def pour(self, pieces: AsyncIterator[Piece]) -> bool:
         assert self._message.id is not None, "a notification has no answer"
         modern = self._client.era == "modern"

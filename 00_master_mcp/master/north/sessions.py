@@ -12,6 +12,7 @@ import structlog
 
 from flotilla import Principal, RateLimited, TooLarge, meta
 from master.catalogue import View
+from master.north.tracks import Tracks
 from master.rpc import Message
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,9 @@ class Outbox:
 
     async def tell(self, message: bytes) -> None:
         self.put(message)
+
+    async def pause(self) -> None:
+        """This stream stays open."""
 
     async def pour(self, chunks: AsyncIterator[bytes]) -> None:
         """An answer in pieces; this stream is shared, so it is put together first."""
@@ -88,6 +92,7 @@ class Session:
     log_level: str | None = None
     outbox: Outbox = field(default_factory=Outbox, repr=False)
     has_stream: bool = False
+    tracks: Tracks = field(default_factory=Tracks, repr=False)
     running: dict[str | int, asyncio.Task[Any]] = field(default_factory=dict, repr=False)
     asked: dict[str, asyncio.Future[Message]] = field(default_factory=dict, repr=False)
 
@@ -96,6 +101,11 @@ class Session:
         self.version = version
         self.capabilities = meta.members(params.get("capabilities"))
         self.info = meta.members(params.get("clientInfo")) or None
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the client may close a stream and come back for the rest (2025-11-25)."""
+        return self.version >= "2025-11-25"
 
     def ask(self) -> Asked:
         """A question under a new ID; `unask` it in the end."""

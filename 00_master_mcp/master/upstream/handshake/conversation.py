@@ -101,6 +101,11 @@ class Conversation:
         else:
             await self._notified(message, request)
 
+    async def paused(self, request: int) -> None:
+        pending = self._pending.get(request)
+        if pending is not None:
+            await pending.pause()
+
     def failed(self, request: int, error: FlotillaError | rpc.RpcError) -> None:
         pending = self._pending.get(request)
         if pending is not None:

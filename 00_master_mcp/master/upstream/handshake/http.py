@@ -122,6 +122,7 @@ class HttpSession:
             for _ in range(MAX_RESUMES):
                 if place.answered or not place.last_id:
                     break
+                await ears.paused(request)
                 await asyncio.sleep(place.retry_s)
                 await self._resumed(ears, request, place)
             if not place.answered:

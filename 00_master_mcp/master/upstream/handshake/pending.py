@@ -78,3 +78,7 @@ class Pending:
     async def notify(self, method: str, params: rpc.Texts) -> None:
         if self._hearer is not None:
             await self._hearer.notify(method, params)
+
+    async def pause(self) -> None:
+        if self._hearer is not None:
+            await self._hearer.pause()

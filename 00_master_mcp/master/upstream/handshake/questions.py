@@ -36,7 +36,9 @@ def can_answer(capabilities: Mapping[str, Any], method: str, params: Mapping[str
 def lacking(method: str, params: Mapping[str, Any]) -> rpc.RpcError:
     """What a modern client is told whose request needs a capability that it did not declare."""
     needed = _NEEDS[method]
-    detail = {"url": {}} if needed == "elicitation" and params.get("mode") == "url" else {}
+    detail: dict[str, Any] = (
+        {"url": {}} if needed == "elicitation" and params.get("mode") == "url" else {}
+    )
     return rpc.RpcError(
         rpc.MISSING_CAPABILITY,
         f"the server must ask {method}, and the client has not declared {needed}",

@@ -19,6 +19,10 @@ class Ears(Protocol):
         """A message; `request` is the one on whose own stream it came, where there is such."""
         ...
 
+    async def paused(self, request: int) -> None:
+        """The server closed the stream of a request; it is read on later."""
+        ...
+
     def failed(self, request: int, error: FlotillaError | rpc.RpcError) -> None:
         """No answer to that request will come."""
         ...
