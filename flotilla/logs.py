@@ -35,10 +35,11 @@ _QUIET = {
 _FIELDS: ContextVar[Mapping[str, Any]] = ContextVar(
     "flotilla_log_fields", default=MappingProxyType({})
 )
+_TOLD_LAST = ("level", "logger", "at")
 
 
 class _Writer:
-    """A logger that writes each rendered line at once, whole."""
+    """A logger that writes each rendered line at once, whole; `name` is JSON text."""
 
     def __init__(self, name: str, stream: TextIO) -> None:
         self.name = name
@@ -80,30 +81,57 @@ def bound(**fields: Any) -> _Bound:
     return _Bound(fields)
 
 
-def _merged(
-    _logger: Any, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+Event = MutableMapping[str, Any]
+
+
+def _merged(logger: Any, method: str, event: Event) -> Event:
+    """The event with what structlog, and then what `bound`, knows of where it happened."""
+    merge_contextvars(logger, method, event)
     for key, value in _FIELDS.get().items():
         event.setdefault(key, value)
     return event
 
 
-class _Stamp:
-    """Puts the time into an event: ISO 8601 in UTC, with microseconds."""
+class _Clock:
+    """Tells the time in ISO 8601, UTC, to the microsecond."""
 
     def __init__(self) -> None:
         self._last = (-1, "")
 
-    def __call__(
-        self, _logger: Any, _method: str, event: MutableMapping[str, Any]
-    ) -> MutableMapping[str, Any]:
+    def now(self) -> str:
         second, nanoseconds = divmod(time_ns(), 1_000_000_000)
         last, text = self._last
         if second != last:
             text = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
             self._last = (second, text)
-        event["at"] = f"{text}.{nanoseconds // 1000:06}Z"
-        return event
+        return f"{text}.{nanoseconds // 1000:06}Z"
+
+
+class _Line:
+    """Turns an event into its line; the one processor of our own logs.
+
+    Level, logger and time are put behind what was searched for secrets and rendered: they are known
+    to hold none, and nothing that JSON would escape.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._clock = _Clock()
+
+    def __call__(self, logger: _Writer, method: str, event: Event) -> str:
+        _merged(logger, method, event)
+        if "exc_info" in event:
+            event = structlog.processors.format_exc_info(logger, method, event)
+        for key in _TOLD_LAST:
+            event.pop(key, None)
+        said = self._redactor.json(event)[1:-1]
+        last = f'"level":"{method}","logger":{logger.name},"at":"{self._clock.now()}"'
+        return f"{{{said},{last}}}" if said else f"{{{last}}}"
+
+    def foreign(self, _logger: Any, _method: str, event: Event) -> str:
+        """The last processor of an event of the standard library's, which says the rest itself."""
+        event["at"] = self._clock.now()
+        return self._redactor.json(event)
 
 
 def set_up_logs(level: str, redactor: Redactor, stream: TextIO | None = None) -> None:
@@ -115,30 +143,29 @@ def set_up_logs(level: str, redactor: Redactor, stream: TextIO | None = None) ->
     if number is None:
         raise Misconfigured(f"FLOTILLA_LOG_LEVEL: {level!r} is not DEBUG, INFO, WARNING or ERROR")
 
-    def render(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-        return redactor.json(event)
+    out, line = stream or sys.stderr, _Line(redactor)
 
-    out = stream or sys.stderr
-    shared: list[Any] = [
-        merge_contextvars,
-        _merged,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        _Stamp(),
-        structlog.processors.format_exc_info,
-    ]
+    @cache
+    def writer(*names: object) -> _Writer:
+        return _Writer(redactor.json(str(names[0]) if names else ""), out)
+
     # Ours go straight to the stream: the standard library's way costs a call half as much again.
     structlog.configure(
-        processors=[*shared, render],
-        logger_factory=cache(lambda *names: _Writer(str(names[0]) if names else "", out)),
+        processors=[line],
+        logger_factory=writer,
         wrapper_class=structlog.make_filtering_bound_logger(number),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+            foreign_pre_chain=[
+                _merged,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.processors.format_exc_info,
+            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, line.foreign],
         )
     )
     root = logging.getLogger()

@@ -123,6 +123,18 @@ def test_each_line_has_its_time_level_and_logger(log_lines) -> None:
         assert before - timedelta(microseconds=1) <= told <= datetime.now(UTC)
 
 
+def test_a_line_says_its_own_level_logger_and_time_whatever_its_fields_say(log_lines) -> None:
+    with bound(level="mine", at="then"):
+        structlog.get_logger('a "hunter2hunter2" logger').info("one", logger="mine", n=1)
+        logging.getLogger("theirs").warning("two")
+    structlog.get_logger().error(None)
+    one, two, three = log_lines()
+    assert (one["level"], one["logger"], one["n"]) == ("info", 'a "[redacted]" logger', 1)
+    assert (two["level"], two["logger"]) == ("warning", "theirs")
+    assert three.keys() == {"level", "logger", "at"}
+    assert "then" not in (one["at"], two["at"], three["at"])
+
+
 def test_no_value_keeps_a_line_from_being_written(log_lines) -> None:
     for value in (2**200, "\ud800", object(), {1: {2}}, float("nan")):
         structlog.get_logger("ours").info("odd", value=value)

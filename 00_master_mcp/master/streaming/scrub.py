@@ -2,13 +2,19 @@
 
 import json
 import re
+from asyncio import sleep
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from time import perf_counter
 
 from flotilla.redaction import REDACTED, forms_of
 
+WINDOW_BYTES = 16 * 1024
+"""How much `scrubbed` looks at before it gives way, where that takes long."""
+
+_BUSY_S = 0.001
 _PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _UNIT = rb"\\u[0-9a-fA-F]{4}"
 _PAIR_BYTES = 12
@@ -161,6 +167,28 @@ class _Spelling:
             return begin, begin + self._escaped_bytes[place]
         begin += value - self._values[place]
         return begin, begin + 1
+
+
+async def scrubbed(chunks: AsyncIterable[bytes], secrets: Iterable[str]) -> AsyncIterator[bytes]:
+    """The chunks of one JSON text without the secrets.
+
+    A text full of them is costly to write anew: it gives way to other work every few milliseconds.
+    """
+    scrubber = Scrubber(secrets)
+    async for chunk in chunks:
+        if not scrubber.longest_bytes:
+            yield chunk
+            continue
+        clean = bytearray()
+        for start in range(0, len(chunk), WINDOW_BYTES):
+            began_s = perf_counter()
+            clean += scrubber.feed(chunk[start : start + WINDOW_BYTES])
+            if perf_counter() - began_s > _BUSY_S:
+                await sleep(0)
+        if clean:
+            yield bytes(clean)
+    if rest := scrubber.finish():
+        yield rest
 
 
 def _spelled(content: bytes) -> tuple[bytes, _Spelling]:

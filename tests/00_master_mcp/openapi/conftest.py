@@ -91,6 +91,8 @@ class Api:
                 writer.write(f"HTTP/1.1 {reply.status} X\r\n{lines_out}\r\n".encode())
                 writer.write(b"" if method == "HEAD" else reply.body)
                 await writer.drain()
+                if told.get("Connection") == "close":
+                    return
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:

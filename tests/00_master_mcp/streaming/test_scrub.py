@@ -1,5 +1,6 @@
 import base64
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flotilla.redaction import REDACTED, forms_of
-from master.streaming.scrub import Scrubber
+from master.streaming.scrub import Scrubber, scrubbed
 
 # Nothing of the replacement and of what stands around the secrets is in them, so that none can
 # come about by chance.
@@ -16,7 +17,7 @@ AROUND = st.text(alphabet='mnop \n"\\/é😀', max_size=40)
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=6)
 
 
-def scrubbed(raw: bytes, secrets: list[str], sizes: list[int]) -> bytes:
+def clean(raw: bytes, secrets: list[str], sizes: list[int]) -> bytes:
     scrubber, written, at, turn = Scrubber(secrets), b"", 0, 0
     while at < len(raw):
         size = sizes[turn % len(sizes)]
@@ -51,7 +52,7 @@ def test_a_secret_is_taken_out_wherever_it_stands_and_the_rest_stays(
     rest = json.dumps({"a": [before, after, 1.5, "\\", '"'], "é": None}, ensure_ascii=False)
     around = spelled(before, ways)[:-1], spelled(after, ways)[1:]
     raw = f"[{rest}, {around[0]}{spelled(form, ways)[1:-1]}{around[1]}, {rest}]".encode()
-    shown = scrubbed(raw, [secret], sizes)
+    shown = clean(raw, [secret], sizes)
     value = json.loads(shown)
     assert value[0] == value[2] == json.loads(rest)
     assert form not in value[1]
@@ -72,7 +73,7 @@ def test_a_secret_in_json_inside_json_is_taken_out(
     # A letter first: digits could be those of an escape of the inner JSON.
     secret = f"Q{secret}"
     inner = json.dumps({"a": before + secret}, ensure_ascii=ascii_only)
-    shown = scrubbed(json.dumps({"text": inner}).encode(), [secret], sizes)
+    shown = clean(json.dumps({"text": inner}).encode(), [secret], sizes)
     assert secret not in json.loads(json.loads(shown)["text"])["a"]
 
 
@@ -80,7 +81,7 @@ def test_a_secret_in_json_inside_json_is_taken_out(
 def test_a_secret_in_base64_is_taken_out(secret: str, before: int, sizes: list[int]) -> None:
     assume(len(secret.encode()) > 12)
     coded = base64.b64encode(b"a" * before + secret.encode() + b"zz").decode()
-    shown = scrubbed(json.dumps([coded]).encode(), [secret], sizes)
+    shown = clean(json.dumps([coded]).encode(), [secret], sizes)
     assert REDACTED in json.loads(shown)[0]
 
 
@@ -96,25 +97,25 @@ def test_a_text_without_a_secret_passes_to_the_letter(
     secrets: list[str], value: Any, sizes: list[int]
 ) -> None:
     raw = json.dumps(value).encode()
-    assert scrubbed(raw, [f"Q{secret}" for secret in secrets], sizes) == raw
+    assert clean(raw, [f"Q{secret}" for secret in secrets], sizes) == raw
 
 
 @given(st.binary(), SIZES)
 def test_without_secrets_every_byte_passes_at_once(raw: bytes, sizes: list[int]) -> None:
     assert Scrubber().feed(raw) is raw
-    assert scrubbed(raw, ["short"], sizes) == raw
+    assert clean(raw, ["short"], sizes) == raw
 
 
 @given(st.binary(max_size=200), st.lists(SECRET, min_size=1, max_size=3), SIZES)
 def test_no_bytes_break_the_scrubber(raw: bytes, secrets: list[str], sizes: list[int]) -> None:
-    scrubbed(raw, secrets, sizes)
+    clean(raw, secrets, sizes)
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
 @pytest.mark.parametrize("number", ["31415926", "131415926", "-31415926.5e+7", "31415926314159265"])
 def test_a_secret_that_is_a_number_is_taken_out_of_numbers_too(size: int, number: str) -> None:
     raw = f'{{"a":[{number},"{number}",12],"31415926":true}}'.encode()
-    shown = scrubbed(raw, ["31415926"], [size])
+    shown = clean(raw, ["31415926"], [size])
     assert b"31415926" not in shown
     value = json.loads(shown)
     assert value["a"][2] == 12 and REDACTED in value
@@ -124,12 +125,12 @@ def test_a_secret_that_is_a_number_is_taken_out_of_numbers_too(size: int, number
 def test_the_secret_that_looks_like_json_leaves_the_json_whole() -> None:
     secret = '","b":"secret'
     raw = json.dumps({"a": "x", "b": "secret", "c": secret}, separators=(",", ":")).encode()
-    assert json.loads(scrubbed(raw, [secret], [5])) == {"a": "x", "b": "secret", "c": REDACTED}
+    assert json.loads(clean(raw, [secret], [5])) == {"a": "x", "b": "secret", "c": REDACTED}
 
 
 def test_what_only_looks_like_a_secret_within_an_escape_stays() -> None:
     raw = rb'["\u0041bcdefgh", "\\u0041bcdefgh", "\nsecret-word"]'
-    assert scrubbed(raw, ["u0041bcdefgh", "nsecret-word"], [4]) == (
+    assert clean(raw, ["u0041bcdefgh", "nsecret-word"], [4]) == (
         rb'["\u0041bcdefgh", "\\[redacted]", "\nsecret-word"]'
     )
 
@@ -140,3 +141,20 @@ def test_a_beginning_that_is_no_secret_after_all_goes_on() -> None:
     assert b"top" not in shown
     shown += scrubber.feed(b'id","topsecretvalue"]') + scrubber.finish()
     assert shown == b'["topsecretvalid","[redacted]"]'
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("secrets", [[], ["topsecretvalue"]])
+async def test_a_stream_is_scrubbed_chunk_by_chunk(secrets: list[str]) -> None:
+    chunks = [b'["' + b"x" * 99_999, b"topsecret", b'value", "tops', b'ecret"]']
+
+    async def stream() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    passed = [data async for data in scrubbed(stream(), secrets)]
+    whole = b"".join(chunks)
+    assert b"".join(passed) == (
+        whole.replace(b"topsecretvalue", b"[redacted]") if secrets else whole
+    )
+    assert secrets or passed == chunks

@@ -93,7 +93,7 @@ def test_every_member_comes_out_as_it_was_written(
         except UnicodeEncodeError:
             continue
         texts = joined(pieces_of(raw, sizes, hold), hold)
-        _, expected = rpc.parse(raw, inside="result")
+        _, expected = rpc.parse(raw)
         inner = {name: each.decode() for path, name, each in texts if path == "result"}
         assert inner == expected
         assert list(inner) == list(expected)
@@ -174,6 +174,7 @@ def test_an_empty_result_is_told_from_none_at_all() -> None:
         (b"[1]", "not an object"),
         (b'\xef\xbb\xbf{"a":1}', "not an object"),
         (b'{"a":"\xff"}', "UTF-8"),
+        (b'{"a":"\xc3"}', "UTF-8"),
         (b'{"a":"\xc3', "early"),
         (b'{"a":"\x1f"}', "control"),
         (b'{"a":"\\x"}', "string"),

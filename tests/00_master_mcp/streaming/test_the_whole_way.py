@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flotilla import UpstreamError
 from flotilla.redaction import REDACTED
 from master.streaming.events import Closing, Data, Event, Opening, StreamingEvents
-from master.streaming.scrub import Scrubber
+from master.streaming.scrub import scrubbed
 from master.streaming.splitter import split
 from master.streaming.transform import Outgoing
 
@@ -34,7 +34,6 @@ async def body_of(stream: AsyncIterator[bytes], hold: int) -> AsyncIterator[byte
 
 
 async def answered(stream: AsyncIterator[bytes], hold: int) -> AsyncIterator[bytes]:
-    scrubber = Scrubber([SECRET])
     response = Outgoing(
         split(body_of(stream, hold), hold),
         request_id=b"9",
@@ -43,9 +42,8 @@ async def answered(stream: AsyncIterator[bytes], hold: int) -> AsyncIterator[byt
         marks=lambda _: "{}",
     )
     assert await response.begin() is None
-    async for data in response:
-        yield scrubber.feed(data)
-    yield scrubber.finish()
+    async for data in scrubbed(aiter(response), [SECRET]):
+        yield data
 
 
 @given(

@@ -65,9 +65,20 @@ async def test_the_client_reads_the_services_result_under_its_own_id(
     assert json.loads(written) == {"jsonrpc": "2.0", "id": "mine", "result": expected}
     assert list(json.loads(written)["result"]) == list(expected)
     assert response.is_error == (result.get("isError") is True)
-    _, texts = rpc.parse(raw, inside="result")
-    _, passed = rpc.parse(written, inside="result")
+    _, texts = rpc.parse(raw)
+    _, passed = rpc.parse(written)
     assert all(passed[name] == texts[name] for name in kept)
+
+
+@pytest.mark.parametrize("said", [True, False, None])
+async def test_a_tool_error_is_seen_while_it_passes(said: bool | None) -> None:
+    members = {} if said is None else {"isError": said}
+    raw = json.dumps({"result": {"content": ["x" * 99], **members}}).encode()
+    response = outgoing(raw)
+    assert await response.begin() is None
+    written = b"".join([data async for data in response])
+    assert response.is_error == bool(said)
+    assert json.loads(written)["result"].get("isError") is said
 
 
 @pytest.mark.parametrize("hold", [16, 10_000])

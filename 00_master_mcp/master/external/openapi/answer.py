@@ -16,7 +16,7 @@ from flotilla import TooLarge
 from flotilla.json_text import from_json
 from flotilla.redaction import Redactor
 from master.external.openapi.body import kind_of
-from master.external.openapi.check import Check
+from master.external.openapi.check import PATIENT_S, QUICK_S, Check, TooSlow
 
 TRUNCATED = "io.flotilla/truncated"
 """In `_meta` of a result whose text was cut."""
@@ -59,13 +59,18 @@ class Promise:
     wrapped: bool
 
 
-def result_of(answer: Answer, promise: Promise | None, redactor: Redactor) -> dict[str, Any]:
-    """The CallToolResult; a status other than 2xx is an error with the API's own words."""
+def result_of(
+    answer: Answer, promise: Promise | None, redactor: Redactor, *, patient: bool = True
+) -> dict[str, Any]:
+    """The CallToolResult; a status other than 2xx is an error with the API's own words.
+
+    Raises TooSlow where the answer cannot be checked at once and the caller is not `patient`.
+    """
     if not 200 <= answer.status < 300:
         head = answer.status_line + (f": {answer.note}" if answer.note else "")
         return _error(answer, redactor, head)
     if promise is not None:
-        return _promised(answer, promise, redactor)
+        return _promised(answer, promise, redactor, patient=patient)
     if answer.truncated and not _is_text(answer):
         return _error(
             answer, redactor, f"{answer.status_line}: the answer is too large", body=False
@@ -74,7 +79,9 @@ def result_of(answer: Answer, promise: Promise | None, redactor: Redactor) -> di
     return {"content": _content(answer, redactor), **marks}
 
 
-def _promised(answer: Answer, promise: Promise, redactor: Redactor) -> dict[str, Any]:
+def _promised(
+    answer: Answer, promise: Promise, redactor: Redactor, *, patient: bool
+) -> dict[str, Any]:
     value: Any = None
     if answer.truncated:
         mistake = "it is too large"
@@ -84,10 +91,14 @@ def _promised(answer: Answer, promise: Promise, redactor: Redactor) -> dict[str,
         try:
             value = redactor.data(from_json(answer.body))
             structured = {"result": value} if promise.wrapped else value
-            mistake = "; ".join(promise.check.mistakes(structured))
+            mistake = "; ".join(
+                promise.check.mistakes(structured, limit_s=PATIENT_S if patient else QUICK_S)
+            )
         except (ValueError, RecursionError):
             mistake = "it is not JSON"
         except TooLarge as error:
+            if isinstance(error, TooSlow) and not patient:
+                raise
             mistake = error.message
         else:
             if not mistake:

@@ -1,12 +1,13 @@
 """Is a value what a schema says? Answered in bounded time, whoever wrote the schema. Pure.
 
 Keywords whose cost a stranger sets (`pattern`, `multipleOf`, `uniqueItems`) are not looked at, and
-a check that takes more steps than `max_steps` ends as TooLarge.
+a check that takes longer than its limit ends as TooSlow.
 """
 
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from itertools import islice
+from time import monotonic
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator, ValidationError, validators
@@ -16,8 +17,10 @@ from referencing import Registry
 from flotilla import TooLarge
 from flotilla.json_text import MAX_DEPTH
 
-MAX_STEPS = 400_000
-"""Some seconds."""
+QUICK_S = 0.02
+"""What a check may take where others wait for it..."""
+PATIENT_S = 5.0
+"""...and in a thread of its own."""
 _MAX_TOLD = 5
 
 _UNCHECKED = ("pattern", "patternProperties", "multipleOf", "uniqueItems", "format")
@@ -25,23 +28,18 @@ _UNCHECKED = ("pattern", "patternProperties", "multipleOf", "uniqueItems", "form
 _Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 
-class _Budget:
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def spend(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise TooLarge("the value is too large to be checked against its schema")
+class TooSlow(TooLarge):
+    """The check took longer than it may."""
 
 
-# A keyword's function gets no parameter of ours, and each check has a budget of its own.
-_budget: ContextVar[_Budget] = ContextVar("budget")
+# A keyword's function gets no parameter of ours, and each check has a limit of its own.
+_ends_at: ContextVar[float] = ContextVar("ends_at")
 
 
 def _metered(keyword: _Keyword) -> _Keyword:
     def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        _budget.get().spend()
+        if monotonic() > _ends_at.get():
+            raise TooSlow("the value takes too long to be checked against its schema")
         yield from keyword(validator, value, instance, schema) or ()
 
     return checked
@@ -73,21 +71,22 @@ class Check:
     def __init__(self, schema: dict[str, Any]) -> None:
         self._validator = _VALIDATOR(schema, registry=_NOTHING_ELSE)
 
-    def mistakes(self, value: Any, *, max_steps: int = MAX_STEPS) -> list[str]:
+    def mistakes(self, value: Any, *, limit_s: float = PATIENT_S) -> list[str]:
         """What is wrong, by place and at most five of it; never the value, which may be secret.
 
-        Raises TooLarge when the check takes too many steps or the value nests over 64 levels deep.
+        Raises TooSlow when it takes longer than `limit_s`, TooLarge when the value nests over
+        64 levels deep.
         """
         if _deeper_than(value, MAX_DEPTH):
             raise TooLarge(f"the value is nested over {MAX_DEPTH} levels deep")
-        token = _budget.set(_Budget(max_steps))
+        token = _ends_at.set(monotonic() + limit_s)
         try:
             errors = cast("Iterator[ValidationError]", self._validator.iter_errors(value))
             best = [_best_match([error]) for error in islice(errors, 100)]
         except RecursionError:
             raise TooLarge("the schema and the value nest too deeply to be checked") from None
         finally:
-            _budget.reset(token)
+            _ends_at.reset(token)
         told = list(dict.fromkeys(map(_told, best)))
         more = len(told) - _MAX_TOLD
         return told if more <= 0 else [*told[:_MAX_TOLD], f"and {more} more"]

@@ -60,6 +60,8 @@ class Sender:
             sent.url,
             headers=sent.headers,
             data=sent.body,
+            # What has no body has no type.
+            skip_auto_headers=("Content-Type",),
             allow_redirects=False,
             timeout=limits,
         ) as response:

@@ -21,7 +21,7 @@ from flotilla.redaction import Redactor
 from flotilla.schema import refuse_unprintable
 from master.external.openapi import security
 from master.external.openapi.answer import Answer, Promise, result_of
-from master.external.openapi.check import Check
+from master.external.openapi.check import QUICK_S, Check, TooSlow
 from master.external.openapi.choice import Choice
 from master.external.openapi.document import Document
 from master.external.openapi.operation import Operation
@@ -113,15 +113,13 @@ class OpenApiServer:
         if name not in self._operations:
             raise NotFound(f"no tool {name!r} here")
         operation, base = self._operations[name]
-        prepared = self._prepared(operation, arguments)
+        await self._check(operation, arguments)
+        prepared = prepare(operation, arguments, boundary=secrets.token_hex(16))
         needs = security.chosen(operation.security, self._schemes, self._credentials)
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await self._answer(prepared, base, needs, headers)
-                promise = self._promise(operation)
-                if len(answer.body) <= IN_A_THREAD_BYTES:
-                    return result_of(answer, promise, self._redactor)
-                return await asyncio.to_thread(result_of, answer, promise, self._redactor)
+                return await self._result(answer, self._promise(operation))
         except aiohttp.ConnectionTimeoutError:
             raise Unavailable(f"{self.origin} took no connection in {CONNECT_S:g} s") from None
         except TimeoutError:
@@ -131,13 +129,27 @@ class OpenApiServer:
         except aiohttp.ClientError as error:
             raise UpstreamError(f"{self.origin} broke off: {type(error).__name__}") from None
 
-    def _prepared(self, operation: Operation, arguments: Mapping[str, Any]) -> Prepared:
+    async def _check(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
         refuse_unprintable(arguments)
-        check = self._inputs.setdefault(operation.name, Check(operation.input_schema))
-        if mistakes := check.mistakes(dict(arguments)):
+        if operation.name not in self._inputs:
+            self._inputs[operation.name] = Check(operation.input_schema)
+        check, value = self._inputs[operation.name], dict(arguments)
+        try:
+            mistakes = check.mistakes(value, limit_s=QUICK_S)
+        except TooSlow:
+            mistakes = await asyncio.to_thread(check.mistakes, value)
+        if mistakes:
             hint = "Compare with the tool's input schema."
             raise InvalidArgument("; ".join(mistakes), hint=hint)
-        return prepare(operation, arguments, boundary=secrets.token_hex(16))
+
+    async def _result(self, answer: Answer, promise: Promise | None) -> dict[str, Any]:
+        if len(answer.body) <= IN_A_THREAD_BYTES:
+            try:
+                return result_of(answer, promise, self._redactor, patient=False)
+            except TooSlow:
+                # The schema makes even a small answer slow to check.
+                pass
+        return await asyncio.to_thread(result_of, answer, promise, self._redactor)
 
     def _promise(self, operation: Operation) -> Promise | None:
         if operation.output is None or not self._output_schemas:
