@@ -22,6 +22,10 @@ class NotReady(Exception):
     """A program ended or did not answer in time; the message says what it wrote last."""
 
 
+class NotYet(Exception):
+    """What a program still lacks, for the message when it never comes."""
+
+
 class Program:
     """One program and its children; `not_counted` says which children are somebody else's."""
 
@@ -66,15 +70,21 @@ class Program:
         return sum(_high_water_kb(each.pid) for each in self._tree()) / 2**10
 
     async def until(self, works: Callable[[], Awaitable[bool]], within_s: float) -> float:
-        """Seconds from the start until `works` says True or does not fail; NotReady else."""
+        """Seconds from the start until `works` says True; NotReady else.
+
+        An OSError, TimeoutError or NotYet of `works` is the reason of now, and it is asked again.
+        """
+        reason = ""
         while perf_counter() - self.started < within_s:
             if self._process.poll() is not None:
                 raise NotReady(f"{self.name} ended with {self._process.returncode}: {self.said()}")
-            with contextlib.suppress(OSError, TimeoutError):
+            try:
                 if await works():
                     return perf_counter() - self.started
+            except (OSError, TimeoutError, NotYet) as error:
+                reason = f"{error}; "
             await asyncio.sleep(POLL_S)
-        raise NotReady(f"{self.name} was not ready within {within_s:.0f} s: {self.said()}")
+        raise NotReady(f"not ready within {within_s:.0f} s: {reason}{self.said()}")
 
     def said(self) -> str:
         """The end of what it wrote."""

@@ -50,7 +50,7 @@ async def start(started: Programs, behind: Behind, folder: Path, port: int) -> t
     tools = await api.tools()
     server = {"name": "bench", "description": "the echo", "associated_tools": tools}
     made = await api.post("/servers", {"server": server}, must=True)
-    return running, Door(f"{base}/v1/servers/{made['id']}/mcp", headers=api.headers)
+    return running, Door(f"{base}/servers/{made['id']}/mcp", headers=api.headers)
 
 
 class _Api:

@@ -10,7 +10,7 @@ from typing import Literal
 from wire.book import Books
 from wire.callers import CallFailed, HandshakeCaller, OldSseCaller
 from wire.connection import ask
-from wire.processes import MODULE_ENV, Program, Programs, free_port
+from wire.processes import MODULE_ENV, NotYet, Program, Programs, free_port
 
 
 class Skipped(Exception):
@@ -110,11 +110,11 @@ def find_tool(names: Sequence[str], tool: str) -> str:
 
 
 async def lists_echo(door: Door) -> bool:
-    """Whether the echo's tools are listed now; for waiting until they are."""
+    """True when the echo's tools are listed; NotYet says what is instead."""
     try:
         return bool(find_tool(await door.tools(), "say"))
-    except CallFailed:
-        return False
+    except CallFailed as error:
+        raise NotYet(str(error)) from None
 
 
 def named_by(names: Sequence[str]) -> Callable[[str], str]:
