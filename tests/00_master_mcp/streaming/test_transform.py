@@ -19,7 +19,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=20,
 )
-NAME = TEXT | st.sampled_from(["content", "structuredContent", "isError", "resultType", "ttlMs"])
+NAME = st.text(st.characters(exclude_categories=["Cs"]), max_size=80) | st.sampled_from(
+    ["content", "structuredContent", "isError", "resultType", "ttlMs"]
+)
 
 
 async def cut(raw: bytes, size: int) -> AsyncIterator[bytes]:
