@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -235,43 +237,62 @@ async def _is_ready(http: httpx2.AsyncClient, fleet: LaunchedFleet) -> bool:
 StartFleet = Callable[..., AbstractAsyncContextManager[InProcessFleet]]
 
 
+@asynccontextmanager
+async def fleet_in(
+    folder: Path,
+    spokes: Sequence[Spoke] = (),
+    *,
+    absent: Sequence[Spoke] = (),
+    approvals: str = "on",
+    timeout_s: float = 30,
+    external: Mapping[str, Mapping[str, Any]] | None = None,
+    **common: Any,
+) -> AsyncGenerator[InProcessFleet]:
+    """A fleet whose data lies in `folder`; `external` are entries of its mcp.json by their names.
+
+    It is ready once the spokes have answered; external servers are not waited for.
+    """
+    entries = {
+        HUB: ServiceEntry(number=0, port=find_free_port(), namespaces=("master",)),
+        **{
+            spoke.name: ServiceEntry(
+                number=number,
+                port=find_free_port(),
+                namespaces=spoke.namespaces,
+                timeout_s=timeout_s,
+            )
+            for number, spoke in enumerate([*spokes, *absent], start=1)
+        },
+    }
+    fleet = InProcessFleet(
+        FleetConfig(entries, {}),
+        CommonSettings(data_dir=folder / "data", shutdown_grace_s=5, **common),
+    )
+    servers = folder / "mcp.json"
+    servers.write_text(json.dumps({"mcpServers": external or {}}))
+    hub_settings = HubSettings(
+        approvals=approvals,  # pyright: ignore[reportArgumentType]
+        mcp_config=servers,
+    )
+    await fleet.start(HUB, lambda: build_hub(hub_settings, fleet.common, fleet.fleet))
+    try:
+        for spoke in spokes:
+            await fleet.start_spoke(spoke)
+        await fleet.ready([spoke.name for spoke in absent])
+        yield fleet
+    finally:
+        for name in reversed(list(fleet.running)):
+            with contextlib.suppress(KeyError):
+                await fleet.stop(name)
+
+
 @pytest.fixture
 def start_fleet(tmp_path: Path) -> StartFleet:
-    @asynccontextmanager
-    async def started(
-        spokes: Sequence[Spoke] = (),
-        *,
-        absent: Sequence[Spoke] = (),
-        approvals: str = "on",
-        timeout_s: float = 30,
-        **common: Any,
-    ) -> AsyncGenerator[InProcessFleet]:
-        entries = {
-            HUB: ServiceEntry(number=0, port=find_free_port(), namespaces=("master",)),
-            **{
-                spoke.name: ServiceEntry(
-                    number=number,
-                    port=find_free_port(),
-                    namespaces=spoke.namespaces,
-                    timeout_s=timeout_s,
-                )
-                for number, spoke in enumerate([*spokes, *absent], start=1)
-            },
-        }
-        fleet = InProcessFleet(
-            FleetConfig(entries, {}),
-            CommonSettings(data_dir=tmp_path / "data", shutdown_grace_s=5, **common),
-        )
-        hub_settings = HubSettings(approvals=approvals)  # pyright: ignore[reportArgumentType]
-        await fleet.start(HUB, lambda: build_hub(hub_settings, fleet.common, fleet.fleet))
-        try:
-            for spoke in spokes:
-                await fleet.start_spoke(spoke)
-            await fleet.ready([spoke.name for spoke in absent])
-            yield fleet
-        finally:
-            for name in reversed(list(fleet.running)):
-                with contextlib.suppress(KeyError):
-                    await fleet.stop(name)
+    """Start a fleet in this process, with the arguments of `fleet_in`."""
+    return partial(fleet_in, tmp_path)
 
-    return started
+
+@pytest.fixture(scope="session")
+def start_fleet_in() -> StartFleet:
+    """As `start_fleet`, with the folder as the first argument: for what outlives one test."""
+    return fleet_in

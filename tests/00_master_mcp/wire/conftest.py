@@ -1,0 +1,50 @@
+"""The hub and the servers behind it, started once a module, and every way to them."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+
+from tests.everything import serving
+
+from .house import House
+from .ways import SOUTHS, WAYS, Way
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def house(
+    anyio_backend: str, start_fleet_in: Any, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[House]:
+    folder: Path = tmp_path_factory.mktemp("house")
+    async with AsyncExitStack() as open_:
+        served = {
+            south.name: await open_.enter_async_context(serving(south.transport, south.era))
+            for south in SOUTHS
+        }
+        external = {south.name: south.entry(served[south.name].url) for south in SOUTHS}
+        fleet = await open_.enter_async_context(start_fleet_in(folder, external=external))
+        await connected(fleet, *served)
+        yield House(fleet, served)
+
+
+async def connected(fleet: Any, *servers: str) -> None:
+    """Return once the hub is connected to these servers."""
+    wanted = {f'mcp_service_health{{service="{server}"}} 1.0' for server in servers}
+    async with httpx2.AsyncClient() as http:
+        with anyio.fail_after(10):
+            while not wanted <= set((await http.get(f"{fleet.url}/metrics")).text.splitlines()):
+                await anyio.sleep(0.01)
+
+
+@pytest.fixture(params=WAYS, ids=str)
+def way(request: pytest.FixtureRequest) -> Way:
+    return request.param
