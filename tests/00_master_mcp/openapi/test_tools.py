@@ -37,6 +37,8 @@ def test_names_are_operation_ids_with_the_verb_first(petstore: Document) -> None
         ("get", "/a", "repos/list-for-user", "listReposForUser"),
         ("get", "/a", "users.get", "getUsers"),
         ("get", "/a", "ListPets", "listPets"),
+        ("post", "/a", "order_createForUser", "createOrderForUser"),
+        ("get", "/a", "searchOrders", "searchOrders"),
         ("get", "/a", "findPets2ByStatus", "findPets2ByStatus"),
         ("post", "/a", "session", "postSession"),
         ("get", "/", "", "get"),

@@ -11,7 +11,8 @@ from master.external.openapi.yaml_text import BadYaml, read_yaml
 
 MAX_BYTES = 16 * 1024 * 1024
 """GitHub's own document, among the largest there are, has 13 MB."""
-MAX_NODES = 2_000_000
+MAX_NODES = 1_000_000
+"""GitHub's has 258,000."""
 MAX_NESTING = 100
 MAX_CHAIN = 32
 """A reference to a reference to a reference: nobody's document needs more."""
@@ -66,8 +67,9 @@ class Document:
 def load(source: str | bytes) -> Document:
     """Read the JSON or YAML text of an OpenAPI 3.0 or 3.1 document.
 
-    Raises TooLarge over 16 MiB or 2,000,000 values (YAML aliases counted as often as they are
-    used), BadDocument for anything that is not such a document.
+    The largest take seconds: run it in a thread. Raises TooLarge over 16 MiB or 1,000,000 values
+    (YAML aliases counted as often as they are used), BadDocument for anything that is not such a
+    document.
     """
     raw = source.encode(errors="surrogatepass") if isinstance(source, str) else source
     if len(raw) > MAX_BYTES:

@@ -28,7 +28,7 @@ _VERB_LIST = """
     generate get give grant handle hide hold import include increment index infer init initialize
     insert inspect install introspect invalidate invite invoke issue join keep kick kill label
     launch leave like link list load lock login logout lookup make mark match measure merge migrate
-    modify monitor move mute notify offer open order override parse patch pause pay peek pin ping
+    modify monitor move mute notify offer open order override parse patch pause pay peek pin ping place
     poll pop post preview print probe process promote provision publish pull purge push put query
     queue rate read rebuild receive record recover redeem redeliver redirect refresh refund register
     reindex reject release reload remove rename render renew reopen reorder replace reply report
@@ -46,8 +46,20 @@ _DESTROYING_LIST = """
     flush forget kill prune purge remove reset revert revoke rollback terminate truncate uninstall
     void wipe
     """
+_NOUN_LIST = """
+    archive audit batch block book branch build call change check checkout claim commit count debug
+    download draft embed end estimate export filter find finish flag force fork format forward
+    grant handle hold import index issue keep label launch like link lock login mark match measure
+    monitor mute offer order patch pause pay pin ping place poll post preview print probe process
+    promise pull push query queue rate record refund register release report request reserve reset
+    review run sale scale scan schedule score search set share show sign sort split star start stop
+    store stream suspend swap switch sync tag test touch track transfer trigger update upgrade upload
+    use view vote wait watch
+    """
 _VERBS = frozenset(_VERB_LIST.split())
 _DESTROYING = frozenset(_DESTROYING_LIST.split())
+_NOUNS_TOO = frozenset(_NOUN_LIST.split())
+"""Verbs that are as often the name of a thing: `order_place` places an order."""
 
 
 def tool_names(operations: Iterable[tuple[str, str, str]]) -> list[str]:
@@ -91,13 +103,24 @@ def _wanted(method: str, path: str, operation_id: str) -> str:
     words = words_of(operation_id)
     if not words:
         return _camel([method, *_path_words(path)])
-    if words[0] in _VERBS:
-        return operation_id if _PLAIN.fullmatch(operation_id) else _camel(words)
-    # `repos/list-for-user`, `users.get`, `pet_delete`: the verb stands after the thing.
-    for at, word in enumerate(words[:4]):
-        if word in _VERBS:
-            return _camel([word, *words[:at], *words[at + 1 :]])
-    return _camel([method, *words])
+    at = _verb_at(words)
+    if at == 0 and _PLAIN.fullmatch(operation_id):
+        return operation_id
+    if at is None:
+        return _camel([method, *words])
+    # `repos/list-for-user`, `users.get`, `order_place`: the verb stands after the thing.
+    return _camel([words[at], *words[:at], *words[at + 1 :]])
+
+
+def _verb_at(words: list[str]) -> int | None:
+    """Where the verb is; the first that is nothing else, where the first word may be a thing."""
+    verbs = [at for at, word in enumerate(words[:4]) if word in _VERBS]
+    if not verbs:
+        return None
+    if verbs[0] == 0 and words[0] not in _NOUNS_TOO:
+        return 0
+    clear = [at for at in verbs if words[at] not in _NOUNS_TOO]
+    return (clear or verbs)[0]
 
 
 def _path_words(path: str) -> list[str]:

@@ -31,6 +31,7 @@ MAX_INPUT_BYTES = 64 * 1024
 """An input schema over this is told without its descriptions..."""
 MAX_TERSE_INPUT_BYTES = 256 * 1024
 """...and an operation whose schema is over this even so becomes no tool."""
+MAX_PATH_LENGTH = 2000
 MAX_TITLE_BYTES = 100
 MAX_DESCRIPTION_BYTES = 1200
 
@@ -60,6 +61,10 @@ class _Found:
     path: str
     item: dict[str, Any]
     node: dict[str, Any]
+
+    @property
+    def request(self) -> str:
+        return f"{self.method.upper()} {self.path[:400]}"
 
     @property
     def operation_id(self) -> str:
@@ -102,7 +107,7 @@ def import_document(document: Document, choice: Choice | None = None) -> Importe
         try:
             operations[name] = reader.read(name, each)
         except (BadOperation, BadReference) as error:
-            left_out.append(LeftOut(f"{each.method.upper()} {each.path}", str(error)))
+            left_out.append(LeftOut(each.request, str(error)))
     if not operations:
         raise BadDocument(_why_none(found, left_out))
     return Imported(document, operations, tuple(left_out))
@@ -204,6 +209,8 @@ class _Reader:
 def _check_path(path: str) -> None:
     if not path.startswith("/"):
         raise BadOperation("its path does not start with a slash")
+    if len(path) > MAX_PATH_LENGTH:
+        raise BadOperation(f"its path has {len(path)} characters; {MAX_PATH_LENGTH} are taken")
     if any(mark in path for mark in "?#\\") or not path.isprintable():
         raise BadOperation("its path has a query, a fragment or another character of no path")
     if any(part in (".", "..") for part in path.lower().replace("%2e", ".").split("/")):
