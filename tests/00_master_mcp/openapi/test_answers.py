@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import aiohttp
 import anyio
 import pytest
 from jsonschema import Draft202012Validator
+from mcp.types import CallToolResult, Tool
 
 from flotilla import UpstreamError
 from master.external.openapi import Document, OpenApiServer
@@ -169,6 +171,31 @@ async def test_bytes_over_the_limit_are_an_error_and_not_half_a_picture(
     api.answer = lambda _: reply(200, b"\x89" * 2000, {"Content-Type": "image/png"})
     result = await call(server, "deletePet", petId="1")
     assert result["isError"] and "too large" in result["content"][0]["text"]
+
+
+async def test_a_compressed_answer_that_swells_is_cut_at_the_limit(
+    api: Any, petstore: Document, session: aiohttp.ClientSession, reply: Any
+) -> None:
+    server = OpenApiServer(petstore, session=session, url=api.url, max_answer_bytes=100_000)
+    bomb = gzip.compress(b"x" * 50_000_000)
+    told = {"Content-Type": "text/plain", "Content-Encoding": "gzip"}
+    api.answer = lambda _: reply(200, bomb, told)
+    result = await call(server, "deletePet", petId="1")
+    assert len(result["content"][0]["text"]) == 100_000
+    assert result["_meta"] == {"io.flotilla/truncated": True}
+
+
+@pytest.mark.parametrize("kind", ["image/png", "text/plain", "application/zip", "application/json"])
+async def test_every_result_and_tool_is_one_of_the_protocol(
+    api: Any, pets: OpenApiServer, reply: Any, kind: str
+) -> None:
+    for tool in pets.tools():
+        Tool.model_validate(tool)
+    body = b'[{"id": 1, "name": "x"}]'
+    for status in (200, 404):
+        api.answer = lambda _, s=status: reply(s, body, {"Content-Type": kind})
+        result = CallToolResult.model_validate(await call(pets, "getPhoto", petId="1"))
+        assert bool(result.is_error) == (status == 404)
 
 
 async def test_an_answer_that_breaks_off_is_an_upstream_error(

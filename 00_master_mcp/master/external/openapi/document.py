@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -154,6 +155,8 @@ def _check_extent(root: dict[str, Any]) -> None:
         seen += len(layer)
         if seen > MAX_NODES:
             raise TooLarge(f"the OpenAPI document holds over {MAX_NODES} values")
+        if any(isinstance(value, float) and not isfinite(value) for value in layer):
+            raise BadDocument("the OpenAPI document has a number that is too large to be JSON")
         layer = [value for value in layer if isinstance(value, (dict, list))]
         if not layer:
             return

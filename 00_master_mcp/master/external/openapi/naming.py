@@ -24,22 +24,22 @@ _VERB_LIST = """
     deploy describe destroy detach detect disable discard disconnect discover dismiss dispatch
     download drain drop duplicate edit embed enable encode encrypt end enqueue enroll ensure
     enumerate erase estimate evaluate exchange exclude execute exists expand expire export extend
-    extract fetch fill filter find finish flag flush follow force fork forget format forward freeze
+    extract fetch fill filter find finish flag flush follow force forget fork format forward freeze
     generate get give grant handle hide hold import include increment index infer init initialize
     insert inspect install introspect invalidate invite invoke issue join keep kick kill label
     launch leave like link list load lock login logout lookup make mark match measure merge migrate
-    modify monitor move mute notify offer open order override parse patch pause pay peek pin ping place
-    poll pop post preview print probe process promote provision publish pull purge push put query
-    queue rate read rebuild receive record recover redeem redeliver redirect refresh refund register
-    reindex reject release reload remove rename render renew reopen reorder replace reply report
-    request rerequest rerun reschedule resend reserve reset resize resolve respond restart restore
-    resume retrieve retry return revert review revoke rollback rotate run save scale scan schedule
-    score search select send set share show sign simulate skip sort split star start stop store
-    stream submit subscribe suggest summarize suspend swap switch sync tag terminate test toggle
-    touch track transcribe transfer transform translate trigger truncate unarchive unassign unblock
-    undelete undo unfollow unlink unlock unmark unmute unpin unpublish unregister unset unstar
-    unsubscribe unsuspend update upgrade upload upsert use validate verify view void vote wait watch
-    wipe write
+    modify monitor move mute notify offer open order override parse patch pause pay peek pin ping
+    place poll pop post preview print probe process promote provision publish pull purge push put
+    query queue rate read rebuild receive record recover redeem redeliver redirect refresh refund
+    register reindex reject release reload remove rename render renew reopen reorder replace reply
+    report request rerequest rerun reschedule resend reserve reset resize resolve respond restart
+    restore resume retrieve retry return revert review revoke rollback rotate run save scale scan
+    schedule score search select send set share show sign simulate skip sort split star start stop
+    store stream submit subscribe suggest summarize suspend swap switch sync tag terminate test
+    toggle touch track transcribe transfer transform translate trigger truncate unarchive unassign
+    unblock undelete undo unfollow unlink unlock unmark unmute unpin unpublish unregister unset
+    unstar unsubscribe unsuspend update upgrade upload upsert use validate verify view void vote
+    wait watch wipe write
     """
 _DESTROYING_LIST = """
     abort cancel clear deactivate delete deprovision destroy detach discard drop erase evict expire
@@ -48,13 +48,13 @@ _DESTROYING_LIST = """
     """
 _NOUN_LIST = """
     archive audit batch block book branch build call change check checkout claim commit count debug
-    download draft embed end estimate export filter find finish flag force fork format forward
-    grant handle hold import index issue keep label launch like link lock login mark match measure
-    monitor mute offer order patch pause pay pin ping place poll post preview print probe process
-    promise pull push query queue rate record refund register release report request reserve reset
-    review run sale scale scan schedule score search set share show sign sort split star start stop
-    store stream suspend swap switch sync tag test touch track transfer trigger update upgrade upload
-    use view vote wait watch
+    download draft embed end estimate export filter find finish flag force fork format forward grant
+    handle hold import index issue keep label launch like link lock login mark match measure monitor
+    mute offer order patch pause pay pin ping place poll post preview print probe process promise
+    pull push query queue rate record refund register release report request reserve reset review
+    run sale scale scan schedule score search set share show sign sort split star start stop store
+    stream suspend swap switch sync tag test touch track transfer trigger update upgrade upload use
+    view vote wait watch
     """
 _VERBS = frozenset(_VERB_LIST.split())
 _DESTROYING = frozenset(_DESTROYING_LIST.split())
