@@ -68,11 +68,11 @@ def points(upstream: Upstream, calls: int) -> list[Point]:
     large = max(8, calls // 20)
     chosen = [
         Point(SMALL, 1, calls),
-        Point(SMALL, 16, calls * 2),
-        Point(SMALL, 64, calls * 2),
-        Point(SMALL, 256, calls * 2),
+        Point(SMALL, 16, calls * 3),
+        Point(SMALL, 64, calls * 3),
+        Point(SMALL, 256, calls * 4),
         Point(STREAMED, 1, calls),
-        Point(STREAMED, 16, calls * 2),
+        Point(STREAMED, 16, calls * 3),
         Point(LARGE_ARGUMENTS, 1, large),
         Point(LARGE_ARGUMENTS, 16, large * 2),
     ]

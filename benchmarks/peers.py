@@ -26,7 +26,7 @@ import uvloop
 from wire.callers import CallFailed
 from wire.connection import Connection
 from wire.jobs import SMALL
-from wire.load import Way, burst
+from wire.load import Way, piece
 from wire.peers.peer import Door, Echo, Peer, Skipped, lists_echo, named_by
 from wire.peers.recipes import OURS, PEERS
 from wire.probes import Probes
@@ -101,10 +101,10 @@ async def come_up(
 async def look_upstream(way: Way, row: Row, echo: Echo) -> None:
     """How many requests of its own each call costs upstream, and whether a trace goes along."""
     lane: Connection = way.caller.lane()
-    await burst(way, SMALL, 1, [lane])
+    await piece(way, SMALL, 1, [lane])
     await asyncio.sleep(0.2)  # the echo writes its book a twentieth of a second after the fact
     before = echo.books.total()
-    await burst(way, SMALL, TRACED_CALLS, [lane])
+    await piece(way, SMALL, TRACED_CALLS, [lane])
     await asyncio.sleep(0.2)
     seen = echo.books.total() - before
     lane.close()

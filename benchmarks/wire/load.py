@@ -10,8 +10,8 @@ from wire.callers import Caller, Job
 from wire.connection import Connection
 from wire.processes import Program
 
-BURST_S = 60.0
-"""A burst that takes longer is broken off with TimeoutError."""
+PIECE_S = 60.0
+"""A piece that takes longer is broken off with TimeoutError."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,31 @@ class Lanes:
                 lane.close()
 
 
-async def burst(way: Way, job: Job, calls: int, lanes: Sequence[Connection]) -> Burst:
+@dataclass(frozen=True)
+class Part:
+    """A piece of a burst: the seconds of each call, and what the piece took as a whole."""
+
+    took_s: Sequence[float]
+    wall_s: float
+    cpu_s: float
+    own_cpu_s: float
+
+
+def whole(parts: Sequence[Part]) -> Burst:
+    """One burst of its pieces."""
+    took = sorted(each for part in parts for each in part.took_s)
+    wall_s = sum(part.wall_s for part in parts)
+    return Burst(
+        calls=len(took),
+        median_ms=statistics.median(took) * 1e3,
+        p95_ms=took[int(len(took) * 0.95)] * 1e3,
+        calls_a_second=len(took) / wall_s,
+        cpu_ms=sum(part.cpu_s for part in parts) / len(took) * 1e3,
+        load_share=sum(part.own_cpu_s for part in parts) / wall_s,
+    )
+
+
+async def piece(way: Way, job: Job, calls: int, lanes: Sequence[Connection]) -> Part:
     """So many calls, one after the other on each lane; raises what the first bad answer raises."""
     took: list[float] = []
     left = calls
@@ -67,18 +91,11 @@ async def burst(way: Way, job: Job, calls: int, lanes: Sequence[Connection]) -> 
             took.append(perf_counter() - started)
 
     cpu, own, started = _cpu_s(way), process_time(), perf_counter()
-    async with asyncio.timeout(BURST_S), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PIECE_S), asyncio.TaskGroup() as group:
         for lane in lanes:
             group.create_task(run(lane))
-    wall = perf_counter() - started
-    return Burst(
-        calls=calls,
-        median_ms=statistics.median(took) * 1e3,
-        p95_ms=sorted(took)[int(len(took) * 0.95)] * 1e3,
-        calls_a_second=calls / wall,
-        cpu_ms=(_cpu_s(way) - cpu) / calls * 1e3,
-        load_share=(process_time() - own) / wall,
-    )
+    wall_s = perf_counter() - started
+    return Part(took, wall_s, _cpu_s(way) - cpu, process_time() - own)
 
 
 def _cpu_s(way: Way) -> float:

@@ -1,15 +1,16 @@
 """Rounds of bursts, all ways in each round, so that what else the machine does hits all alike."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from wire.callers import Job
-from wire.load import Burst, Lanes, Way, burst
+from wire.load import Burst, Lanes, Part, Way, piece, whole
 
 WARM_UP_CALLS = 20
 MIN_CALLS = 20
+PIECES = 10
 
 
 @dataclass(frozen=True)
@@ -81,26 +82,41 @@ async def measured(ways: Sequence[Way], points: Sequence[Point], rounds: int) ->
     """All series, after a warm-up of each way with each job."""
     series = {(point, way.name): Series(point, way.name) for point in points for way in ways}
     lanes = Lanes()
-    warm: dict[tuple[Job, str], Burst] = {}
     try:
+        rates: dict[tuple[Job, str], float] = {}
         for job in {point.job: None for point in points}:
             for way in ways:
-                warm[job, way.name] = await burst(way, job, WARM_UP_CALLS, lanes.of(way, 1))
+                warm = whole([await piece(way, job, WARM_UP_CALLS, lanes.of(way, 1))])
+                rates[job, way.name] = warm.calls_a_second
         for number in range(rounds):
             # Another one begins in each round: what the one before left behind hits each in turn.
             start = number % len(ways)
+            turns = [*ways[start:], *ways[:start]]
             for point in points:
-                for way in [*ways[start:], *ways[:start]]:
-                    calls = _calls(point, warm[point.job, way.name])
-                    done = await burst(way, point.job, calls, lanes.of(way, point.in_flight))
-                    series[point, way.name].bursts.append(done)
+                calls = {way.name: _calls(point, rates[point.job, way.name]) for way in ways}
+                for name, done in (await _in_turn(turns, point, calls, lanes)).items():
+                    series[point, name].bursts.append(done)
     finally:
         lanes.close()
     return list(series.values())
 
 
-def _calls(point: Point, warm: Burst) -> int:
+async def _in_turn(
+    ways: Sequence[Way], point: Point, calls: Mapping[str, int], lanes: Lanes
+) -> dict[str, Burst]:
+    """A burst of each way, in pieces by turns: what disturbs the machine lasts longer than one."""
+    pieces = max(1, min(PIECES, min(calls.values()) // (4 * point.in_flight)))
+    parts: dict[str, list[Part]] = {way.name: [] for way in ways}
+    for _ in range(pieces):
+        for way in ways:
+            count = calls[way.name] // pieces
+            part = await piece(way, point.job, count, lanes.of(way, point.in_flight))
+            parts[way.name].append(part)
+    return {name: whole(done) for name, done in parts.items()}
+
+
+def _calls(point: Point, calls_a_second: float) -> int:
     if point.within_s is None:
         return point.calls
-    fits = int(point.within_s * warm.calls_a_second)
+    fits = int(point.within_s * calls_a_second)
     return max(MIN_CALLS, point.in_flight, min(point.calls, fits))
