@@ -94,6 +94,11 @@ class Child:
     def exited(self) -> bool:
         return self._exited.is_set()
 
+    @property
+    def silent(self) -> bool:
+        """Whether its standard output has ended."""
+        return self._out.ended
+
     async def lines(self) -> AsyncIterator[bytes]:
         """Whole lines of its standard output, without line breaks, until that ends."""
         while (line := await self._out.next()) is not None:

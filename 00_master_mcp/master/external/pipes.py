@@ -39,6 +39,10 @@ class LineReader:
         os.set_blocking(fd, False)
         self._resume()
 
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
     async def next(self) -> bytes | None:
         """The next line, None after the last."""
         while not self._lines:

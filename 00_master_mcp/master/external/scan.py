@@ -92,7 +92,7 @@ def _strings(where: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
         for key, inner in cast("Mapping[str, Any]", value).items():
             # A property's name is read as much as its description.
             if not _PLAIN_KEY.fullmatch(key):
-                yield f"{where}.{shown(key)} (name)", key.replace("_", " ")
+                yield f"{where}.{shown(key)} (name)", f"{key}\n{key.replace('_', ' ')}"
             yield from _strings(f"{where}.{shown(key)}", inner, depth + 1)
     elif depth < MAX_DEPTH and isinstance(value, Sequence):
         for at, inner in enumerate(cast("Sequence[Any]", value)):
