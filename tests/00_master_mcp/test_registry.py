@@ -80,6 +80,7 @@ def test_an_image_that_reaches_outside_its_container_is_told() -> None:
     arguments = [
         {"type": "named", "name": "--network", "value": "host"},
         {"type": "named", "name": "--mount", "value": "type=bind,src=/,dst=/host"},
+        {"type": "positional", "value": "-v/:/host"},
     ]
     offer = with_package(
         registryType="oci",
@@ -89,9 +90,9 @@ def test_an_image_that_reaches_outside_its_container_is_told() -> None:
     ).offer()
     assert offer.entry["args"] == [
         *("run", "--rm", "-i", "--network", "host", "--mount", "type=bind,src=/,dst=/host"),
-        "someone/weather:1.2.3",
+        *("-v/:/host", "someone/weather:1.2.3"),
     ]
-    assert offer.notes == ("its container reaches outside itself by --mount, --network",)
+    assert offer.notes == ("its container reaches outside itself by --mount, --network, -v",)
 
 
 def test_environment_variables_are_handles_values_and_needs() -> None:

@@ -9,12 +9,22 @@ What a person decides becomes a handle, `${env:NAME}`, and is listed as a `Need`
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
-from flotilla import InvalidArgument
 from flotilla.json_text import from_json
+from master.external.registry_inputs import (
+    BadServer,
+    Draft,
+    Json,
+    Need,
+    elements,
+    literal,
+    members,
+    members_or_none,
+    text,
+)
 
 SCHEMAS = ("2025-07-09", "2025-09-16", "2025-09-29", "2025-10-11", "2025-10-17", "2025-12-11")
 MAX_BYTES = 1024 * 1024
@@ -23,15 +33,12 @@ _SCHEMA = re.compile(
     r"https?://static\.modelcontextprotocol\.io/schemas/([^/]+)/server\.schema\.json"
 )
 _NAME = re.compile(r"[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+")
-_VARIABLE = re.compile(r"\{([^{}]*)\}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_!-]*")
 _NPM = re.compile(r"(@[a-z0-9~][a-z0-9._~-]*/)?[a-zA-Z0-9~][a-zA-Z0-9._~-]*")
 _PYPI = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._/:-]*(@sha256:[0-9a-f]{64})?")
-_HANDLE = re.compile(r"\$\{[^{}]*\}?")
-_NOT_YOURS = "may not refer to the environment of whoever installs it"
 # They steer the program that fetches the package, or the fleet itself.
 _RESERVED_ENV = re.compile(
     r"(PATH|HOME|NODE_OPTIONS|(LD|DYLD|DOCKER|NPM_CONFIG|UV|PIP|FLOTILLA)_.*)", re.IGNORECASE
@@ -46,30 +53,9 @@ _OPENS_THE_HOST = (
     *("-v", "--volume", "--mount", "--security-opt", "--user", "-u"),
 )
 
-Json = Mapping[str, Any]
-
-
-class BadServer(InvalidArgument):
-    """The text is no `server.json` that can be used; the message says where and why."""
-
 
 class _Unsupported(Exception):
     """A way of running the server that is not offered here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """What a person sets before the server can start (`required`), or may set."""
-
-    variable: str
-    """The environment variable behind the handle; for an optional one, the name to use."""
-    where: str
-    """What it is for: `environment variable X`, `argument --y`, `header Z`."""
-    description: str = ""
-    required: bool = True
-    secret: bool = False
-    format: str = "string"
-    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +97,22 @@ def read_server(source: str | bytes | Json, *, name: str | None = None) -> Regis
 
     `name` is the server's key in `mcpServers`; without it one is made of the registry's name.
     """
-    server = _members(_parsed(source), "server.json")
+    server = members(_parsed(source), "server.json")
     if "server" in server and "name" not in server:
-        server = _members(server["server"], "server")
+        server = members(server["server"], "server")
     if _schema_of(server) == SCHEMAS[0]:
-        server = _members(_camel(server), "server.json")
-    full_name = _text(server, "name", "server.json")
+        server = members(_camel(server), "server.json")
+    full_name = text(server, "name", "server.json")
     if not _NAME.fullmatch(full_name):
         raise BadServer(f"name {full_name[:200]!r} is not of the form io.github.user/server")
-    version = str(server.get("version") or _soft(server.get("versionDetail")).get("version", ""))
+    version = str(
+        server.get("version") or members_or_none(server.get("versionDetail")).get("version", "")
+    )
     key = name or _short(full_name)
     offers: list[Offer] = []
     unsupported: list[str] = []
     for place, node, is_package in _ways(server):
-        draft = _Draft(key, place)
+        draft = Draft(key, place)
         try:
             kind, entry = (_package if is_package else _remote)(draft, node)
         except _Unsupported as reason:
@@ -142,81 +130,23 @@ def read_server(source: str | bytes | Json, *, name: str | None = None) -> Regis
     )
 
 
-@dataclass(slots=True)
-class _Draft:
-    """An offer in the making."""
-
-    key: str
-    place: str
-    needs: list[Need] = field(default_factory=list[Need])
-    notes: list[str] = field(default_factory=list[str])
-
-    def value_of(self, node: Json, where: str, variable: str, place: str) -> str | None:
-        """What an input is: its fixed value, a handle, its default, or None where it may be unset.
-
-        `variable` names the handle.
-        """
-        if isinstance(node.get("value"), str):
-            return self.filled(_literal(node, "value", place), node, where, place)
-        need = _need(node, where, variable, place)
-        default = _literal(node, "default", place) if "default" in node else None
-        if default is not None and need.choices and default not in need.choices:
-            raise BadServer(f"{place}: default {default!r} is not among its choices")
-        if need.secret or (need.required and default is None):
-            if not need.required:
-                self.needs.append(need)
-                return None
-            self.needs.append(need)
-            return f"${{env:{variable}}}"
-        if default is None:
-            self.needs.append(need)
-        return default
-
-    def filled(self, template: str, node: Json, where: str, place: str) -> str:
-        """The template with its `{variables}`; one that is not declared stays as it is."""
-        declared = _members(node.get("variables", {}), f"{place}.variables")
-
-        def replaced(match: re.Match[str]) -> str:
-            name = match[1]
-            if name not in declared:
-                return match[0]
-            inner_place = f"{place}.variables.{name}"
-            inner = _members(declared[name], inner_place)
-            # A template has no gap for what is not set.
-            inner = inner if "default" in inner else {**inner, "isRequired": True}
-            said = f"{where}, the part {{{name}}}"
-            return self.value_of(inner, said, self.variable(name), inner_place) or ""
-
-        whole = _VARIABLE.sub(replaced, template)
-        # Two harmless parts could make a handle together.
-        ours = {f"${{env:{need.variable}}}" for need in self.needs}
-        if any(found not in ours for found in _HANDLE.findall(whole)):
-            raise BadServer(f"{place}: {_NOT_YOURS}")
-        return whole
-
-    def variable(self, name: str) -> str:
-        """The name of our own environment variable for an input that has none."""
-        words = re.sub(r"[^A-Za-z0-9]+", "_", f"{self.key}_{name}").strip("_")
-        return words.upper() if not words[:1].isdigit() else f"_{words.upper()}"
-
-
 def _ways(server: Json) -> Iterator[tuple[str, Json, bool]]:
     for group, is_package in (("packages", True), ("remotes", False)):
-        for index, node in enumerate(_elements(server.get(group, []), group)):
+        for index, node in enumerate(elements(server.get(group, []), group)):
             place = f"{group}[{index}]"
-            yield place, _members(node, place), is_package
+            yield place, members(node, place), is_package
 
 
-def _package(draft: _Draft, node: Json) -> tuple[str, dict[str, Any]]:
+def _package(draft: Draft, node: Json) -> tuple[str, dict[str, Any]]:
     place = draft.place
-    kind = _text(node, "registryType", place)
+    kind = text(node, "registryType", place)
     if kind == "mcpb":
         raise _Unsupported(
             "an MCP bundle (mcpb) is a downloaded file, which nothing here unpacks or updates"
         )
     if kind not in _RUNTIMES:
         raise _Unsupported(f"packages of type {kind[:40]!r} are not run here")
-    transport = _soft(node.get("transport")).get("type", "stdio")
+    transport = members_or_none(node.get("transport")).get("type", "stdio")
     if transport != "stdio":
         raise _Unsupported(f"it serves {transport} itself; packages are run over stdio alone")
     command = _RUNTIMES[kind]
@@ -231,7 +161,7 @@ def _package(draft: _Draft, node: Json) -> tuple[str, dict[str, Any]]:
         before += [] if {"-y", "--yes"} & set(before) else ["-y"]
     elif kind == "oci":
         passed = [part for name in env for part in ("-e", name)]
-        opened = sorted({each.partition("=")[0] for each in before} & set(_OPENS_THE_HOST))
+        opened = sorted({option for each in before for option in _opened_by(each)})
         if opened:
             draft.notes.append(f"its container reaches outside itself by {', '.join(opened)}")
         before = ["run", "--rm", "-i", *passed, *before]
@@ -246,13 +176,22 @@ def _package(draft: _Draft, node: Json) -> tuple[str, dict[str, Any]]:
     return kind, {**entry, "env": env} if env else entry
 
 
+def _opened_by(argument: str) -> Iterator[str]:
+    """The option of docker's in an argument that gives the container more than itself."""
+    for option in _OPENS_THE_HOST:
+        # A short option takes its value without a sign between: `-v/:/host`.
+        short = not option.startswith("--") and argument.startswith(option)
+        if short or argument.partition("=")[0] == option:
+            yield option
+
+
 def _fetched(kind: str, node: Json, place: str) -> str:
     """The package with its version, as its runtime takes it."""
-    identifier = _literal(node, "identifier", place)
+    identifier = literal(node, "identifier", place)
     form = {"npm": _NPM, "pypi": _PYPI, "oci": _IMAGE}[kind]
     if not form.fullmatch(identifier):
         raise BadServer(f"{place}.identifier: {identifier[:200]!r} is no name of {kind}")
-    version = _literal(node, "version", place) if node.get("version") else ""
+    version = literal(node, "version", place) if node.get("version") else ""
     if version and (not _VERSION.fullmatch(version) or version == "latest"):
         raise BadServer(f"{place}.version: {version[:80]!r} is not one specific version")
     if kind == "oci":
@@ -272,12 +211,12 @@ def _image(identifier: str, version: str, node: Json) -> str:
     return identifier if tagged or not version else f"{identifier}:{version}"
 
 
-def _environment(draft: _Draft, node: Json) -> dict[str, str]:
+def _environment(draft: Draft, node: Json) -> dict[str, str]:
     env: dict[str, str] = {}
     place = f"{draft.place}.environmentVariables"
-    for index, value in enumerate(_elements(node.get("environmentVariables", []), place)):
-        each = _members(value, f"{place}[{index}]")
-        name = _text(each, "name", f"{place}[{index}]")
+    for index, value in enumerate(elements(node.get("environmentVariables", []), place)):
+        each = members(value, f"{place}[{index}]")
+        name = text(each, "name", f"{place}[{index}]")
         if not _ENV_NAME.fullmatch(name):
             raise BadServer(f"{place}[{index}].name: {name[:80]!r} names no environment variable")
         if _RESERVED_ENV.fullmatch(name):
@@ -288,13 +227,13 @@ def _environment(draft: _Draft, node: Json) -> dict[str, str]:
     return env
 
 
-def _arguments(draft: _Draft, node: Json, group: str) -> Iterator[str]:
-    for index, value in enumerate(_elements(node.get(group, []), f"{draft.place}.{group}")):
+def _arguments(draft: Draft, node: Json, group: str) -> Iterator[str]:
+    for index, value in enumerate(elements(node.get(group, []), f"{draft.place}.{group}")):
         place = f"{draft.place}.{group}[{index}]"
-        each = _members(value, place)
+        each = members(value, place)
         match each.get("type"):
             case "named":
-                name = _literal(each, "name", place)
+                name = literal(each, "name", place)
                 said = _named_value(draft, each, name, place)
                 if said is not None:
                     yield name
@@ -309,18 +248,18 @@ def _arguments(draft: _Draft, node: Json, group: str) -> Iterator[str]:
                 raise BadServer(f"{place}.type: {str(kind)[:40]!r} is neither positional nor named")
 
 
-def _named_value(draft: _Draft, node: Json, name: str, place: str) -> str | None:
+def _named_value(draft: Draft, node: Json, name: str, place: str) -> str | None:
     """An option's value, "" for one that is a mere flag, None for one that is not given."""
     if not node.keys() & {"value", "default", "choices", "placeholder", "isRequired", "format"}:
         return ""
     return draft.value_of(node, f"argument {name}", draft.variable(name), place)
 
 
-def _remote(draft: _Draft, node: Json) -> tuple[str, dict[str, Any]]:
+def _remote(draft: Draft, node: Json) -> tuple[str, dict[str, Any]]:
     kind = str(node.get("type") or node.get("transportType"))
     if kind not in _REMOTES:
         raise _Unsupported(f"a remote of type {kind[:40]!r} is neither streamable-http nor sse")
-    template = _literal(node, "url", draft.place)
+    template = literal(node, "url", draft.place)
     url = draft.filled(template, node, "URL", draft.place)
     try:
         parts = urlsplit(url)
@@ -333,10 +272,10 @@ def _remote(draft: _Draft, node: Json) -> tuple[str, dict[str, Any]]:
     if parts.scheme == "http":
         draft.notes.append("its URL is plain http: what goes there can be read on the way")
     headers: dict[str, str] = {}
-    for index, value in enumerate(_elements(node.get("headers", []), f"{draft.place}.headers")):
+    for index, value in enumerate(elements(node.get("headers", []), f"{draft.place}.headers")):
         place = f"{draft.place}.headers[{index}]"
-        each = _members(value, place)
-        name = _text(each, "name", place)
+        each = members(value, place)
+        name = text(each, "name", place)
         if not _HEADER_NAME.fullmatch(name):
             raise BadServer(f"{place}.name: {name[:80]!r} names no header")
         said = draft.value_of(each, f"header {name}", draft.variable(name), place)
@@ -344,18 +283,6 @@ def _remote(draft: _Draft, node: Json) -> tuple[str, dict[str, Any]]:
             headers[name] = said
     entry: dict[str, Any] = {"type": _REMOTES[kind], "url": url}
     return kind, {**entry, "headers": headers} if headers else entry
-
-
-def _need(node: Json, where: str, variable: str, place: str) -> Need:
-    return Need(
-        variable=variable,
-        where=where,
-        description=str(node.get("description") or ""),
-        required=node.get("isRequired") is True,
-        secret=node.get("isSecret") is True,
-        format=str(node.get("format") or "string"),
-        choices=tuple(map(str, _elements(node.get("choices", []), f"{place}.choices"))),
-    )
 
 
 def _parsed(source: str | bytes | Json) -> Any:
@@ -407,38 +334,3 @@ def _short(full_name: str) -> str:
         last = space.rpartition(".")[2]
     short = re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:32].strip("-")
     return short if short[:1].isalpha() else f"mcp-{short}"[:32].strip("-")
-
-
-def _soft(value: Any) -> Json:
-    return cast("Json", value) if isinstance(value, dict) else {}
-
-
-def _members(value: Any, place: str) -> Json:
-    if not isinstance(value, dict):
-        raise BadServer(f"{place}: must be an object")
-    return cast("Json", value)
-
-
-def _elements(value: Any, place: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise BadServer(f"{place}: must be an array")
-    return cast("list[Any]", value)
-
-
-def _text(node: Json, key: str, place: str) -> str:
-    value = node.get(key)
-    if not isinstance(value, str) or not value:
-        raise BadServer(f"{place}.{key}: missing, or no text")
-    return value
-
-
-def _literal(node: Json, key: str, place: str) -> str:
-    """A stranger's text that goes into the entry: no handle of ours, no control characters."""
-    value = node.get(key)
-    if not isinstance(value, str):
-        raise BadServer(f"{place}.{key}: missing, or no text")
-    if "${" in value:
-        raise BadServer(f"{place}.{key}: {_NOT_YOURS}")
-    if not value.isprintable():
-        raise BadServer(f"{place}.{key}: has control characters")
-    return value

@@ -177,6 +177,17 @@ async def test_a_path_parameter_cannot_leave_its_place(
     assert "/" not in target.removeprefix("/api/v1/pets/") and "?" not in target
 
 
+async def test_a_regular_expression_of_the_document_holds_nobody_up(
+    api: Any, session: aiohttp.ClientSession, document: Callable[..., Document]
+) -> None:
+    slow = {"type": "string", "pattern": "^(a+)+$"}
+    made = document({"/a": {"get": {"parameters": [{"name": "q", "in": "query", "schema": slow}]}}})
+    server = OpenApiServer(made, session=session, url=api.url)
+    assert server.tools()[0]["inputSchema"]["properties"]["q"] == slow
+    await call(server, "getA", q="a" * 60 + "b")
+    assert api.last.target.endswith("ab")
+
+
 async def test_an_unknown_tool_is_not_found(pets: OpenApiServer) -> None:
     with pytest.raises(NotFound):
         await call(pets, "dropTables")

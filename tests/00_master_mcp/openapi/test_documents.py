@@ -87,7 +87,6 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("", "no object"),
         ("just text", "no object"),
         ('{"openapi": "3.1.0"', "no valid JSON"),
-        ('{"openapi": "3.1.0", "x": NaN}', "no valid JSON"),
         ('{"openapi": "3.1.0", "x": [1e999]}', "too large to be JSON"),
         ("a: b: c", "no valid YAML"),
         ("a: 1\na: 2", "'a' stands twice"),
