@@ -1,5 +1,6 @@
 """One hub with a fixture server of each kind behind it, and clients to each of them."""
 
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,13 @@ from tests.everything import Serving, World
 
 from .raw import Handshake, Modern, Raw, Sse
 from .ways import Way
+
+# To read the authorities of TLS takes 20 ms, and there is none on loopback.
+_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _http(headers: dict[str, str] | None = None, **more: Any) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(headers=headers, verify=_TLS, **{"timeout": 60, **more})
 
 
 @dataclass(frozen=True)
@@ -47,11 +55,12 @@ class House:
         """A client of the SDK; by default it sees its server alone, under its own names."""
         url, sent = self.url(way, view), {**self.headers(way), **(headers or {})}
         if way.shared_stream:
-            async with Client(sse_client(url, headers=sent), mode="legacy", **more) as client:
+            opened = sse_client(url, headers=sent, httpx_client_factory=_http)
+            async with Client(opened, mode="legacy", **more) as client:
                 yield client
             return
         async with (
-            httpx2.AsyncClient(headers=sent, timeout=60) as http,
+            _http(sent) as http,
             Client(streamable_http_client(url, http_client=http), mode=way.mode, **more) as client,
         ):
             yield client
@@ -63,7 +72,7 @@ class House:
         """A client that sees every byte."""
         kind = Sse if way.shared_stream else Modern if way.modern else Handshake
         headers = self.headers(way)
-        async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
+        async with _http(headers) as http:
             raw = kind(http, self.url(way, view), capabilities or {})
             async with raw.open():
                 yield raw

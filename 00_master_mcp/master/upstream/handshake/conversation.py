@@ -167,13 +167,9 @@ class Conversation:
         whose client can be asked, but only where all of them are one principal's: nobody must be
         shown what concerns another's call.
         """
-        if request is not None:
-            known = [self._pending[request]] if request in self._pending else []
-        else:
-            known = list(self._pending.values())
         able = [
             (each, each.call)
-            for each in known
+            for each in self._known(request)
             if each.call is not None
             and questions.can_answer(each.call.capabilities, method, params)
         ]
@@ -181,9 +177,17 @@ class Conversation:
             return None
         return able[-1][0]
 
+    def _known(self, request: int | None) -> list[Pending]:
+        """Those that a message may belong to: the one on whose stream it came, else any."""
+        if request is not None:
+            return [self._pending[request]] if request in self._pending else []
+        return list(self._pending.values())
+
     def _lacking(self, request: int | None, method: str, params: Mapping[str, Any]) -> None:
         """End a modern client's request that needs what it did not declare, as that era has it."""
-        pending = None if request is None else self._pending.get(request)
+        # One that waits for its own client's answer is hardly the one that asks again.
+        open_ = [each for each in self._known(request) if each.call and not each.suspended]
+        pending = open_[0] if len(open_) == 1 else None
         if pending is None or pending.call is None or not pending.call.modern:
             return
         if questions.is_question(method):
@@ -206,8 +210,7 @@ class Conversation:
 
     async def _said(self, method: str, params: rpc.Texts, request: int | None) -> None:
         """A log message and the like: to the client of the request, where that is known."""
-        known = [self._pending.get(request)] if request is not None else self._pending.values()
-        callers = [each for each in known if each is not None and each.call is not None]
+        callers = [each for each in self._known(request) if each.call is not None]
         if not callers:
             self._told.said(method, params)
         elif len({each.call.principal for each in callers if each.call}) == 1:

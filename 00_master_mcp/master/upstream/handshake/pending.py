@@ -38,6 +38,11 @@ class Pending:
     def answered(self) -> bool:
         return self._answer is not None
 
+    @property
+    def suspended(self) -> bool:
+        """Whether its client was asked, and has not come back yet."""
+        return not self._attached.is_set()
+
     def answer(self, answer: Result | FlotillaError | rpc.RpcError) -> None:
         """The last word; a second one counts for nothing."""
         if self._answer is None:
