@@ -130,6 +130,12 @@ def ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def one_for_all(item: dict[str, Any]) -> str:
+    """A small document of 2000 paths that all refer to one large one."""
+    paths = {f"/a{n}": {"$ref": "#/x"} for n in range(2000)}
+    return json.dumps({"openapi": "3.0.0", "paths": paths, "x": item})
+
+
 HOSTILE = {
     "laughs": laughs("list"),
     "merged laughs": laughs("map"),
@@ -166,6 +172,31 @@ HOSTILE = {
             "x": {"a": {"$ref": "#/x/b"}, "b": {"$ref": "#/x/a"}},
         }
     ),
+    "one large schema for all": one_for_all(
+        {
+            "get": {
+                "parameters": [
+                    {
+                        "name": "q",
+                        "in": "query",
+                        "schema": {
+                            "properties": {f"p{n}": {"type": "string"} for n in range(50_000)}
+                        },
+                    }
+                ]
+            }
+        }
+    ),
+    "one large enum for all": one_for_all(
+        {
+            "post": {
+                "requestBody": {"content": {"a/json": {"schema": {"enum": ["x" * 9] * 300_000}}}}
+            }
+        }
+    ),
+    "many parameters for all": one_for_all(
+        {"parameters": [{"name": "q", "in": "query"}] * 100_000, "get": {}}
+    ),
     "a body of bodies": json.dumps(
         {
             "openapi": "3.0.0",
@@ -191,6 +222,28 @@ def test_a_hostile_document_ends_in_a_clear_error_in_bounded_time(name: str) -> 
         import_document(load(HOSTILE[name]))
     assert perf_counter() - started < HOSTILE_S
     assert 10 < len(refused.value.message) < 600
+
+
+ENDS_WELL = {
+    "many answers for all": one_for_all(
+        {"get": {"responses": {str(n): {"content": {}} for n in range(100_000)}}}
+    ),
+    "many tags for all": one_for_all({"get": {"tags": ["a"] * 100_000}}),
+    "many alternatives for all": json.dumps(
+        {
+            "openapi": "3.0.0",
+            "paths": {f"/a{n}": {"get": {}} for n in range(2000)},
+            "security": [{}] * 300_000,
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENDS_WELL)
+def test_what_a_hostile_document_has_too_much_of_may_also_just_not_be_read(name: str) -> None:
+    started = perf_counter()
+    assert len(import_document(load(ENDS_WELL[name])).operations) == 2000
+    assert perf_counter() - started < HOSTILE_S
 
 
 def test_a_recursive_schema_that_ends_with_its_value_is_no_attack() -> None:

@@ -28,6 +28,7 @@ _MERE_OBJECT = frozenset(
     """.split()  # noqa: SIM905
 )
 _MAX_MEMBERS = 300
+_MAX_MEDIA_TYPES = 50
 _MAX_PARTS = 100
 """Of an `allOf` within an `allOf`: they multiply."""
 
@@ -63,6 +64,8 @@ def read_body(
     content = members(node.get("content"))
     if not content:
         return None
+    if len(content) > _MAX_MEDIA_TYPES:
+        raise BadOperation(f"its body may be of over {_MAX_MEDIA_TYPES} media types")
     media_type = min(content, key=lambda each: _KINDS.index(kind_of(each)))
     kind = kind_of(media_type)
     media = members(content[media_type])
@@ -148,6 +151,8 @@ def _mere_object(document: Document, schema: Any) -> dict[str, Any] | None:
     required: list[Any] = []
     for count, part in enumerate(_parts(document, schema, depth=0)):
         if part is None or count > _MAX_PARTS:
+            return None
+        if len(members(part.get("properties"))) > _MAX_MEMBERS:
             return None
         for name, inner in members(part.get("properties")).items():
             if name in named and to_json(named[name]) != to_json(inner):

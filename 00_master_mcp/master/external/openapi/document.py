@@ -1,7 +1,7 @@
 """An OpenAPI document as it was read: its version, its members, and its references within. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, cast
 from urllib.parse import unquote
@@ -15,6 +15,8 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_NODES = 1_000_000
 """GitHub's has 258,000."""
 MAX_NESTING = 100
+MAX_WORK = 4_000_000
+"""Members of schemas read, and bytes of schemas measured by the ten; GitHub's takes 400,000."""
 MAX_CHAIN = 32
 """A reference to a reference to a reference: nobody's document needs more."""
 
@@ -27,6 +29,19 @@ class BadReference(ValueError):
     """A `$ref` that leads nowhere, round in a circle, or out of the document."""
 
 
+@dataclass
+class Work:
+    """What reading a document has cost so far: references let little text ask for much work."""
+
+    done: int = 0
+
+    def spend(self, steps: int) -> None:
+        """Raises TooLarge when the document asks for more than it may."""
+        self.done += steps
+        if self.done > MAX_WORK:
+            raise TooLarge("the OpenAPI document asks for too much work by its references")
+
+
 @dataclass(frozen=True)
 class Document:
     """`root` is the document's JSON; `old` tells 3.0, whose schemas are not JSON Schema yet."""
@@ -34,6 +49,11 @@ class Document:
     root: Mapping[str, Any]
     version: str
     old: bool
+    work: Work = field(default_factory=Work, repr=False, compare=False)
+
+    def afresh(self) -> "Document":
+        """The same document, with nothing done yet."""
+        return replace(self, work=Work())
 
     @property
     def title(self) -> str:
@@ -57,6 +77,7 @@ class Document:
     def resolved(self, value: Any) -> dict[str, Any]:
         """`value` with its `$ref`, and those that this leads to, followed; {} if no object."""
         for _ in range(MAX_CHAIN):
+            self.work.spend(1)
             node = members(value)
             reference = node.get("$ref")
             if not isinstance(reference, str):

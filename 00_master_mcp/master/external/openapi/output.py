@@ -19,7 +19,8 @@ MAX_TERSE_BYTES = 64 * 1024
 """...and one that is over this even so, not at all."""
 
 _SUCCESS = re.compile(r"2([0-9][0-9]|[xX][xX])")
-_MAX_BRANCHES = 50
+_MAX_BRANCHES = 20
+_MAX_RESPONSES = 100
 
 
 def read_output(
@@ -43,6 +44,8 @@ def read_output(
 def _promised(document: Document, responses: Any) -> list[Any]:
     """The distinct schemas of the 2xx answers; none where one of them is anything but JSON."""
     found: dict[bytes, Any] = {}
+    if len(members(responses)) > _MAX_RESPONSES:
+        return []
     for status, value in members(responses).items():
         if not _SUCCESS.fullmatch(status):
             continue
@@ -50,11 +53,15 @@ def _promised(document: Document, responses: Any) -> list[Any]:
             content = members(document.resolved(value).get("content"))
         except BadReference:
             return []
+        if len(content) > _MAX_BRANCHES:
+            return []
         media = next((content[each] for each in content if kind_of(each) == "json"), None)
         schema = members(media).get("schema")
         if not isinstance(schema, dict) or not schema:
             return []
-        found[to_json(schema)] = schema
+        text = to_json(schema)
+        document.work.spend(len(text) // 10)
+        found[text] = schema
     return list(found.values())
 
 

@@ -53,7 +53,10 @@ def read_parameters(
     lower case) that a security scheme fills, so that no caller has to know them.
     """
     nodes: dict[tuple[str, str], dict[str, Any]] = {}
-    for value in (*elements(shared), *elements(own)):
+    given = [*elements(shared), *elements(own)]
+    if len(given) > MAX_PARAMETERS:
+        raise BadOperation(f"it has {len(given)} parameters; {MAX_PARAMETERS} are taken")
+    for value in given:
         node = document.resolved(value)
         place, name = text_of(node.get("in")), text_of(node.get("name"))
         if place in _PLACES and name:
@@ -62,8 +65,6 @@ def read_parameters(
     for variable in variables:
         # Documents forget them; the path cannot do without.
         nodes.setdefault(("path", variable), {"schema": {"type": "string"}})
-    if len(nodes) > MAX_PARAMETERS:
-        raise BadOperation(f"it has {len(nodes)} parameters; {MAX_PARAMETERS} are taken")
     kept = [
         _parameter(document, translator, cast("Place", place), name, node)
         for (place, name), node in sorted(nodes.items(), key=lambda item: _rank(item[0][0]))

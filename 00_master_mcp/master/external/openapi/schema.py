@@ -129,6 +129,7 @@ class Translator:
         found: dict[str, _Definition] = {}
         waiting = sorted(_references(schema))
         size = len(to_json(schema))
+        self.document.work.spend(size // 10)
         while waiting:
             name = waiting.pop()
             if name in found:
@@ -136,6 +137,7 @@ class Translator:
             definition = self._definition(name)
             found[name] = definition
             size += definition.size + len(name)
+            self.document.work.spend(1)
             if len(found) > MAX_DEFINITIONS or size > max_bytes:
                 return None
             waiting += sorted(definition.needs - found.keys())
@@ -163,6 +165,7 @@ class Translator:
         return known
 
     def _keywords(self, node: dict[str, Any]) -> dict[str, Any]:
+        self.document.work.spend(1 + len(node))
         out: dict[str, Any] = {}
         reference = node.get("$ref")
         if isinstance(reference, str):

@@ -229,7 +229,7 @@ class OpenApiServer:
         if prepared.content_type is not None:
             headers["Content-Type"] = prepared.content_type
         headers["Accept"] = "application/json, */*;q=0.8"
-        headers["User-Agent"] = "flotilla"
+        headers.setdefault("User-Agent", "flotilla")
         for name, value in more.items():
             headers[name] = value
         tail = f"?{query_string(query)}" if query else ""

@@ -32,6 +32,9 @@ MAX_INPUT_BYTES = 64 * 1024
 MAX_TERSE_INPUT_BYTES = 256 * 1024
 """...and an operation whose schema is over this even so becomes no tool."""
 MAX_PATH_LENGTH = 2000
+MAX_ALTERNATIVES = 50
+"""Of security requirements."""
+MAX_TAGS = 100
 MAX_TITLE_BYTES = 100
 MAX_DESCRIPTION_BYTES = 1200
 
@@ -72,7 +75,7 @@ class _Found:
 
     @property
     def tags(self) -> frozenset[str]:
-        return frozenset(filter(None, map(text_of, elements(self.node.get("tags")))))
+        return frozenset(filter(None, map(text_of, elements(self.node.get("tags"))[:MAX_TAGS])))
 
 
 def import_document(document: Document, choice: Choice | None = None) -> Imported:
@@ -81,6 +84,7 @@ def import_document(document: Document, choice: Choice | None = None) -> Importe
     An operation that cannot be read, or that refers out of the document, is left out and says why.
     Raises BadDocument when none is left, TooLarge when over 2000 are.
     """
+    document = document.afresh()
     found = list(_operations(document))
     if len(found) > MAX_OPERATIONS:
         raise TooLarge(f"the document has over {MAX_OPERATIONS} operations")
@@ -253,5 +257,5 @@ def _security(value: Any) -> tuple[dict[str, tuple[str, ...]], ...]:
             scheme: tuple(filter(None, map(text_of, elements(scopes))))
             for scheme, scopes in members(each).items()
         }
-        for each in elements(value)
+        for each in elements(value)[:MAX_ALTERNATIVES]
     )
