@@ -2,10 +2,10 @@
 
     python benchmarks/peers.py [--peers fastmcp,mcp-proxy,...] [--rounds 5] [--json FILE]
 
-Installs each peer from its registry into build/peers/<name>, with one pinned version, starts all of
-them on loopback before one echo server of the handshake revisions, and lets them take turns in
-rounds. Then each gets an echo of its own, and the SDK's client looks what of the protocol passes.
-What does not install or start is told as skipped, with the reason.
+Installs each peer from its registry into build/peers/<name> (or below PEERS_FOLDER), with one
+pinned version, starts all of them on loopback before one echo server of the handshake revisions,
+and lets them take turns in rounds. Then each gets an echo of its own, and the SDK's client looks
+what of the protocol passes. What does not install or start is told as skipped, with the reason.
 """
 
 # ruff: noqa: E402 - the repository goes on the path before what is imported from it.
@@ -124,7 +124,7 @@ async def load(chosen: Sequence[Peer], folder: Path, rounds: int, calls: int) ->
             print(f"{peer.name} {peer.version} ...", file=sys.stderr, flush=True)
             try:
                 peer.install()
-            except Skipped as reason:
+            except (Skipped, OSError) as reason:
                 row.skipped = str(reason)
                 continue
             up = await come_up(peer, row, started, folder / peer.name, echo)

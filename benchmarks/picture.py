@@ -130,7 +130,7 @@ def draw_source(sheet: Sheet, top: float, found: list[Json]) -> float:
     lines += [("Drawn by", command())]
     for number, (name, said) in enumerate(lines):
         sheet.text(LEFT, top + 20 + 16 * number, name, "faint small")
-        sheet.text(LEFT + 126, top + 20 + 16 * number, said, "faint code")
+        sheet.text(LEFT + 140, top + 20 + 16 * number, said, "faint code")
     return top + 20 + 16 * len(lines)
 
 
@@ -139,9 +139,8 @@ def picture(overhead: Json, peers: Json | None) -> str:
     title = "Flotilla's hub against a byte gateway and a direct call"
     sheet = Sheet(WIDTH, title, "Overhead, rate and CPU, measured in the same run on one machine.")
     sheet.text(LEFT, 36, title, "ink title")
-    told = (
-        f"upstream: the {overhead['upstream']} echo; {overhead['rounds']} rounds, the ways in turn"
-    )
+    told = f"{overhead['rounds']} rounds, the ways in turn; {overhead['machine']}; "
+    told += f"upstream: the {overhead['upstream']} echo"
     sheet.text(LEFT, 56, told, "faint")
     end = draw_overhead(sheet, 72, overhead)
     if peers is not None:

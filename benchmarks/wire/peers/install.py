@@ -1,5 +1,6 @@
-"""Each peer in a folder of its own below build/peers, with one pinned version."""
+"""Each peer in a folder of its own below build/peers, or PEERS_FOLDER, with one pinned version."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from wire.peers.peer import Skipped
 from wire.processes import ROOT
 
-FOLDER = ROOT / "build" / "peers"
+FOLDER = Path(os.environ.get("PEERS_FOLDER") or ROOT / "build" / "peers")
 INSTALL_S = 900
 
 
