@@ -1,8 +1,9 @@
 """Secrets by handle: an entry names where a value is, and gets it when its server starts.
 
 `${env:NAME}` and plain `${NAME}` are a variable of the hub's environment, `${NAME:-text}` has a
-default, `${file:/path}` is what a file holds, and `$${` stands for `${` itself. The fleet's own
-settings and data cannot be handed out in this way.
+default, `${file:/path}` is what a file holds, and `$${` stands for `${` itself. `${home}` is the
+server's own home, which the sandbox fills in. The fleet's own settings and data cannot be handed
+out in this way.
 """
 
 import os
@@ -19,6 +20,9 @@ from master.external.config import ServerEntry, is_http_url
 
 FLEETS_OWN = "FLOTILLA_"
 """Variables with this prefix are the fleet's settings; some of them are its secrets."""
+
+OWN_HOME = "home"
+"""Its handle stays as it is: where the home is depends on the sandbox."""
 
 _HANDLE = re.compile(r"\$(?P<plain>\$?)\{(?P<inside>[^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -102,6 +106,8 @@ class _Source:
         if match["plain"]:
             return match[0][1:]
         inside = match["inside"]
+        if inside == OWN_HOME:
+            return match[0]
         kind, colon, rest = inside.partition(":")
         if kind == "file" and colon:
             return self._from_file(place, rest)

@@ -23,6 +23,8 @@ from flotilla.leftovers import MARK
 
 HOME = "/.flotilla/home"
 """Where a server finds its home within the sandbox: in no folder that an entry could name."""
+OWN_HOME = "${home}"
+"""In arguments and variables it stands for that; without a sandbox for the home on this machine."""
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix")
 """What a program needs to run at all, and everyone may read; shown read-only."""
 _INSIDE = "/.flotilla/inside.py"
@@ -111,7 +113,7 @@ def seal(wish: Wish, means: Means, mark: str) -> Sealed:
     boxed = means.bwrap is not None
     home = HOME if boxed else wish.home
     order: dict[str, Any] = {
-        "argv": [wish.program, *wish.args],
+        "argv": [wish.program, *(arg.replace(OWN_HOME, home) for arg in wish.args)],
         "env": _environment(wish, home, boxed, mark),
         "uid": wish.uid,
         "cwd": wish.cwd or home,
@@ -174,7 +176,7 @@ def _environment(wish: Wish, home: str, boxed: bool, mark: str) -> dict[str, str
         "HOME": home,
         "TMPDIR": temporary,
         "NODE_OPTIONS": f"--max-old-space-size={heap_mb}",
-        **wish.env,
+        **{name: value.replace(OWN_HOME, home) for name, value in wish.env.items()},
         MARK: mark,
     }
 

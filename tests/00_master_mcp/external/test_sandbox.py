@@ -71,9 +71,9 @@ async def looked(den: "Den", asked: Any, **entry: Any) -> dict[str, Any]:
 
 
 async def test_nothing_of_the_fleets_environment_goes_through(den: "Den") -> None:
-    found = await looked(den, {}, env={"OWN": "given"})
+    found = await looked(den, {}, env={"OWN": "given ${home}"})
     env = found["env"]
-    assert env.pop("OWN") == "given"
+    assert env.pop("OWN") == f"given {env['HOME']}"
     assert len(env.pop(MARK)) == 32
     env.pop("LC_CTYPE", None)  # Python's own doing
     assert set(env) == {"PATH", "LANG", "HOME", "TMPDIR", "NODE_OPTIONS"}
