@@ -413,7 +413,7 @@ def _references(schema: Any) -> list[str]:
                 found.append(value)
             elif key in ("properties", "$defs", "dependentSchemas"):
                 found += [each for inner in value.values() for each in _references(inner)]
-            elif key not in ("enum", "const", "default", "examples"):
+            elif key not in ("enum", "const", "default", "examples", "dependentRequired"):
                 found += _references(value)
     return found
 
