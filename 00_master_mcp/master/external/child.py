@@ -278,4 +278,4 @@ async def running(
         finally:
             await child.end()
             if cgroups is not None:
-                cgroups.remove(sealed.server)
+                await to_thread.run_sync(cgroups.end, sealed.server)

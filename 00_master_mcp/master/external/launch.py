@@ -47,8 +47,18 @@ class Launcher:
 
     @property
     def ledger(self) -> Ledger:
-        """What runs now; `settle` it once at start, when a former life of the hub was killed."""
+        """What runs now."""
         return Ledger(self.folder / ".running")
+
+    def settle(self) -> None:
+        """End what a former life of the hub that was killed left running; once, before any start.
+
+        It blocks for a look at every process.
+        """
+        if left := self.ledger.settle():
+            log.warning("external_leftovers_ended", servers=left)
+        if self.cgroups is not None:
+            self.cgroups.settle()
 
     def resolved(self, name: str, entry: ServerEntry) -> Resolved:
         """The entry with its handles replaced; NotConfigured names what is missing."""

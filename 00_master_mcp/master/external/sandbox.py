@@ -289,7 +289,7 @@ def _files(wish: Wish, boxed: bool) -> str:
 
 def _network(wish: Wish, boxed: bool) -> str:
     if not boxed or wish.network is True:
-        return "all"
+        return "all, this machine's own ports included"
     if not wish.network:
         return "none"
-    return f"all (meant for {', '.join(wish.network)})"
+    return f"all, this machine's own ports included (meant for {', '.join(wish.network)})"

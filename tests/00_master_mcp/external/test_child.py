@@ -338,6 +338,16 @@ async def test_a_program_that_cannot_run_says_why(den: "Den", tmp_path: Path) ->
     assert "No such file or directory" in ended.last_words
 
 
+async def test_when_its_tether_is_killed_the_server_dies_with_it(boxed: "Den") -> None:
+    async with boxed.running(boxed.sealed(STUBBORN)) as child:
+        with anyio.fail_after(20):
+            assert await anext(child.lines()) == b"ready"
+            processes = below(child)
+            os.kill(child.pid, signal.SIGKILL)
+            assert (await child.wait()).reason.startswith("ended by SIGKILL")
+            await gone(processes, 5)
+
+
 HUB = """
     import asyncio, json, os, sys
     sys.path[:0] = json.loads(sys.argv[1])

@@ -1,5 +1,6 @@
 """What a server can reach of this machine, tried from inside, and what is said of that."""
 
+import asyncio
 import json
 import os
 import socket
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import psutil
 import pytest
 
 from flotilla import NotConfigured
 from flotilla.leftovers import MARK
-from master.external.cgroup import Cgroups, find_cgroups
+from master.external.cgroup import find_cgroups
 from master.external.prepare import FIRST_UID, make_home, unusable
 from master.external.programs import find_program, needed_by
 from master.external.sandbox import HOME, Means, Wish, seal
@@ -220,18 +222,24 @@ async def test_memory_is_capped_for_each_process_where_there_are_no_groups(den: 
     assert "for each process" in child.protection.memory
 
 
-async def test_memory_is_capped_for_all_processes_where_groups_can_be_made(den: "Den") -> None:
-    den.cgroups = find_cgroups()
+async def test_memory_is_capped_for_all_processes_where_groups_can_be_made(
+    den: "Den", tmp_path: Path
+) -> None:
+    den.cgroups = find_cgroups(tmp_path)
     if den.cgroups is None:
         pytest.skip("no control group with memory can be made here")
     greedy = """
-        import subprocess, sys
+        import subprocess, sys, time
         code = "taken = bytearray(b'x') * 80_000_000; print('took it', flush=True); input()"
         held = []
         for _ in range(int(sys.argv[1])):
             held.append(subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE))
             held[-1].stdout.readline()
+        for _ in range(50):
+            if any(each.poll() for each in held):
+                break
+            time.sleep(0.02)
         print([each.poll() for each in held], flush=True)
     """
     for children, ended in ((2, b"[None, None]"), (3, b"-9")):
@@ -239,20 +247,51 @@ async def test_memory_is_capped_for_all_processes_where_groups_can_be_made(den: 
             with anyio.fail_after(30):
                 assert ended in await anext(child.lines())
     assert "for all its processes" in child.protection.memory
-    assert not (den.cgroups.folder / "toy").exists()
+    assert not den.cgroups.folder.exists()
 
 
-def test_a_group_of_either_version_is_written_as_the_kernel_reads_it(tmp_path: Path) -> None:
+async def test_a_group_holds_whoever_left_everything_else_behind(
+    bare: "Den", tmp_path: Path
+) -> None:
+    bare.cgroups = find_cgroups(tmp_path)
+    if bare.cgroups is None:
+        pytest.skip("no control group with memory can be made here")
+    script = """
+        import subprocess, sys
+        hidden = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
+                                  start_new_session=True, env={}, stdout=subprocess.DEVNULL)
+        print(hidden.pid, flush=True)
+        sys.stdin.read()
+    """
+    async with bare.running(bare.sealed(script)) as child:
+        with anyio.fail_after(20):
+            hidden = psutil.Process(int(await anext(child.lines())))
+            # The tether dies first, as when memory runs out; nobody else knows of the hidden one.
+            os.kill(child.pid, 9)
+            await child.wait()
+        assert hidden.is_running()
+        another = await asyncio.to_thread(find_cgroups, tmp_path / "another")
+        assert another is not None
+        another.settle()
+        assert hidden.is_running(), "it is not another hub's to end"
+        bare.cgroups.settle()
+        with anyio.fail_after(5):
+            while hidden.is_running() and hidden.status() != "zombie":
+                await anyio.sleep(0.01)
+
+
+def test_a_group_of_version_2_is_written_as_the_kernel_reads_it(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
-    found = find_cgroups(tmp_path)
+    found = find_cgroups(tmp_path / "owner", mount=tmp_path)
     assert found is not None
-    assert found == Cgroups(tmp_path / "flotilla-external", 2)
-    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory"
+    assert found.version == 2
     procs = Path(found.make("git", 1024))
-    assert procs == tmp_path / "flotilla-external" / "git" / "cgroup.procs"
+    assert procs == found.folder / "git" / "cgroup.procs"
+    for folder in (tmp_path, found.folder):
+        assert (folder / "cgroup.subtree_control").read_text() == "+memory"
     assert (procs.parent / "memory.max").read_text() == "1024"
     assert (procs.parent / "memory.oom.group").read_text() == "1"
-    assert find_cgroups(tmp_path / "none") is None
+    assert find_cgroups(tmp_path, mount=tmp_path / "none") is None
 
 
 def test_what_is_weaker_without_the_sandbox_is_said(bare: "Den") -> None:
@@ -272,7 +311,7 @@ def test_full_protection_has_nothing_weaker_to_say() -> None:
     told = seal(Wish("a", "/usr/bin/a", home="/h", uid=None), means, "m").protection
     assert told.weaker == ()
     named = seal(Wish("a", "/usr/bin/a", home="/h", network=("a.example",)), means, "m").protection
-    assert named.network == "all (meant for a.example)"
+    assert named.network == ("all, this machine's own ports included (meant for a.example)")
     assert named.weaker == ("it can reach every host: the sandbox does not tell them apart",)
 
 

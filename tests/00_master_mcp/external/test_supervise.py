@@ -226,19 +226,17 @@ async def test_a_launcher_goes_all_the_way_from_an_entry_to_a_server(
 
 
 async def test_a_server_is_fetched_once_with_the_network_and_without_its_secrets(
-    boxed: "Den", tmp_path: Path
+    den: "Den", tmp_path: Path
 ) -> None:
     bin_folder = tmp_path / "venv" / "bin"
     bin_folder.mkdir(parents=True)
     (tmp_path / "venv" / "pyvenv.cfg").touch()
     npx = bin_folder / "npx"
     # Writes down how it was run, as the real one writes its cache.
-    npx.write_text(
-        '#!/bin/sh\n{ echo "$@"; env; ls /sys/class/net; } >> "$HOME/runs"\necho ready\n'
-    )
+    npx.write_text('#!/bin/sh\n{ echo "$@"; env; } >> "$HOME/runs"\necho ready\n')
     npx.chmod(0o755)
     launcher = Launcher(
-        tmp_path / "external", boxed.means, env={"PATH": f"{bin_folder}:/usr/bin:/bin"}
+        tmp_path / "external", den.means, env={"PATH": f"{bin_folder}:/usr/bin:/bin"}
     )
     told = entry(
         command="npx",
