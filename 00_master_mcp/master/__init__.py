@@ -87,6 +87,7 @@ def build(
         authenticate=clients_only(open_token_book(common.data_dir)),
         lifespan=lifespan,
         own_hosts=("master",),
+        exact=door.exact(catalogue),
         gate=partial(with_view, services=catalogue),
     )
     return Service(

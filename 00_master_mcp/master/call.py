@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from flotilla import Deadline, Principal
 from master.catalogue import Entry, View
 from master.result import Result
+from master.rpc import RpcError
 from master.streaming.splitter import Piece
 
 TOOLS_CALL = "tools/call"
@@ -35,9 +36,20 @@ class Hearer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A question of this method that the client answered with an error."""
+
+    method: str
+    error: RpcError
+
+
+@dataclass(slots=True, kw_only=True)
 class Call:
-    """Who asks for what; `target` is there once the name was resolved."""
+    """Who asks for what; the stages fill in `target`, `deadline` and `approved`, once each.
+
+    It is not frozen because that costs: one call would make three of it.
+    """
 
     method: str = TOOLS_CALL
     principal: Principal
@@ -60,6 +72,8 @@ class Call:
     arrived: float
     """When it came in, on the monotonic clock."""
     hearer: Hearer = field(repr=False)
+    refused: Mapping[str, Refusal] = field(default_factory=dict[str, Refusal])
+    """The questions that have no place in `inputResponses`, by their keys."""
     target: Entry | None = None
     deadline: Deadline | None = None
     approved: bool = False

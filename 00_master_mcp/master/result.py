@@ -6,6 +6,7 @@ from typing import Any
 
 from flotilla import meta
 from flotilla.json_text import from_json, to_json
+from master.rpc import written
 
 HOP = "io.modelcontextprotocol/"
 """Members of `_meta` with this prefix belong to one hop."""
@@ -15,7 +16,7 @@ INPUT_REQUIRED = '"input_required"'
 _MODERN_ONLY = ("resultType", "ttlMs", "cacheScope")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
     """The members of a result; `poured` when it has gone to the client already, in pieces."""
 
@@ -80,4 +81,4 @@ def rendered(result: Result, *, modern: bool, cached: bool = False) -> str:
         if cached and first["resultType"] == COMPLETE:
             kept = {"ttlMs": "0", "cacheScope": '"private"', **kept}
         texts = {**first, **texts, **kept}
-    return "{" + ",".join(f"{to_json(name).decode()}:{text}" for name, text in texts.items()) + "}"
+    return written(texts)

@@ -5,9 +5,9 @@ and unknown ones survive, integers of any size stay exact.
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from json.decoder import scanstring  # pyright: ignore[reportUnknownVariableType, reportAttributeAccessIssue]
 from typing import Any, NoReturn, cast
 
@@ -40,8 +40,6 @@ Id = str | int
 Texts = dict[str, str]
 """The members of a JSON object, each as its own JSON text."""
 
-_SPACE = re.compile(r"[ \t\n\r]*")
-
 
 class RpcError(Exception):
     """A JSON-RPC error response; `status` is that of the HTTP response around it.
@@ -59,7 +57,7 @@ class RpcError(Exception):
         self.status = STATUS_OF.get(code, 200) if status is None else status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Message:
     """A request (`method` and `id`), a notification (`method` alone) or a response (`id` alone)."""
 
@@ -85,13 +83,15 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-_scan = cast("Callable[[str, int, bool], tuple[str, int]]", scanstring)
-_decode = json.JSONDecoder(parse_constant=_refuse).raw_decode
-
-
+_scan_string = cast("Callable[[str, int, bool], tuple[str, int]]", scanstring)
+_scan_value = cast(
+    "Callable[[str, int], tuple[Any, int]]",
+    json.JSONDecoder(parse_constant=_refuse).scan_once,  # pyright: ignore[reportAttributeAccessIssue]
+)
 _BODIES = frozenset({"params", "result"})
 """The members of a message of whose own members the texts are kept; a message has one of them."""
 _NONE: frozenset[str] = frozenset()
+_BLANK = " \t\n\r"
 
 
 def members(
@@ -99,43 +99,67 @@ def members(
 ) -> tuple[dict[str, Any], Texts, int, Texts]:
     """The object that starts at `start`: values, their texts, where it ends, and one more level.
 
-    The texts of the members of the member named in `inside` come last, where that is an object.
-    Raises ValueError when there is no JSON object.
+    The texts of the members of the member named in `inside` come last, where that is an object; it
+    has no text of its own then. Raises ValueError when there is no JSON object.
     """
+    try:
+        return _members(text, start, inside)
+    except IndexError:
+        raise ValueError("it ends too early") from None
+    except StopIteration:
+        raise ValueError("a value is none") from None
+
+
+def _members(
+    text: str, at: int, inside: frozenset[str]
+) -> tuple[dict[str, Any], Texts, int, Texts]:
+    # Blanks are skipped in place: it runs twice a call, and most messages have none.
     values: dict[str, Any] = {}
     texts: Texts = {}
     inner: Texts = {}
-    at = _skip(text, start)
-    if text[at : at + 1] != "{":
+    while text[at] in _BLANK:
+        at += 1
+    if text[at] != "{":
         raise ValueError("not an object")
-    at = _skip(text, at + 1)
-    if text[at : at + 1] == "}":
-        return values, texts, at + 1, inner
+    at += 1
+    while text[at] in _BLANK:
+        at += 1
+    if text[at] == "}":
+        return values, texts, _past_blanks(text, at + 1), inner
     while True:
-        if text[at : at + 1] != '"':
+        if text[at] != '"':
             raise ValueError("a member has no name")
-        name, at = _scan(text, at + 1, True)
-        at = _skip(text, at)
-        if text[at : at + 1] != ":":
+        name, at = _scan_string(text, at + 1, True)
+        while text[at] in _BLANK:
+            at += 1
+        if text[at] != ":":
             raise ValueError("a member has no value")
-        begin = _skip(text, at + 1)
-        if name in inside and text[begin : begin + 1] == "{":
-            value, inner, end, _ = members(text, begin)
+        at += 1
+        while text[at] in _BLANK:
+            at += 1
+        begin = at
+        if name in inside and text[begin] == "{":
+            values[name], inner, at, _ = _members(text, begin, _NONE)
         else:
-            value, end = _decode(text, begin)
-        values[name], texts[name] = value, text[begin:end]
-        at = _skip(text, end)
-        following = text[at : at + 1]
-        at = _skip(text, at + 1)
+            values[name], at = _scan_value(text, begin)
+            texts[name] = text[begin:at]
+        while text[at] in _BLANK:
+            at += 1
+        following = text[at]
+        at += 1
         if following == "}":
-            return values, texts, at, inner
+            return values, texts, _past_blanks(text, at), inner
         if following != ",":
             raise ValueError("a member does not end")
+        while text[at] in _BLANK:
+            at += 1
 
 
-def _skip(text: str, at: int) -> int:
-    matched = _SPACE.match(text, at)
-    return at if matched is None else matched.end()
+def _past_blanks(text: str, at: int) -> int:
+    end = len(text)
+    while at < end and text[at] in _BLANK:
+        at += 1
+    return at
 
 
 def parse(raw: bytes | bytearray) -> tuple[dict[str, Any], Texts]:
@@ -176,7 +200,12 @@ def read(raw: bytes | bytearray) -> Message:
 
 def written(texts: Mapping[str, str]) -> str:
     """The JSON text of an object of such members."""
-    return "{" + ",".join(f"{to_json(name).decode()}:{text}" for name, text in texts.items()) + "}"
+    return "{" + ",".join([f"{_quoted(name)}:{text}" for name, text in texts.items()]) + "}"
+
+
+@lru_cache(maxsize=512)
+def _quoted(name: str) -> str:
+    return to_json(name).decode()
 
 
 def text_of(value: Any) -> str:

@@ -27,7 +27,7 @@ class Teller(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Client:
     """Who asks, what they see, what they can do, and how to tell them something meanwhile."""
 

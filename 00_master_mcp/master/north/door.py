@@ -1,9 +1,9 @@
 """The hub's routes for clients: /mcp, /sse and /messages/ below each prefix of a view."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from master import rpc
 from master.catalogue import Catalogue
@@ -40,6 +40,11 @@ class Door:
                 ("/messages/", self._handshake.messages, ["POST"]),
             )
         ]
+
+    def exact(self, services: Iterable[str]) -> dict[tuple[str, str], ASGIApp]:
+        """What is called most, by method and whole path: no router needs to look for it."""
+        prefixes = ["", "/dotted", *(f"/servers/{service}" for service in services)]
+        return {("POST", f"{prefix}/mcp"): _Asgi(self._mcp) for prefix in prefixes}
 
     def changed(self, service: str, kinds: Collection[Kind]) -> None:
         """Tell every listening client, of either era, that these lists of a service changed."""

@@ -26,7 +26,7 @@ LAST_EVENT = "last-event-id"
 _JSON, _STREAM = "application/json", "text/event-stream"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Exchange:
     """A request of an authenticated client, with the view that its URL shows."""
 

@@ -8,10 +8,11 @@ from master import rpc
 from master.north.client import Client
 from master.north.exchange import LAST_EVENT, SESSION, Exchange
 from master.north.hearing import at_least
-from master.north.methods import Methods, ended
+from master.north.methods import Methods, answered
 from master.north.reply import Reply, event
 from master.north.sessions import Session, Sessions
 from master.north.streams import pour, pour_events
+from master.north.work import Work
 from master.offer import CAPABILITIES, Kind
 from master.views import prefix_of
 
@@ -161,9 +162,9 @@ class Handshake:
     def _note(self, session: Session, message: rpc.Message) -> None:
         if message.method == "notifications/cancelled":
             named = message.params.get("requestId")
-            task = session.running.get(named) if isinstance(named, (str, int)) else None
-            if task is not None:
-                task.cancel()
+            work = session.running.get(named) if isinstance(named, (str, int)) else None
+            if work is not None:
+                work.stop()
         elif message.is_response:
             session.answered(message)
 
@@ -224,17 +225,13 @@ class Handshake:
         if request_id in session.running:
             twice = rpc.RpcError(rpc.INVALID_REQUEST, f"request {request_id!r} is still running")
             return rpc.refusal(request_id, twice), twice.status
-        with exchange.logged(client):
-            work = asyncio.create_task(self._methods.handle(message, client))
-        session.running[request_id] = work
+        work = session.running[request_id] = Work()
         try:
-            await asyncio.wait({work})
+            with exchange.logged(client), work:
+                answer, _ = await answered(self._methods.handle(message, client), request_id)
+                # These revisions know errors as answers: 200 but for what HTTP itself refuses.
+                return answer, 200
         finally:
             session.running.pop(request_id, None)
-            if not work.done():
-                work.cancel()
-        if work.cancelled():
-            error = rpc.RpcError(rpc.CANCELLED, "the request was cancelled", status=200)
-            return rpc.refusal(request_id, error), 200
-        # These revisions know errors as answers: 200 but for what HTTP itself refuses.
-        return ended(work, request_id)[0], 200
+        error = rpc.RpcError(rpc.CANCELLED, "the request was cancelled", status=200)
+        return rpc.refusal(request_id, error), 200

@@ -1,6 +1,5 @@
 """What the hub answers to each method, whatever the era and transport."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Any
@@ -207,16 +206,16 @@ def _no_method(name: str | None) -> rpc.RpcError:
     return rpc.RpcError(rpc.METHOD_NOT_FOUND, f"there is no method {name!r} here")
 
 
-def ended(work: asyncio.Task[str | None], request_id: rpc.Id) -> tuple[bytes | None, int]:
-    """The answer of work that has ended, and its HTTP status; None when it was sent already."""
-    failure = work.exception()
-    if failure is None:
-        result = work.result()
-        return None if result is None else rpc.response(request_id, result), 200
-    if isinstance(failure, rpc.RpcError):
-        return rpc.refusal(request_id, failure), failure.status
-    log.error("request_failed", exc_info=failure)
-    broke = rpc.RpcError(
-        rpc.INTERNAL_ERROR, "the hub failed to answer; its log says more", status=500
-    )
-    return rpc.refusal(request_id, broke), broke.status
+async def answered(work: Awaitable[str | None], request_id: rpc.Id) -> tuple[bytes | None, int]:
+    """The answer to a request and its HTTP status; None when it was sent already."""
+    try:
+        result = await work
+    except rpc.RpcError as error:
+        return rpc.refusal(request_id, error), error.status
+    except Exception:  # the top-level handler: internals stay in the log
+        log.exception("request_failed")
+        broke = rpc.RpcError(
+            rpc.INTERNAL_ERROR, "the hub failed to answer; its log says more", status=500
+        )
+        return rpc.refusal(request_id, broke), broke.status
+    return None if result is None else rpc.response(request_id, result), 200

@@ -1,6 +1,5 @@
 """Clients of the 2026-07-28 revision: each POST stands alone, closing it cancels it."""
 
-import asyncio
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
@@ -15,10 +14,11 @@ from flotilla import meta
 from master import rpc
 from master.catalogue import Catalogue, View
 from master.north.exchange import Exchange
-from master.north.methods import Methods, ended
+from master.north.methods import Methods, answered
 from master.north.reply import Reply, event
 from master.north.sessions import Outbox
 from master.north.streams import pour
+from master.north.work import Work
 from master.offer import CAPABILITIES, Kind
 
 _SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
@@ -89,20 +89,9 @@ class Modern:
     async def _answer(self, message: rpc.Message, request_id: rpc.Id, exchange: Exchange) -> None:
         with Reply(exchange.send) as reply:
             client = exchange.modern(message, reply)
-            with exchange.logged(client):
-                work = asyncio.create_task(self._methods.handle(message, client))
-            gone = asyncio.create_task(exchange.gone())
-            try:
-                await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-                if work.done():
-                    await reply.finish(*ended(work, request_id))
-            finally:
-                gone.cancel()
-                if not work.done():
-                    work.cancel()
-                    await asyncio.wait({work})
-                if not work.cancelled():
-                    work.exception()  # looked at, or asyncio would log it as lost
+            with exchange.logged(client), Work(exchange.gone):
+                answer = await answered(self._methods.handle(message, client), request_id)
+                await reply.finish(*answer)
 
     async def _listen(self, message: rpc.Message, exchange: Exchange) -> None:
         request_id = message.id

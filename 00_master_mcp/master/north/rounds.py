@@ -7,16 +7,16 @@ Source: MCP 2026-07-28, multi-round-trip requests; 2025-11-25, elicitation, samp
 """
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from flotilla import TimedOut, UpstreamError, meta
 from master import rpc
-from master.call import Call, Stage
+from master.call import Call, Refusal, Stage
 from master.north.client import Client
 from master.result import Result
-from master.upstream.handshake.questions import refused
 
 MAX_ROUNDS = 50
 QUESTION_S = 600.0
@@ -35,41 +35,64 @@ async def in_rounds(answer: Stage, call: Call, client: Client) -> Result:
         params = dict(call.params)
         asked = rpc.members(result.texts.get("inputRequests", "{}"))
         if asked[0]:
-            params["inputResponses"] = rpc.written(await _answers(client, *asked[:2]))
+            answers, refused = await _answers(client, *asked[:2])
+            params["inputResponses"] = rpc.written(answers)
             pause_s = _PAUSE_S
         else:
             # Only a state: the server wants to be asked again.
             params.pop("inputResponses", None)
+            refused = {}
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_CAP_S)
         params.pop("requestState", None)
         if (state := result.texts.get("requestState")) is not None:
             params["requestState"] = state
-        result = await answer(replace(call, params=params, target=None, deadline=None))
+        result = await answer(replace(call, params=params, refused=refused))
     raise UpstreamError(f"the server asked its client over {MAX_ROUNDS} times")
 
 
-async def _answers(client: Client, values: Mapping[str, Any], texts: rpc.Texts) -> rpc.Texts:
-    """The client's answers to all questions, asked together; TimedOut when it thinks too long."""
+async def _answers(
+    client: Client, values: Mapping[str, Any], texts: rpc.Texts
+) -> tuple[rpc.Texts, Mapping[str, Refusal]]:
+    """The client's answers to all questions, asked together, and what it refused to answer.
+
+    TimedOut when it thinks too long.
+    """
     asking = {
         key: asyncio.create_task(_answer(client, meta.members(value), texts[key]))
         for key, value in values.items()
     }
     try:
         async with asyncio.timeout(QUESTION_S):
-            return {key: await task for key, task in asking.items()}
+            answered = {key: await task for key, task in asking.items()}
     except TimeoutError:
         raise TimedOut("the client did not answer the server's question in time") from None
     finally:
         for task in asking.values():
             task.cancel()
+    return (
+        {key: each for key, each in answered.items() if isinstance(each, str)},
+        {key: each for key, each in answered.items() if isinstance(each, Refusal)},
+    )
 
 
-async def _answer(client: Client, question: Mapping[str, Any], text: str) -> str:
+def _asked_so(method: str, params: Mapping[str, Any], texts: rpc.Texts) -> str:
+    """The JSON text of a question's params as the handshake revisions have them.
+
+    There a page that is to be shown has an ID (2025-11-25, URL mode); 2026-07-28 left it out.
+    """
+    text = texts.get("params", "{}")
+    if method == "elicitation/create" and params.get("mode") == "url":
+        known = {"elicitationId": rpc.text_of(secrets.token_hex(8)), **rpc.members(text)[1]}
+        return rpc.written(known)
+    return text
+
+
+async def _answer(client: Client, question: Mapping[str, Any], text: str) -> str | Refusal:
     session = client.session
     assert session is not None, "a modern client answers by calling again"
     method = str(question.get("method", ""))
-    params = rpc.members(text)[1].get("params", "{}")
+    params = _asked_so(method, meta.members(question.get("params")), rpc.members(text)[1])
     asked = session.ask()
     gone = None if client.gone is None else asyncio.ensure_future(client.gone())
     try:
@@ -77,7 +100,7 @@ async def _answer(client: Client, question: Mapping[str, Any], text: str) -> str
         waiting = {asked.answer} if gone is None else {asked.answer, gone}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if not asked.answer.done():
-            return refused(method, rpc.INTERNAL_ERROR, "the client has gone")
+            return Refusal(method, rpc.RpcError(rpc.INTERNAL_ERROR, "the client has gone"))
         answered = asked.answer.result()
     finally:
         session.unask(asked)
@@ -86,5 +109,5 @@ async def _answer(client: Client, question: Mapping[str, Any], text: str) -> str
     if answered.error is not None:
         code, said = answered.error.get("code"), answered.error.get("message")
         known = code if isinstance(code, int) else rpc.INTERNAL_ERROR
-        return refused(method, known, str(said or "the client refused")[:500])
+        return Refusal(method, rpc.RpcError(known, str(said or "the client refused")[:500]))
     return rpc.written(answered.texts)

@@ -13,6 +13,7 @@ import structlog
 from flotilla import Principal, RateLimited, TooLarge, meta
 from master.catalogue import View
 from master.north.tracks import Tracks
+from master.north.work import Work
 from master.rpc import Message
 
 log = structlog.get_logger(__name__)
@@ -93,7 +94,7 @@ class Session:
     outbox: Outbox = field(default_factory=Outbox, repr=False)
     has_stream: bool = False
     tracks: Tracks = field(default_factory=Tracks, repr=False)
-    running: dict[str | int, asyncio.Task[Any]] = field(default_factory=dict, repr=False)
+    running: dict[str | int, Work] = field(default_factory=dict, repr=False)
     asked: dict[str, asyncio.Future[Message]] = field(default_factory=dict, repr=False)
 
     def opened(self, version: str, params: Mapping[str, Any]) -> None:
@@ -126,8 +127,8 @@ class Session:
             future.set_result(message)
 
     def end(self) -> None:
-        for task in list(self.running.values()):
-            task.cancel()
+        for work in list(self.running.values()):
+            work.stop()
         self.outbox.close()
 
 

@@ -1,7 +1,5 @@
 """Whether a call may run without a person, and what it says when it may not."""
 
-from dataclasses import replace
-
 from flotilla.toolbox import approval_required
 from master.call import Call, Stage
 from master.result import Result
@@ -14,6 +12,7 @@ def approved(inner: Stage, *, approvals_off: bool) -> Stage:
         entry = call.resolved()
         if entry.needs_approval and not approvals_off:
             raise approval_required(entry.name)
-        return await inner(replace(call, approved=entry.needs_approval))
+        call.approved = entry.needs_approval
+        return await inner(call)
 
     return stage

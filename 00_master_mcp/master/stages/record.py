@@ -74,6 +74,8 @@ def _labels(call: Call, catalogue: Catalogue) -> tuple[str, str, str]:
 
     URIs are without number: of them the metrics know the method alone.
     """
+    if call.target is not None and call.method == TOOLS_CALL:
+        return call.target.service, call.target.name, call.target.name
     if call.method in (TOOLS_CALL, "prompts/get"):
         kind: Kind = "tools" if call.method == TOOLS_CALL else "prompts"
         entry = catalogue.known(call.name, call.view, kind)

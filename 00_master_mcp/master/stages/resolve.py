@@ -1,7 +1,6 @@
 """Whose a name or a URI is, and until when its caller waits."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from flotilla.serving.spokes import deadline_of
 from master.call import Call, Stage
@@ -14,10 +13,11 @@ Limits = Callable[[str], tuple[float, float]]
 
 def resolved(inner: Stage, catalogue: Catalogue, limits: Limits) -> Stage:
     async def stage(call: Call) -> Result:
-        entry = _target(catalogue, call)
+        call.target = entry = _target(catalogue, call)
         timeout_s, long_timeout_s = limits(entry.service)
         limit_s = long_timeout_s if entry.is_long else timeout_s
-        return await inner(replace(call, target=entry, deadline=deadline_of(call.meta, limit_s)))
+        call.deadline = deadline_of(call.meta, limit_s)
+        return await inner(call)
 
     return stage
 

@@ -53,7 +53,10 @@ def request(
 
 
 def forwarded(call: Call) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of a client's request, whose params stay as the client wrote them."""
+    """Body and headers of a client's request, whose params stay as the client wrote them.
+
+    Raises rpc.RpcError where the client refused to answer what the server must know.
+    """
     marks = _passed(call.meta)
     if call.log_level is not None:
         marks[LOG_LEVEL] = call.log_level
@@ -63,6 +66,8 @@ def forwarded(call: Call) -> tuple[bytes, dict[str, str]]:
     if call.client_info is not None:
         marks[CLIENT_INFO] = call.client_info
     texts = params_of(call, marks)
+    if call.refused:
+        texts["inputResponses"] = _with_refusals(call)
     body = f'{{"jsonrpc":"2.0","id":1,"method":"{call.method}","params":{rpc.written(texts)}}}'
     entry = call.resolved()
     headers = _routing(call.method, entry.upstream_name)
@@ -111,6 +116,20 @@ def call_headers(call: Call) -> dict[str, str]:
     return headers
 
 
+def _with_refusals(call: Call) -> str:
+    """The client's answers, those that are errors as this revision has them.
+
+    A refused elicitation is one that was cancelled; for the rest there is nothing to say, and the
+    call ends with the client's own error.
+    """
+    answers = rpc.members(call.params.get("inputResponses", "{}"))[1]
+    for key, refusal in call.refused.items():
+        if refusal.method != "elicitation/create":
+            raise refusal.error
+        answers[key] = '{"action":"cancel"}'
+    return rpc.written(answers)
+
+
 def _passed(marks: Mapping[str, Any]) -> dict[str, Any]:
     """The members of a client's `_meta` that go on to a server."""
     passed = {key: value for key, value in marks.items() if not key.startswith(HOP)}
@@ -136,7 +155,7 @@ def _routing(method: str, name: object) -> dict[str, str]:
     return headers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Received:
     """A message from a server: its members, and those of its result or params as written."""
 

@@ -10,7 +10,7 @@ import structlog
 from flotilla import FlotillaError, TooLarge
 from flotilla.json_text import from_json
 from master import rpc
-from master.call import Call
+from master.call import Call, Refusal
 from master.result import Result
 from master.upstream import wire
 from master.upstream.handshake import questions
@@ -65,12 +65,19 @@ class Conversation:
             raise
         return pending
 
-    async def answer(self, pending: Pending, answers: rpc.Texts) -> None:
+    async def answer(
+        self, pending: Pending, answers: rpc.Texts, refused: Mapping[str, Refusal]
+    ) -> None:
         """Pass the client's answers on to the server; unknown keys are left alone."""
-        for key, text in answers.items():
+        for key in (*answers, *refused):
             question = pending.questions.pop(key, None)
-            if question is not None:
-                await self._transport.send(questions.reply_to(question.id, text))
+            if question is None:
+                continue
+            if key in refused:
+                message = rpc.refusal(question.id, refused[key].error)
+            else:
+                message = rpc.response(question.id, answers[key])
+            await self._transport.send(message)
 
     def cancel(self, pending: Pending, reason: str) -> None:
         """Tell the server that nobody waits any more."""

@@ -9,9 +9,6 @@ from master import rpc
 from master.result import INPUT_REQUIRED, Result
 from master.upstream.handshake.pending import Pending
 
-REFUSED = "io.flotilla/refused"
-"""In place of a result: the client answered with an error. Never leaves the hub."""
-
 _NEEDS = {
     "elicitation/create": "elicitation",
     "sampling/createMessage": "sampling",
@@ -73,24 +70,3 @@ def answers_of(params: Mapping[str, str]) -> rpc.Texts:
         return rpc.members(text)[1]
     except ValueError:
         raise rpc.RpcError(rpc.INVALID_PARAMS, "inputResponses must be an object") from None
-
-
-def reply_to(question_id: rpc.Id, answer: str) -> bytes:
-    """The response to a server's request, from the text of a client's answer."""
-    if REFUSED in answer:
-        refused = meta.members(meta.members(from_json(answer.encode())).get(REFUSED))
-        if refused:
-            error = rpc.RpcError(
-                int(refused.get("code", rpc.INTERNAL_ERROR)), str(refused.get("message", ""))
-            )
-            return rpc.refusal(question_id, error)
-    return rpc.response(question_id, answer)
-
-
-def refused(method: str, code: int, message: str) -> str:
-    """The text of an answer that is an error; `reply_to` reads it.
-
-    A server of 2026-07-28 takes the refusal of an elicitation for what it is, a cancellation.
-    """
-    shape: dict[str, Any] = {"action": "cancel"} if method == "elicitation/create" else {}
-    return rpc.text_of({**shape, REFUSED: {"code": code, "message": message}})

@@ -92,7 +92,8 @@ class Handshake:
                     return await self._begun(call)
                 pending = self._suspended.take(state, call)
                 conversation = self._now()
-                await conversation.answer(pending, questions.answers_of(call.params))
+                answers = questions.answers_of(call.params)
+                await conversation.answer(pending, answers, call.refused)
                 return await self._next(conversation, pending, call)
         except TimeoutError:
             raise TimedOut(f"{self._service} did not answer before the deadline") from None
