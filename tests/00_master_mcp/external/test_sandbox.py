@@ -230,7 +230,7 @@ async def test_memory_is_capped_for_all_processes_where_groups_can_be_made(
         pytest.skip("no control group with memory can be made here")
     greedy = """
         import subprocess, sys, time
-        code = "taken = bytearray(b'x') * 80_000_000; print('took it', flush=True); input()"
+        code = "taken = bytearray(b'x') * 120_000_000; print('took it', flush=True); input()"
         held = []
         for _ in range(int(sys.argv[1])):
             held.append(subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE,
@@ -243,7 +243,7 @@ async def test_memory_is_capped_for_all_processes_where_groups_can_be_made(
         print([each.poll() for each in held], flush=True)
     """
     for children, ended in ((2, b"[None, None]"), (3, b"-9")):
-        async with den.running(den.sealed(greedy, str(children), memoryMb=200)) as child:
+        async with den.running(den.sealed(greedy, str(children), memoryMb=320)) as child:
             with anyio.fail_after(30):
                 assert ended in await anext(child.lines())
     assert "for all its processes" in child.protection.memory
