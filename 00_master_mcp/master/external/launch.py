@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import platform
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -12,7 +13,7 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from flotilla import Unavailable
+from flotilla import NotConfigured, Unavailable
 from flotilla.leftovers import Ledger
 from flotilla.redaction import Redactor
 from master.external.cgroup import Cgroups
@@ -72,6 +73,11 @@ class Launcher:
 
         NotConfigured when something is missing, Unavailable when it cannot be fetched or started.
         """
+        if platform.system() != "Linux":
+            raise NotConfigured(
+                f"external server {name}: only Linux can shut a program in",
+                hint="Run it elsewhere, and give its url.",
+            )
         resolved = await to_thread.run_sync(self.resolved, name, entry)
         wish = await to_thread.run_sync(self._wish, name, resolved)
         redactor = resolved.redactor(self.fleet_secrets)

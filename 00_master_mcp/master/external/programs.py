@@ -12,15 +12,24 @@ _INSTALLATION = ("pyvenv.cfg", "lib/node_modules", "lib/python3*")
 _BROAD = {".local", "home", "root", "usr", "local"}
 """Folders that look like one and hold everything of somebody."""
 _NEEDED_BESIDE = {"uvx": "uv"}
+_CONTAINERS = ("docker", "podman", "nerdctl")
 _HINTS = {
     "npx": "Install Node.js, whose npx fetches and runs the server.",
     "uvx": "Install uv, whose uvx fetches and runs the server.",
-    "docker": "A server in a container of its own needs Docker, which the fleet does not hand out.",
 }
 
 
 def find_program(command: str, search_path: str, cwd: str | None = None) -> str:
-    """The absolute path of a command; NotConfigured when there is none to run."""
+    """The absolute path of a command; NotConfigured when there is none to run.
+
+    Nor is there one that runs containers: those are children of a daemon, out of every limit that
+    is set here, and outlive the hub.
+    """
+    if Path(command).name in _CONTAINERS:
+        raise NotConfigured(
+            f"{command} runs the server out of the fleet's reach",
+            hint="Give the program itself; or run the container yourself and give its url.",
+        )
     if "/" in command and not command.startswith("/"):
         command = os.path.join(cwd or "/", command)  # noqa: PTH118 - `./a` stays `./a`
     found = shutil.which(command, path=search_path)

@@ -11,6 +11,7 @@ in English. What they miss, the approval of destructive calls still catches; wha
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 from flotilla import Model
@@ -34,7 +35,7 @@ class Finding(Model):
     excerpt: str
 
 
-_DISTINCT = re.compile(r"\w*[a-z0-9][_.-][a-z0-9]\w*|\w*[a-z][A-Z]\w*")
+_DISTINCT = re.compile(r"^(?=.{5}).*(?:[a-z0-9][_.-][a-zA-Z0-9]|[a-z][A-Z])", re.ASCII)
 _PLAIN_KEY = re.compile(r"[\w$.-]{0,40}", re.ASCII)
 _TAGS = re.compile("[\U000e0000-\U000e007f]")
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -114,13 +115,19 @@ def _in_text(
         ours = any(name.casefold() in match[0] for name in own)
         severity = "notice" if ours else "severe"
         yield _finding("before_this_tool", severity, where, text, match.start())
-    for name in foreign:
-        if name not in own and _DISTINCT.fullmatch(name):
-            at = text.find(name.casefold())
-            if at >= 0:
-                around = text[max(0, at - 100) : at + len(name) + 100]
-                severity = "severe" if ORDERS.search(around) else "notice"
-                yield _finding("other_servers_tool", severity, where, text, at)
+    for match in _names(frozenset(foreign) - frozenset(own)).finditer(text):
+        around = text[max(0, match.start() - 100) : match.end() + 100]
+        severity = "severe" if ORDERS.search(around) else "notice"
+        yield _finding("other_servers_tool", severity, where, text, match.start())
+        if severity == "severe":
+            break
+
+
+@lru_cache(maxsize=64)
+def _names(foreign: frozenset[str]) -> re.Pattern[str]:
+    """Finds the names that are no ordinary words."""
+    distinct = [re.escape(name.casefold()) for name in foreign if _DISTINCT.search(name)]
+    return re.compile(rf"(?<!\w)(?:{'|'.join(sorted(distinct))})(?!\w)" if distinct else r"(?!)")
 
 
 def _invisible(where: str, raw: str) -> Iterator[Finding]:

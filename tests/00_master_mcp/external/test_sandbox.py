@@ -343,6 +343,12 @@ def test_a_program_that_is_missing_is_named_with_what_to_install() -> None:
     assert "Install Node.js" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("command", ["docker", "/usr/local/bin/docker", "podman"])
+def test_a_container_would_outlive_the_hub_and_is_refused(command: str) -> None:
+    with pytest.raises(NotConfigured, match="out of the fleet's reach"):
+        find_program(command, "/usr/local/bin:/usr/bin")
+
+
 def test_an_installation_of_its_own_is_shown_whole_and_a_lone_program_alone(
     tmp_path: Path,
 ) -> None:
