@@ -280,7 +280,8 @@ class Catalogue:
         if view.service is not None or entry.kind == "resourceTemplates":
             return entry.given
         owner = self._by_uri.get(entry.given)
-        return entry.given if owner is entry else prefixed(entry.service, entry.given)
+        first = owner is not None and owner.service == entry.service
+        return entry.given if first else prefixed(entry.service, entry.given)
 
     def _shelves_of(self, view: View) -> Iterable[_Shelf]:
         services = self._shelves if view.service is None else (view.service,)

@@ -16,13 +16,14 @@ from .ways import SOUTHS, WAYS, Way
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    # The event loop of the hub's own process.
+    return "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture(scope="module")
 async def house(
-    anyio_backend: str, start_fleet_in: Any, tmp_path_factory: pytest.TempPathFactory
+    anyio_backend: Any, start_fleet_in: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[House]:
     folder: Path = tmp_path_factory.mktemp("house")
     async with AsyncExitStack() as open_:
