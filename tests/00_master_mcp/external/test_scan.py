@@ -133,6 +133,7 @@ HONEST = [
     "Permanently deletes the record without asking for confirmation.",
     "Adds an emoji 👩‍👩‍👧 to a message; می‌خواهم is fine too.",
     "Resets your password policy to the default instructions of the vendor.",
+    "Goes to a service of ours: do not include API keys, passwords or other secrets in it.",
     "Loads settings from the .env file of the project.",
     "Shows the user how the other tools of this server are used.",
     "The key of the entry, e.g. ~/.config/app/settings.json.",
