@@ -12,7 +12,10 @@ Severity = Literal["severe", "notice"]
 NEAR = r"[^.!?\n]{0,80}?"
 """Later in the same sentence."""
 # One that forbids it is honest: "do not include passwords or keys".
-_FETCH = r"(?<!not )(?<!never )(?<!don't )\b(?:read|open|cat|load|fetch|access|get|include|attach|copy|find)\b"
+_FETCH = (
+    r"(?<!not )(?<!never )(?<!don't )"
+    r"\b(?:read|open|cat|load|fetch|access|get|include|attach|copy|find)\b"
+)
 _HAND_ON = r"\b(?:pass|send|include|provide|put|attach|append|submit|upload|supply|return|add)\b"
 _NOT = r"\b(?:do not|don't|dont|never|must not|mustn't|should not|avoid|without|refrain from) "
 _TELL = r"(?:tell|mention|inform|reveal|notify|disclose|alert|let|warn|explain)(?:ing)?\b"

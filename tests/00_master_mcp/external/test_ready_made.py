@@ -134,6 +134,7 @@ CALLS: dict[str, tuple[str, dict[str, Any], str]] = {
         "seen",
     ),
     "time": ("get_current_time", {"timezone": "Europe/Berlin"}, "Europe/Berlin"),
+    "sqlite": ("create_table", {"query": "CREATE TABLE seen (a INTEGER)"}, "success"),
     "sequential-thinking": (
         "sequentialthinking",
         {"thought": "a", "nextThoughtNeeded": False, "thoughtNumber": 1, "totalThoughts": 1},
