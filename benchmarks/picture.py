@@ -130,7 +130,7 @@ def draw_source(sheet: Sheet, top: float, found: list[Json]) -> float:
     lines += [("Drawn by", command())]
     for number, (name, said) in enumerate(lines):
         sheet.text(LEFT, top + 20 + 16 * number, name, "faint small")
-        sheet.text(LEFT + 140, top + 20 + 16 * number, said, "faint code")
+        sheet.text(LEFT + 150, top + 20 + 16 * number, said, "faint code")
     return top + 20 + 16 * len(lines)
 
 

@@ -30,6 +30,12 @@ class Book:
             loop = asyncio.get_running_loop()
             self._writing = loop.call_later(_WRITE_AFTER_S, self._write, self._file)
 
+    def note(self, what: str) -> None:
+        """Count what somebody waits for: it is written before this returns."""
+        self._counts[what] += 1
+        if self._file is not None:
+            self._write(self._file)
+
     def open(self, on_added: Callable[[], None]) -> None:
         """Say that this server is there; SIGUSR1 adds a tool from now on."""
 
@@ -38,10 +44,8 @@ class Book:
             on_added()
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, add)
-        self._counts["started"] += 1
-        if self._file is not None:
-            # At once: who would end this server must know it before it answers.
-            self._write(self._file)
+        # At once: who would end this server must know it before it answers.
+        self.note("started")
 
     def _write(self, file: Path) -> None:
         self._writing = None

@@ -79,11 +79,11 @@ async def call(name: str, arguments: Mapping[str, Any], talk: Talk, book: Book) 
 
 
 async def _hang(book: Book) -> dict[str, Any]:
-    book.count("hung")
+    book.note("hung")
     try:
         await asyncio.get_running_loop().create_future()
     finally:
-        book.count("cancelled")
+        book.note("cancelled")
     raise AssertionError("nobody ends that future")
 
 

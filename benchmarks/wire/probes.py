@@ -203,7 +203,7 @@ class Probes:
         while (took_s := perf_counter() - started) < within_s:
             if self._echo.books.total()[what] >= count:
                 return took_s
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.005)
         return None
 
 
