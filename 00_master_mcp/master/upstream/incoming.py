@@ -3,13 +3,16 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import aiohttp
+import structlog
 
-from flotilla import TooLarge
+from flotilla import TooLarge, UpstreamError
 from master.result import INPUT_REQUIRED
 from master.streaming.events import Closing, Data, Event, Opening, Part, StreamingEvents
 from master.streaming.scrub import Scrubber
 from master.streaming.splitter import Member, Piece, Splitter, split
 from master.upstream import wire
+
+log = structlog.get_logger(__name__)
 
 HOLD_BYTES = 256 * 1024
 """A message up to this size is read whole: that is the faster way."""
@@ -31,6 +34,9 @@ class Large:
         self._scrub = scrub
         first = Splitter().feed(begin)
         names = {getattr(piece, "name", "") for piece in first}
+        ids = [each.text for each in first if isinstance(each, Member) and each.name == "id"]
+        self.id = ids[0].decode() if ids else None
+        """The JSON text of its ID, where that stands at its beginning."""
         self.is_answer = not names & _ASKS and _QUESTIONS not in first
         """Whether it is an answer that a client can be given; else it asks or tells something."""
 
@@ -101,21 +107,38 @@ async def messages_of(
 
 
 async def events_of(
-    response: aiohttp.ClientResponse, reader: StreamingEvents, scrub: Scrub | None = None
+    response: aiohttp.ClientResponse,
+    reader: StreamingEvents,
+    scrub: Scrub | None = None,
+    *,
+    shared: bool = False,
 ) -> AsyncGenerator[tuple[Event, Incoming | None]]:
     """The events of a stream, each with the message that it brings, if it brings one.
 
-    `reader` knows how far the stream was read, whatever ends it.
+    `reader` knows how far the stream was read, whatever ends it. On a stream that many requests
+    share, what is no message counts for nothing; on another, UpstreamError ends it.
     """
     parts = _parts(response, reader)
     async for part in parts:
         if isinstance(part, Event):
             is_message = part.data and part.event == "message"
-            yield part, (read(part.data, scrub) if is_message else None)
+            try:
+                message = read(part.data, scrub) if is_message else None
+            except UpstreamError:
+                if not shared:
+                    raise
+                log.info("not_a_message", said=part.data[:200].decode(errors="replace"))
+                message = None
+            yield part, message
         elif isinstance(part, Opening):
             data = _rest_of_event(parts)
             large = Large(await anext(data), data, scrub)
-            yield Event(b""), (large if large.is_answer else await large.whole())
+            try:
+                yield Event(b""), (large if large.is_answer else await large.whole())
+            except (TooLarge, UpstreamError) as error:
+                if not shared:
+                    raise
+                log.info("not_a_message", said=error.message)
             async for _ in data:  # what nobody has read
                 pass
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from flotilla import Deadline, meta
+from flotilla import Deadline, UpstreamError, meta
 from flotilla.json_text import from_json
 from master import rpc
 from master.call import Call
@@ -103,6 +103,8 @@ class Modern:
                 is_error = await call.hearer.pour(reply.pieces())
                 return Result({"isError": "true"} if is_error else {}, poured=True)
             if reply.is_response:
+                if reply.values.get("id") not in (wire.REQUEST_ID, None):
+                    raise UpstreamError("the server answered a request that was not sent")
                 reply.result()
                 return Result(reply.texts)
             await call.hearer.notify(reply.method, reply.texts)

@@ -21,6 +21,8 @@ LOG_LEVEL = f"{HOP}logLevel"
 CLIENT_INFO = f"{HOP}clientInfo"
 CLIENT_CAPABILITIES = f"{HOP}clientCapabilities"
 
+REQUEST_ID = 1
+"""Of every request that has a response of its own."""
 HUB_INFO = {"name": "flotilla-hub", "title": "Flotilla", "version": __version__}
 _IDENTITY = {
     f"{HOP}protocolVersion": PROTOCOL_VERSION,
@@ -40,7 +42,7 @@ _NAMED_BY: Mapping[str, str] = {
 
 
 def request(
-    method: str, params: Mapping[str, Any], marks: Mapping[str, Any], request_id: int = 1
+    method: str, params: Mapping[str, Any], marks: Mapping[str, Any], request_id: int = REQUEST_ID
 ) -> tuple[bytes, dict[str, str]]:
     """Body and headers of a request of the hub's own; `marks` are further members of `_meta`."""
     body = {
@@ -68,14 +70,14 @@ def forwarded(call: Call) -> tuple[bytes, dict[str, str]]:
     texts = params_of(call, marks)
     if call.refused:
         texts["inputResponses"] = _with_refusals(call)
-    body = f'{{"jsonrpc":"2.0","id":1,"method":"{call.method}","params":{rpc.written(texts)}}}'
+    body = rpc.request(REQUEST_ID, call.method, rpc.written(texts))
     entry = call.resolved()
     headers = _routing(call.method, entry.upstream_name)
     if entry.declares_headers:
         headers |= mcp_param_headers(
             x_mcp_header_map(entry.listed.get("inputSchema")), call.arguments
         )
-    return body.encode(), headers
+    return body, headers
 
 
 def on_a_session(call: Call, request_id: int) -> bytes:

@@ -155,7 +155,7 @@ class Sse:
         self._http, self.url, self._capabilities = http, url, capabilities
         self._numbers = count(1)
         self._post_to = ""
-        self._heard: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._waiting: dict[int, asyncio.Queue[bytes | None]] = {}
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
@@ -165,8 +165,9 @@ class Sse:
             self._post_to = urljoin(self.url, where.decode())
             reading = asyncio.create_task(self._read(events))
             try:
+                opened = self._waiting[0] = asyncio.Queue()
                 await self.post(_opening(self._capabilities))
-                await self._heard.get()
+                await opened.get()
                 await self.post(INITIALIZED)
                 yield
             finally:
@@ -183,16 +184,24 @@ class Sse:
         if marks:
             texts["_meta"] = json.dumps(marks)
         number = next(self._numbers)
-        await self.post(_request(number, method, texts))
-        while (message := await self._heard.get()) is not None:
-            yield message
-            if json.loads(message).get("id") == number:
-                return
+        heard = self._waiting[number] = asyncio.Queue()
+        try:
+            await self.post(_request(number, method, texts))
+            while (message := await heard.get()) is not None:
+                yield message
+                if json.loads(message).get("id") == number:
+                    return
+        finally:
+            del self._waiting[number]
 
     async def _read(self, events: AsyncIterator[tuple[str, bytes]]) -> None:
+        """A response goes to who waits for it; whose anything else is, the stream does not say."""
         async for _, data in events:
-            self._heard.put_nowait(data)
-        self._heard.put_nowait(None)
+            known = self._waiting.get(json.loads(data).get("id"))
+            for heard in [known] if known else list(self._waiting.values()):
+                heard.put_nowait(data)
+        for heard in list(self._waiting.values()):
+            heard.put_nowait(None)
 
 
 INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 MAX_QUESTIONS = 100
 """That one request may have open at a time."""
+STALLED_S = 1.0
+"""A client that does not take what comes by a shared stream for this long is told no more."""
 
 
 class Conversation:
@@ -138,7 +140,14 @@ class Conversation:
         """A large answer goes to its client as it comes, where it is known whose it is."""
         pending = None if request is None else self._pending.get(request)
         if pending is None or pending.call is None:
-            await self.heard(await message.whole(), request)
+            try:
+                read = await message.whole()
+            except TooLarge as error:
+                # The others who share the stream are not to be hurt by it.
+                number = int(message.id) if message.id and message.id.isdigit() else -1
+                self.failed(number if request is None else request, error)
+                return
+            await self.heard(read, request)
             return
         hearer = await pending.hearer()
         if hearer is None:
@@ -207,7 +216,7 @@ class Conversation:
             token = message.params.get("progressToken")
             pending = self._pending.get(token) if isinstance(token, int) else None
             if pending is not None:
-                await pending.notify(method, params)
+                await self._passed_on(pending, method, params, request)
         elif method.endswith("/list_changed"):
             self._changed()
         elif method == "notifications/resources/updated":
@@ -221,7 +230,21 @@ class Conversation:
         if not callers:
             self._told.said(method, params)
         elif len({each.call.principal for each in callers if each.call}) == 1:
-            await callers[-1].notify(method, params)
+            await self._passed_on(callers[-1], method, params, request)
+
+    async def _passed_on(
+        self, pending: Pending, method: str, params: rpc.Texts, request: int | None
+    ) -> None:
+        """Tell a client, which may read slowly: where a stream is shared, others wait behind it."""
+        if request is not None:
+            await pending.notify(method, params)
+            return
+        try:
+            async with asyncio.timeout(STALLED_S):
+                await pending.notify(method, params)
+        except TimeoutError:
+            log.info("client_reads_too_slowly", told=method)
+            pending.mute()
 
     def _later(self, message: bytes) -> None:
         """Send without waiting: what is heard next must not wait for what is said."""

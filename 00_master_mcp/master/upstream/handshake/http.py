@@ -143,8 +143,9 @@ class HttpSession:
     ) -> None:
         """Read one stream to its end; one that broke off and can be taken up again ended too."""
         reader = StreamingEvents(HOLD_BYTES)
+        shared = request is None
         try:
-            async for _, message in events_of(response, reader, self._http.scrub):
+            async for _, message in events_of(response, reader, self._http.scrub, shared=shared):
                 place.read(reader)
                 if message is None:
                     continue

@@ -29,6 +29,7 @@ class Pending:
         """Those that are open, by the keys under which the client answers them."""
         self._told = 0
         self._hearer: Hearer | None = None if call is None else call.hearer
+        self._muted = False
         self._attached = asyncio.Event()
         self._attached.set()
         self._changed = asyncio.Event()
@@ -80,8 +81,12 @@ class Pending:
         await self._attached.wait()
         return self._hearer
 
+    def mute(self) -> None:
+        """Tell the client nothing more until the answer."""
+        self._muted = True
+
     async def notify(self, method: str, params: rpc.Texts) -> None:
-        if self._hearer is not None:
+        if self._hearer is not None and not self._muted:
             await self._hearer.notify(method, params)
 
     async def pause(self) -> None:

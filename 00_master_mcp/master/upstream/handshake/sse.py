@@ -55,7 +55,7 @@ class SseSession:
     async def _read(self, response: aiohttp.ClientResponse, ears: Ears) -> None:
         """Events until the stream ends; the first names the address for messages."""
         reader = StreamingEvents(HOLD_BYTES)
-        async for event, message in events_of(response, reader, self._http.scrub):
+        async for event, message in events_of(response, reader, self._http.scrub, shared=True):
             if event.event == "endpoint":
                 self._post = self._address(event.data.decode(errors="replace"))
                 self._opened.set()
