@@ -15,8 +15,6 @@ from master.upstream.link import Link, Speaker
 
 log = structlog.get_logger(__name__)
 
-LEAST_SEVERE = "debug"
-
 
 class Clients(Protocol):
     """Who is told what the links hear."""
@@ -71,9 +69,9 @@ class Links:
             link.speaker.watch(uris)
 
     async def log_level(self, level: str) -> None:
-        """The least severe log messages that any client wants."""
-        for link in list(self.by_service.values()):
-            await link.speaker.log_level(level)
+        """The least severe log messages that any client wants, told to all servers at once."""
+        links = list(self.by_service.values())
+        await asyncio.gather(*(link.speaker.log_level(level) for link in links))
 
     @asynccontextmanager
     async def running(self, clients: Clients) -> AsyncGenerator[None]:

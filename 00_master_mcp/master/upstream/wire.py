@@ -18,6 +18,8 @@ from master.result import HOP
 
 PROTOCOL_VERSION = "2026-07-28"
 LOG_LEVEL = f"{HOP}logLevel"
+DEFAULT_LEVEL = "info"
+"""What a client of the handshake revisions is told that has not said what it wants to hear."""
 CLIENT_INFO = f"{HOP}clientInfo"
 CLIENT_CAPABILITIES = f"{HOP}clientCapabilities"
 
@@ -60,8 +62,8 @@ def forwarded(call: Call) -> tuple[bytes, dict[str, str]]:
     Raises rpc.RpcError where the client refused to answer what the server must know.
     """
     marks = _passed(call.meta)
-    if call.log_level is not None:
-        marks[LOG_LEVEL] = call.log_level
+    if (level := call.log_level or (None if call.modern else DEFAULT_LEVEL)) is not None:
+        marks[LOG_LEVEL] = level
     marks |= _ours(call)
     marks |= _IDENTITY
     marks[CLIENT_CAPABILITIES] = call.capabilities

@@ -38,6 +38,8 @@ REOPEN_S = 5.0
 """How long a call waits for a session to be opened anew."""
 QUESTION_S = 600.0
 """How long a client may think about a question."""
+LEVEL_S = 1.0
+"""How long is waited for a server that is told which log messages are wanted."""
 SETTLE_S = 0.05
 """Changes that come together are looked at once."""
 
@@ -88,6 +90,8 @@ class Handshake:
         state = questions.state_of(call.params)
         try:
             async with asyncio.timeout(call.due().remaining_s()):
+                if call.modern and call.log_level in _LEVELS:
+                    await self.log_level(call.log_level)
                 if state is None:
                     return await self._begun(call)
                 pending = self._suspended.take(state, call)
@@ -117,11 +121,15 @@ class Handshake:
                 self._quietly(conversation.ask(f"resources/{method}", {"uri": uri}))
 
     async def log_level(self, level: str) -> None:
-        if self._level is not None and _LEVELS.index(self._level) <= _LEVELS.index(level):
+        # The session is everybody's, and who has said nothing wants what is usual.
+        wanted = min(level, wire.DEFAULT_LEVEL, key=_LEVELS.index)
+        if self._level is not None and _LEVELS.index(self._level) <= _LEVELS.index(wanted):
             return
-        self._level = level
+        self._level = wanted
         if self._conversation is not None and "logging" in self._capabilities:
-            await self._conversation.ask("logging/setLevel", {"level": level})
+            asking = self._quietly(self._conversation.ask("logging/setLevel", {"level": wanted}))
+            # One that does not answer is not waited for: it hurts nobody but its own callers.
+            await asyncio.wait({asking}, timeout=LEVEL_S)
 
     async def _begun(self, call: Call) -> Result:
         conversation = self._now()
@@ -232,11 +240,12 @@ class Handshake:
             hint="Whether the call took effect is not known; look before calling again.",
         )
 
-    def _quietly(self, asking: Coroutine[Any, Any, object]) -> None:
+    def _quietly(self, asking: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
         """Ask for something whose refusal changes nothing."""
         task = asyncio.create_task(_asked(asking))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
+        return task
 
 
 async def _asked(asking: Coroutine[Any, Any, object]) -> None:
