@@ -1,0 +1,153 @@
+"""The seam over aiohttp, for `https://` and whatever else a plain request cannot do."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import contextmanager
+from time import monotonic
+
+import aiohttp
+from yarl import URL
+
+from master.upstream.transport.client import (
+    CONNECT_S,
+    KEEP_ALIVE_S,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    broke_http,
+    too_late,
+    too_silent,
+    unreachable,
+    went_away,
+)
+from master.upstream.transport.head import request_head
+from master.upstream.transport.target import Target
+
+MAX_BYTES_AT_ONCE = 1024 * 1024
+
+
+class AiohttpResponse:
+    def __init__(
+        self, response: aiohttp.ClientResponse, target: Target, silence_s: float | None
+    ) -> None:
+        self._response = response
+        self._target = target
+        self._silence_s = silence_s
+        self.status = response.status
+        self.headers: Mapping[str, str] = _joined(response)
+
+    @property
+    def content_type(self) -> str:
+        # aiohttp's own says application/octet-stream where the server said nothing.
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def ended(self) -> bool:
+        return self._response.content.at_eof()
+
+    async def begin(self, most_bytes: int) -> bytes:
+        begin = bytearray()
+        while len(begin) <= most_bytes and (chunk := await self.chunk()):
+            begin += chunk
+        return bytes(begin)
+
+    async def chunk(self) -> bytes:
+        try:
+            with _translated(self._target, self._silence_s):
+                return await self._response.content.readany()
+        except asyncio.CancelledError:
+            self._response.close()
+            raise
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while chunk := await self.chunk():
+            yield chunk
+
+    def close(self) -> None:
+        if self.ended:
+            self._response.release()
+        else:
+            self._response.close()
+
+
+class AiohttpClient:
+    """Made inside the loop that it serves; the session is opened by the first request."""
+
+    def __init__(self, keep_alive_s: float = KEEP_ALIVE_S, connect_s: float = CONNECT_S) -> None:
+        self._keep_alive_s = keep_alive_s
+        self._connect_s = connect_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(
+        self,
+        method: str,
+        target: Target,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        due_at: float | None = None,
+        silence_s: float | None = None,
+    ) -> AiohttpResponse:
+        request_head(method, target, headers, len(body))  # the same headers are refused
+        if due_at is not None and due_at <= monotonic():
+            raise too_late(target)
+        limits = aiohttp.ClientTimeout(
+            total=None if due_at is None else due_at - monotonic(),
+            connect=self._connect_s,
+            sock_read=silence_s,
+        )
+        with _translated(target, silence_s):
+            response = await self._opened().request(
+                method,
+                # Written as it is: a path that is quoted anew may name something else.
+                URL(target.url, encoded=target.simple),
+                # It warns of larger bytes, and writes this in pieces instead.
+                data=io.BytesIO(body) if len(body) > MAX_BYTES_AT_ONCE else body or None,
+                headers={**headers, "accept-encoding": "identity"},
+                timeout=limits,
+                # A redirect would take the token to somebody else.
+                allow_redirects=False,
+            )
+        if response.status < 200:
+            response.close()
+            raise broke_http(target, f"nobody asked for a status of {response.status}")
+        return AiohttpResponse(response, target, silence_s)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keep_alive_s),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                max_line_size=MAX_HEAD_BYTES,
+                max_field_size=MAX_HEAD_BYTES,
+                max_headers=MAX_HEADERS,
+            )
+        return self._session
+
+
+def _joined(response: aiohttp.ClientResponse) -> dict[str, str]:
+    joined: dict[str, str] = {}
+    for name, value in response.headers.items():
+        key = name.lower()
+        joined[key] = f"{joined[key]}, {value}" if key in joined else value
+    return joined
+
+
+@contextmanager
+def _translated(target: Target, silence_s: float | None) -> Generator[None]:
+    try:
+        yield
+    except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError):
+        raise unreachable(target) from None
+    except aiohttp.SocketTimeoutError:
+        raise too_silent(target, silence_s or 0.0) from None
+    except TimeoutError:
+        raise too_late(target) from None
+    except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError):
+        raise went_away(target) from None
+    except aiohttp.ClientError as error:
+        raise broke_http(target, type(error).__name__) from None
