@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-import aiohttp
 import structlog
 
 from flotilla import TooLarge, UpstreamError
@@ -11,11 +10,13 @@ from master.streaming.events import Closing, Data, Event, Opening, Part, Streami
 from master.streaming.scrub import Scrubber
 from master.streaming.splitter import Member, Piece, Splitter, split
 from master.upstream import wire
+from master.upstream.transport.client import Response
 
 log = structlog.get_logger(__name__)
 
 HOLD_BYTES = 256 * 1024
 """A message up to this size is read whole: that is the faster way."""
+PART_BYTES = 64 * 1024
 MAX_WHOLE_BYTES = 16 * 1024 * 1024
 """The most of a message that has to be read whole: a list, a notification, a question."""
 
@@ -55,12 +56,18 @@ class Large:
 
     async def _chunks(self) -> AsyncGenerator[bytes]:
         scrubber = None if self._scrub is None else self._scrub()
+        begin, self._begin = memoryview(self._begin), b""
         if scrubber is None:
-            yield self._begin
+            # In parts: whoever reads makes copies of what it is given.
+            for at in range(0, len(begin), PART_BYTES):
+                yield bytes(begin[at : at + PART_BYTES])
+            del begin
             async for chunk in self._more:
                 yield chunk
             return
-        yield scrubber.feed(self._begin)
+        for at in range(0, len(begin), PART_BYTES):
+            yield scrubber.feed(bytes(begin[at : at + PART_BYTES]))
+        del begin
         async for chunk in self._more:
             yield scrubber.feed(chunk)
         yield scrubber.finish()
@@ -85,29 +92,35 @@ def read(raw: bytes | bytearray, scrub: Scrub | None) -> wire.Received:
     return wire.received(raw)
 
 
-async def messages_of(
-    response: aiohttp.ClientResponse, scrub: Scrub | None = None
-) -> AsyncGenerator[Incoming]:
+EVENT_STREAM = "text/event-stream"
+
+
+async def message_of(response: Response, scrub: Scrub | None = None) -> Incoming | None:
+    """The one message of a response that is no event stream; None where it was only taken note of.
+
+    Up to `HOLD_BYTES` it is waited for once and read whole.
+    """
+    begin = await response.begin(HOLD_BYTES)
+    if len(begin) > HOLD_BYTES:
+        large = Large(begin, response.chunks(), scrub)
+        return large if large.is_answer else await large.whole()
+    if begin or response.status != 202:
+        return read(begin, scrub)
+    return None
+
+
+async def messages_of(response: Response, scrub: Scrub | None = None) -> AsyncGenerator[Incoming]:
     """The messages of a response to a POST: one of JSON, or those of an event stream."""
-    if response.content_type == "text/event-stream":
+    if response.content_type == EVENT_STREAM:
         async for _, message in events_of(response, StreamingEvents(HOLD_BYTES), scrub):
             if message is not None:
                 yield message
-        return
-    begin = bytearray()
-    chunks = response.content.iter_any()
-    async for chunk in chunks:
-        begin += chunk
-        if len(begin) > HOLD_BYTES:
-            large = Large(bytes(begin), chunks, scrub)
-            yield large if large.is_answer else await large.whole()
-            return
-    if begin or response.status != 202:
-        yield read(begin, scrub)
+    elif (message := await message_of(response, scrub)) is not None:
+        yield message
 
 
 async def events_of(
-    response: aiohttp.ClientResponse,
+    response: Response,
     reader: StreamingEvents,
     scrub: Scrub | None = None,
     *,
@@ -143,8 +156,8 @@ async def events_of(
                 pass
 
 
-async def _parts(response: aiohttp.ClientResponse, reader: StreamingEvents) -> AsyncGenerator[Part]:
-    async for chunk in response.content.iter_any():
+async def _parts(response: Response, reader: StreamingEvents) -> AsyncGenerator[Part]:
+    while chunk := await response.chunk():
         for part in reader.feed(chunk):
             yield part
     reader.finish()

@@ -1,5 +1,6 @@
 """The hub and the servers behind it, started once a module, and every way to them."""
 
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -35,6 +36,13 @@ async def house(
         fleet = await open_.enter_async_context(start_fleet_in(folder, external=external))
         await connected(fleet, *served)
         yield House(fleet, served)
+
+
+@pytest.fixture(scope="module")
+def free_port_once() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 async def connected(fleet: Any, *servers: str) -> None:

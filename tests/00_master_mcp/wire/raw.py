@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from typing import Any, Protocol
 from urllib.parse import urljoin
@@ -94,6 +94,21 @@ class Modern:
     async def send(
         self, method: str, marks: Mapping[str, Any] | None = None, **texts: str
     ) -> AsyncGenerator[bytes]:
+        async with self._sent(method, marks, texts) as response:
+            async for each in _messages(response):
+                yield each
+
+    async def pieces(
+        self, method: str, marks: Mapping[str, Any] | None = None, **texts: str
+    ) -> AsyncGenerator[bytes]:
+        """The bytes of the response as they come."""
+        async with self._sent(method, marks, texts) as response:
+            async for each in response.aiter_raw():
+                yield each
+
+    def _sent(
+        self, method: str, marks: Mapping[str, Any] | None, texts: dict[str, str]
+    ) -> AbstractAsyncContextManager[httpx2.Response]:
         meta = {
             "io.modelcontextprotocol/protocolVersion": MODERN,
             "io.modelcontextprotocol/clientCapabilities": self._capabilities,
@@ -104,9 +119,7 @@ class Modern:
             headers["mcp-name"] = json.loads(texts[NAMED[method]])
         texts["_meta"] = json.dumps(meta)
         body = _request(next(self._numbers), method, texts)
-        async with self._http.stream("POST", self.url, content=body, headers=headers) as response:
-            async for each in _messages(response):
-                yield each
+        return self._http.stream("POST", self.url, content=body, headers=headers)
 
 
 class Handshake:
@@ -140,12 +153,25 @@ class Handshake:
     async def send(
         self, method: str, marks: Mapping[str, Any] | None = None, **texts: str
     ) -> AsyncGenerator[bytes]:
+        async with self._sent(method, marks, texts) as response:
+            async for each in _messages(response):
+                yield each
+
+    async def pieces(
+        self, method: str, marks: Mapping[str, Any] | None = None, **texts: str
+    ) -> AsyncGenerator[bytes]:
+        """The bytes of the response as they come."""
+        async with self._sent(method, marks, texts) as response:
+            async for each in response.aiter_raw():
+                yield each
+
+    def _sent(
+        self, method: str, marks: Mapping[str, Any] | None, texts: dict[str, str]
+    ) -> AbstractAsyncContextManager[httpx2.Response]:
         if marks:
             texts["_meta"] = json.dumps(marks)
         body, sent = _request(next(self._numbers), method, texts), {**TAKES, **self.session}
-        async with self._http.stream("POST", self.url, content=body, headers=sent) as response:
-            async for each in _messages(response):
-                yield each
+        return self._http.stream("POST", self.url, content=body, headers=sent)
 
 
 class Sse:
