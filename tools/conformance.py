@@ -222,7 +222,8 @@ async def behind_hub(kind: str, folder: Path) -> AsyncGenerator[str]:
             command = fixture_command(transport, era, 0)
             environment = {"PYTHONPATH": str(ROOT / "tests")}
             entry: dict[str, Any] = {"command": command[0], "args": command[1:]}
-            entry |= {"env": environment}
+            # The sandbox shows a server nothing of this machine but what its entry names.
+            entry |= {"env": environment, "readable": [str(ROOT / "tests"), sys.prefix]}
         else:
             url = await stack.enter_async_context(fixture(transport, era, folder))
             entry = {"type": "sse" if transport == "sse" else "http", "url": url}

@@ -1,8 +1,10 @@
 """The hub: the only door of the fleet."""
 
-from collections.abc import AsyncGenerator, Mapping
+import os
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import structlog
 from starlette.applications import Starlette
@@ -17,8 +19,12 @@ from flotilla.serving.draining import Drain
 from flotilla.serving.service import Service
 from flotilla.toolbox import Toolbox
 from master.catalogue import Catalogue, Origin
-from master.external.config import DEFAULT_FILE, ServerEntry, load_config
-from master.external.servers import add_servers
+from master.external.api import PATH as SERVERS_PATH
+from master.external.api import ServersApi
+from master.external.config import DEFAULT_FILE, load_config
+from master.external.guard import Guard
+from master.external.servers import Den, ExternalServers
+from master.external.store import ServerStore
 from master.north.door import Door
 from master.north.methods import Methods
 from master.north.subscriptions import Subscriptions
@@ -60,10 +66,7 @@ def build(
     for name in spokes:
         http = Http(name, f"{fleet.url(name)}/mcp", pool)
         links.add(name, Modern(http, Signed(name, signer), ready=True))
-    external = load_config(
-        settings.mcp_config or common.config_dir / DEFAULT_FILE, tuple(fleet.services)
-    )
-    add_servers(external, catalogue, links, pool)
+    external = _external(settings, common, fleet, catalogue, links, pool)
     door = _door(settings, common, fleet, external, catalogue, links, metrics, drain)
 
     async def ready() -> str | None:
@@ -81,10 +84,10 @@ def build(
         name=HUB,
         version=__version__,
         settings=common,
-        routes=door.routes(),
+        routes=[*ServersApi(external).routes(), *door.routes()],
         ready=ready,
         metrics=metrics,
-        authenticate=clients_only(open_token_book(common.data_dir)),
+        authenticate=clients_only(open_token_book(common.data_dir), owners=SERVERS_PATH),
         lifespan=lifespan,
         own_hosts=("master",),
         exact=door.exact(catalogue),
@@ -101,11 +104,38 @@ def build(
     )
 
 
+def _external(
+    settings: Settings,
+    common: CommonSettings,
+    fleet: FleetConfig,
+    catalogue: Catalogue,
+    links: Links,
+    pool: ConnectionPool,
+) -> ExternalServers:
+    """Other people's servers, from `mcp.json` and from what was changed since."""
+    file = settings.mcp_config or common.config_dir / DEFAULT_FILE
+    services, own = tuple(fleet.services), common.data_dir / "hub"
+    return ExternalServers(
+        store=ServerStore(own / "servers.json", load_config(file, services), services),
+        guard=Guard(own / "tools_seen.json"),
+        den=Den(
+            common.data_dir / "external",
+            hidden=(common.data_dir, common.config_dir, Path("secrets")),
+            closed=(common.data_dir,),
+            env=os.environ,
+            secrets=common.secret_values(),
+        ),
+        catalogue=catalogue,
+        links=links,
+        pool=pool,
+    )
+
+
 def _door(
     settings: Settings,
     common: CommonSettings,
     fleet: FleetConfig,
-    external: Mapping[str, ServerEntry],
+    external: ExternalServers,
     catalogue: Catalogue,
     links: Links,
     metrics: Metrics,
@@ -119,7 +149,9 @@ def _door(
     subscriptions = Subscriptions(links.watch)
 
     def limits(service: str) -> tuple[float, float]:
-        entry = external.get(service) or fleet.service(service)
+        if (known := external.limits(service)) is not None:
+            return known
+        entry = fleet.service(service)
         return entry.timeout_s, entry.long_timeout_s
 
     answer = pipeline(

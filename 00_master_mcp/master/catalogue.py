@@ -121,7 +121,7 @@ class Catalogue:
     def __init__(self, origins: Mapping[str, Origin]) -> None:
         """`origins`: in the order in which services are listed."""
         self._shelves = {service: _Shelf(origin) for service, origin in origins.items()}
-        self._by_name: dict[Kind, dict[str, Entry]] = {}
+        self._by_name: dict[Kind, dict[str, Entry]] = {"tools": {}, "prompts": {}}
         self._by_uri: dict[str, Entry] = {}
         self._listings: dict[tuple[Kind, View], list[dict[str, Any]]] = {}
 
@@ -183,6 +183,15 @@ class Catalogue:
         """How many tools it offers."""
         return len(self._shelves[service].of("tools"))
 
+    def tools_but_of(self, service: str) -> frozenset[str]:
+        """The names that the other services give their tools."""
+        return frozenset(
+            entry.given
+            for name, shelf in self._shelves.items()
+            if name != service
+            for entry in shelf.of("tools")
+        )
+
     def offered(self, service: str) -> Offer:
         return self._shelves[service].offer
 
@@ -197,13 +206,9 @@ class Catalogue:
         It answers to its canonical and its safe name, and where one server alone is shown also to
         the name that this server gave it.
         """
-        entry = self._by_name.get(kind, {}).get(name)
-        if entry is not None and view.service in (None, entry.service):
+        entry = self.known(name, view, kind)
+        if entry is not None:
             return entry
-        if view.service is not None:
-            for each in self._shelves[view.service].of(kind):
-                if each.given == name:
-                    return each
         known = [_shown_name(each, view) for each in self._in_view(view, kind)]
         near = get_close_matches(name[:MAX_NAME_LENGTH], known, n=3, cutoff=0.7)
         hint = f"Did you mean {', '.join(near)}?" if near else f"{kind}/list names them all."
@@ -211,10 +216,13 @@ class Catalogue:
 
     def known(self, name: str, view: View, kind: Kind = "tools") -> Entry | None:
         """The tool or prompt that `find` finds, if there is one."""
-        try:
-            return self.find(name, view, kind)
-        except NotFound:
+        entry = self._by_name[kind].get(name)
+        if entry is not None and view.service in (None, entry.service):
+            return entry
+        if view.service is None:
             return None
+        given = (each for each in self._shelves[view.service].of(kind) if each.given == name)
+        return next(given, None)
 
     def find_uri(self, uri: str, view: View) -> Entry:
         """Whose resource a URI is; NotFound when that cannot be told.

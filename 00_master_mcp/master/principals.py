@@ -48,8 +48,8 @@ def open_token_book(folder: Path) -> TokenBook:
     return TokenBook(book)
 
 
-def clients_only(book: TokenBook) -> Authenticate:
-    """Admit clients by their bearer token; the owner's token is for the CLI and console alone."""
+def clients_only(book: TokenBook, owners: str) -> Authenticate:
+    """Admit clients by their bearer token; the owner only to paths that start with `owners`."""
 
     async def authenticate(scope: Scope, receive: Receive) -> Admitted | Refused:
         token = bearer_token(scope)
@@ -58,7 +58,7 @@ def clients_only(book: TokenBook) -> Authenticate:
             why = "no bearer token came with the request" if token is None else "unknown token"
             hint = "Send 'Authorization: Bearer <token>'; the first start wrote admin_token."
             return Refused(401, "not_allowed", why, hint)
-        if principal == OWNER:
+        if principal == OWNER and not scope["path"].startswith(owners):
             hint = "Use the admin token for clients."
             return Refused(403, "not_allowed", "the owner's token is not for MCP clients", hint)
         return Admitted(Caller(principal), receive)

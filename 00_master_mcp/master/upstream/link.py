@@ -101,7 +101,7 @@ class Link:
                 problem = f"it refused the connection: {error.message} ({error.code})"
             if self.connected:
                 attempt = 0
-            self._lost(problem)
+            self.lost(problem)
             attempt += 1
             self._wake.clear()
             try:
@@ -133,7 +133,8 @@ class Link:
     def said(self, method: str, params: rpc.Texts) -> None:
         self._listener.said(self.service, method, params)
 
-    def _lost(self, problem: str) -> None:
+    def lost(self, problem: str) -> None:
+        """The connection has ended; the next `offered` says that there is another."""
         self.reason = problem
         if self.connected:
             self.connected = False

@@ -40,13 +40,16 @@ class Links:
         self._changed = asyncio.Event()
         self._clients: Clients | None = None
 
-    def add(self, service: str, speaker: Speaker) -> Link:
+    def add(self, service: str, speaker: Speaker) -> None:
         """A link to a service that the catalogue knows; started at once inside `running`."""
-        self._metrics.health(service, healthy=False)
-        link = self.by_service[service] = Link(service, speaker, self)
+        self.join(Link(service, speaker, self))
+
+    def join(self, link: Link) -> None:
+        """A link that was made elsewhere, with this or something around it for its listener."""
+        self._metrics.health(link.service, healthy=False)
+        self.by_service[link.service] = link
         if self._clients is not None:
             self._start(link)
-        return link
 
     async def remove(self, service: str) -> None:
         """End the link; what its service offered is the caller's business."""
@@ -57,6 +60,8 @@ class Links:
             task.cancel()
             await asyncio.wait({task})
         self._metrics.health(service, healthy=False)
+        if (timer := self._forgetting.pop(service, None)) is not None:
+            timer.cancel()
 
     def gone(self, service: str, kinds: Collection[Kind]) -> None:
         """These lists have lost what the service had in them."""

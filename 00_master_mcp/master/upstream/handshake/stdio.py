@@ -17,7 +17,9 @@ class Lines(Protocol):
 
     def lines(self) -> AsyncIterator[bytes]: ...
 
-    async def write(self, line: bytes) -> None: ...
+    async def write(self, line: bytes) -> None:
+        """Send a line; its line break is added there."""
+        ...
 
 
 class StdioSession:
@@ -49,7 +51,8 @@ class StdioSession:
         self, message: bytes, request: int | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         del request, headers
-        await self._child.write(message + b"\n")
+        # A message read from HTTP may be indented; here a line break would end it.
+        await self._child.write(message.replace(b"\n", b" ").replace(b"\r", b" "))
 
     def drop(self, request: int) -> None:
         del request

@@ -1,0 +1,84 @@
+"""A link to a server that is a program of ours to start: kept up, and spoken with line by line."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from typing_extensions import override
+
+from flotilla import Unavailable
+from master import rpc
+from master.external.child import Child
+from master.external.config import ServerEntry
+from master.external.launch import Launcher
+from master.external.supervise import Standing, Supervisor, Up
+from master.offer import Offer
+from master.streaming.scrub import Scrubber
+from master.upstream.handshake.speaker import Handshake
+from master.upstream.handshake.stdio import StdioSession
+from master.upstream.incoming import Scrub
+from master.upstream.link import Link, Listener
+
+Launch = Callable[[], Awaitable[Launcher]]
+
+
+class ProgramLink(Link):
+    """One program; its supervisor starts it anew with growing pauses, each time with a new session.
+
+    `launch` gives what starts programs on this machine, which is found out once and takes a while.
+    """
+
+    def __init__(self, name: str, entry: ServerEntry, launch: Launch, listener: Listener) -> None:
+        self._name = name
+        self._entry = entry
+        self._launch = launch
+        self._child: Child | None = None
+        self._scrub: Scrub | None = None
+        self._up: Up | None = None
+        super().__init__(name, Handshake(name, self._transport, roots=entry.roots), listener)
+        self._supervisor = Supervisor(name, open_child=self._opened, session=self._session)
+
+    @property
+    def standing(self) -> Standing:
+        return self._supervisor.standing
+
+    @override
+    async def run(self) -> None:
+        """Keep the program up, for ever; cancel to end it, and everything that it started."""
+        self._supervisor.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self._supervisor.stop()
+
+    @override
+    def offered(self, offer: Offer) -> None:
+        super().offered(offer)
+        if self._up is not None:
+            self._up()
+            self._up = None
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncGenerator[Child]:
+        launcher = await self._launch()
+        secrets = launcher.resolved(self._name, self._entry).secrets
+        self._scrub = partial(Scrubber, secrets) if secrets else None
+        async with launcher.open(self._name, self._entry) as child:
+            yield child
+
+    async def _session(self, child: Child, up: Up) -> None:
+        self._child, self._up = child, up
+        problem = "the program ended its output"
+        try:
+            await self.speaker.hold(self)
+        except rpc.RpcError as error:
+            problem = f"it refused the session: {error.message} ({error.code})"
+            raise Unavailable(problem) from None
+        finally:
+            self._child = None
+            self.lost(problem)
+
+    def _transport(self) -> StdioSession:
+        assert self._child is not None, "a session has a program"
+        return StdioSession(self._child, self._scrub)
