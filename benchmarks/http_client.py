@@ -1,11 +1,11 @@
-"""What one small request costs the hub's HTTP client: µs of CPU of this process, ours and aiohttp's.
+"""What a small request costs the hub's HTTP client: µs of CPU of this process, ours and aiohttp's.
 
 usage: python3 benchmarks/http_client.py [--requests 1000] [--rounds 9]
 
 Both send the same POST of 1 KiB, with the headers of a call, to the same server in a process of its
-own, and read the answer whole, in turns; the least of the rounds counts. The floor is the same bytes
-over a bare asyncio protocol that reads nothing out of them: what is above it is HTTP. Quote the
-ratio: machines are noisy.
+own, and read the answer whole, in turns; the least of the rounds counts. The floor is the same
+bytes over a bare asyncio protocol that reads nothing out of them: what is above it is HTTP. Quote
+the ratio: machines are noisy.
 """
 
 import argparse

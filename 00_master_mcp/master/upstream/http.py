@@ -1,18 +1,18 @@
-"""POSTs messages to a server over the hub's pool, and reads what answers them as it comes."""
+"""Sends messages to a server over the hub's pool; a status that is no answer becomes an error."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import closing
+from functools import cached_property
+from time import monotonic
 
-import aiohttp
-
-from flotilla import Deadline, FlotillaError, TimedOut, Unavailable, UpstreamError
+from flotilla import Deadline, FlotillaError, Unavailable, UpstreamError
 from master import rpc
 from master.upstream import wire
-from master.upstream.incoming import Incoming, Scrub, messages_of
+from master.upstream.incoming import Scrub
 from master.upstream.pool import ConnectionPool
+from master.upstream.transport.client import Response
+from master.upstream.transport.target import Target
 
-CONNECT_S = 2.0
-"""A server that does not accept within this is away."""
 LAST_WORD_S = 0.25
 """What the hub waits beyond a deadline: the server's own `timeout` says more."""
 MAX_REFUSAL_BYTES = 64 * 1024
@@ -27,7 +27,7 @@ class Refused(UpstreamError):
 
 
 class Http:
-    """Requests to one server. The errors are those of `exchange`."""
+    """Requests to one server. The errors are those of `request`."""
 
     def __init__(
         self, service: str, url: str, pool: ConnectionPool, scrub: Scrub | None = None
@@ -38,67 +38,46 @@ class Http:
         self.url = url
         self._pool = pool
 
-    @asynccontextmanager
-    async def exchange(
+    @cached_property
+    def target(self) -> Target:
+        """Raises BadAddress; not before it is used, so that one wrong URL stops no other server."""
+        return Target.of(self.url, self.service)
+
+    async def request(
         self,
         body: bytes,
         headers: Mapping[str, str],
         deadline: Deadline | None,
         silence_s: float | None = None,
         method: str = "POST",
-    ) -> AsyncGenerator[aiohttp.ClientResponse]:
-        """One request and its response, read within; leaving closes it.
+    ) -> Response:
+        """Send one request; whoever gets its response closes it.
 
         Raises Unavailable when the server cannot be reached or goes away, TimedOut when the
-        deadline passes (None waits for ever) or nothing comes for `silence_s`, Refused for a
-        status that says so, UpstreamError when it breaks HTTP.
+        deadline passes (None waits for ever) or nothing comes for `silence_s`, Refused or
+        rpc.RpcError for a status that says so, UpstreamError when it breaks HTTP. Reading the
+        response raises the same.
         """
-        total = None if deadline is None else deadline.remaining_s() + LAST_WORD_S
-        limits = aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_S, sock_read=silence_s)
-        try:
-            async with self._pool.session.request(
-                method,
-                self.url,
-                data=body or None,
-                headers=headers,
-                timeout=limits,
-                # A redirect would take the token to somebody else.
-                allow_redirects=False,
-            ) as response:
-                if response.status >= 300:
-                    await self._refused(response)
-                yield response
-        except aiohttp.ConnectionTimeoutError:
-            raise self.away() from None
-        except TimeoutError:
-            raise TimedOut(f"{self.service} did not answer before the deadline") from None
-        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError):
-            raise self.away() from None
-        except aiohttp.ClientError as error:
-            raise UpstreamError(f"{self.service} broke HTTP: {type(error).__name__}") from None
-
-    @asynccontextmanager
-    async def messages(
-        self,
-        body: bytes,
-        headers: Mapping[str, str],
-        deadline: Deadline | None,
-        silence_s: float | None = None,
-    ) -> AsyncGenerator[AsyncIterator[Incoming]]:
-        """The messages that answer a POST, as they come."""
-        async with self.exchange(body, headers, deadline, silence_s) as response:
-            yield messages_of(response, self.scrub)
+        due_at = None if deadline is None else deadline.at + LAST_WORD_S
+        target = self.target
+        client = self._pool.client(target)
+        response = await client.request(method, target, headers, body, due_at, silence_s)
+        if response.status >= 300:
+            with closing(response):
+                await self._refused(response)
+        return response
 
     async def get(self, path: str, timeout_s: float) -> tuple[int, bytes]:
         """Status and first 64 KiB of a plain GET beside the MCP endpoint."""
-        limits = aiohttp.ClientTimeout(total=timeout_s)
-        url = self.url.removesuffix("/mcp") + path
+        target = Target.of(self.url.removesuffix("/mcp") + path, self.service)
+        client = self._pool.client(target)
         try:
-            async with self._pool.session.get(
-                url, timeout=limits, allow_redirects=False
-            ) as response:
-                return response.status, await response.content.read(MAX_REFUSAL_BYTES)
-        except (aiohttp.ClientError, TimeoutError, ConnectionError):
+            due_at = monotonic() + timeout_s
+            with closing(await client.request("GET", target, {}, due_at=due_at)) as response:
+                return response.status, (await response.begin(MAX_REFUSAL_BYTES))[
+                    :MAX_REFUSAL_BYTES
+                ]
+        except FlotillaError:
             raise self.away() from None
 
     def away(self) -> Unavailable:
@@ -112,13 +91,13 @@ class Http:
             hint="Whether the call took effect is not known; look before calling again.",
         )
 
-    async def _refused(self, response: aiohttp.ClientResponse) -> None:
+    async def _refused(self, response: Response) -> None:
         """Raise what a status of 300 or more means; an error response of MCP is none of ours."""
         status = response.status
         if 300 <= status < 400:
             raise Refused(f"{self.service} answered with a redirect, which is not followed", status)
         if response.content_type == "application/json":
-            raw = await response.content.read(MAX_REFUSAL_BYTES)
+            raw = await response.begin(MAX_REFUSAL_BYTES)
             try:
                 wire.received(raw).result()
             except rpc.RpcError as error:

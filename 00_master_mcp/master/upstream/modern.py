@@ -1,7 +1,8 @@
 """Speaks 2026-07-28 over Streamable HTTP: one POST a request, and a listen stream beside them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from flotilla import Deadline, UpstreamError, meta
@@ -13,7 +14,14 @@ from master.result import HOP, Result
 from master.upstream import wire
 from master.upstream.authority import Authority
 from master.upstream.http import Http
-from master.upstream.incoming import Incoming, Large, whole
+from master.upstream.incoming import (
+    EVENT_STREAM,
+    Incoming,
+    Large,
+    message_of,
+    messages_of,
+    whole,
+)
 from master.upstream.link import Told
 from master.upstream.listing import offer_of
 
@@ -60,8 +68,21 @@ class Modern:
         body, headers = wire.forwarded(call)
         headers |= wire.call_headers(call)
         headers |= self._authority.of_call(call, body)
-        async with self._http.messages(body, headers, call.due()) as replies:
-            return await self._relayed(replies, call)
+        http = self._http
+        with closing(await http.request(body, headers, call.due())) as response:
+            if response.content_type == EVENT_STREAM:
+                async for reply in messages_of(response, http.scrub):
+                    result = await self._relayed(reply, call)
+                    if result is not None:
+                        return result
+            else:
+                # Most answers are one small message: no generator stands between them and us.
+                only = await message_of(response, http.scrub)
+                if only is not None:
+                    result = await self._relayed(only, call)
+                    if result is not None:
+                        return result
+        raise http.broke_off()
 
     async def probe(self, timeout_s: float) -> str | None:
         await self.ask("server/discover", {}, timeout_s)
@@ -90,25 +111,26 @@ class Modern:
         """One request in the hub's own name."""
         body, headers = wire.request(method, params, {})
         headers |= self._authority.of_hub()
-        async with self._http.messages(body, headers, Deadline.after(timeout_s)) as replies:
-            async for reply in replies:
+        deadline = Deadline.after(timeout_s)
+        with closing(await self._http.request(body, headers, deadline)) as response:
+            async for reply in messages_of(response, self._http.scrub):
                 reply = await whole(reply)
                 if reply.is_response:
                     return reply.result()
         raise self._http.broke_off()
 
-    async def _relayed(self, replies: AsyncIterator[Incoming], call: Call) -> Result:
-        async for reply in replies:
-            if isinstance(reply, Large):
-                is_error = await call.hearer.pour(reply.pieces())
-                return Result({"isError": "true"} if is_error else {}, poured=True)
-            if reply.is_response:
-                if reply.values.get("id") not in (wire.REQUEST_ID, None):
-                    raise UpstreamError("the server answered a request that was not sent")
-                reply.result()
-                return Result(reply.texts)
-            await call.hearer.notify(reply.method, reply.texts)
-        raise self._http.broke_off()
+    async def _relayed(self, reply: Incoming, call: Call) -> Result | None:
+        """The result that a message brings; one that brings none is passed on."""
+        if isinstance(reply, Large):
+            is_error = await call.hearer.pour(reply.pieces())
+            return Result({"isError": "true"} if is_error else {}, poured=True)
+        if reply.is_response:
+            if reply.values.get("id") not in (wire.REQUEST_ID, None):
+                raise UpstreamError("the server answered a request that was not sent")
+            reply.result()
+            return Result(reply.texts)
+        await call.hearer.notify(reply.method, reply.texts)
+        return None
 
     async def _listen(self, told: Told) -> None:
         """Hold a listen stream and refresh the lists whenever it says so; returns when it ends."""
@@ -117,8 +139,8 @@ class Modern:
             wanted["resourceSubscriptions"] = sorted(self._watched)
         body, headers = wire.request("subscriptions/listen", {"notifications": wanted}, {})
         headers |= self._authority.of_hub()
-        async with self._http.messages(body, headers, None, SILENCE_S) as replies:
-            async for reply in replies:
+        with closing(await self._http.request(body, headers, None, SILENCE_S)) as response:
+            async for reply in messages_of(response, self._http.scrub):
                 reply = await whole(reply)
                 if reply.is_response:
                     reply.result()

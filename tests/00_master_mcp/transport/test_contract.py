@@ -399,10 +399,13 @@ async def test_the_deadline_covers_waiting_for_the_head(client: Client, serving:
             await served.peers[0].gone.wait()
 
 
-async def test_the_deadline_covers_reading_the_body(client: Client, serving: Any) -> None:
+@pytest.mark.parametrize("framing", [b"transfer-encoding: chunked\r\n", b""])
+async def test_the_deadline_covers_reading_the_body(
+    client: Client, serving: Any, framing: bytes
+) -> None:
     async def serve(peer: Any) -> None:
         await peer.request()
-        await peer.say(OK + b"transfer-encoding: chunked\r\n\r\n")
+        await peer.say(OK + framing + b"\r\n")
         while not peer.gone.is_set():  # it is never silent
             await peer.say(b"1\r\nx\r\n")
             await anyio.sleep(0.02)

@@ -8,8 +8,7 @@ A stream that breaks off after an event with an ID is taken up again from there.
 
 import asyncio
 from collections.abc import Mapping
-
-import aiohttp
+from contextlib import closing
 
 from flotilla import FlotillaError
 from master import rpc
@@ -17,7 +16,8 @@ from master.streaming.events import StreamingEvents
 from master.upstream.authority import Authority
 from master.upstream.handshake.transport import Ears, SessionLost
 from master.upstream.http import Http, Refused
-from master.upstream.incoming import HOLD_BYTES, Large, events_of, messages_of
+from master.upstream.incoming import EVENT_STREAM, HOLD_BYTES, Large, events_of, messages_of
+from master.upstream.transport.client import Response, WentAway
 
 SESSION = "mcp-session-id"
 VERSION = "mcp-protocol-version"
@@ -93,8 +93,8 @@ class HttpSession:
     ) -> None:
         sent = self._headers({**_POST, **(headers or {})})
         if request is None:
-            async with self._http.exchange(message, sent, None, silence_s=RETRY_S * 10):
-                return
+            (await self._http.request(message, sent, None, silence_s=RETRY_S * 10)).close()
+            return
         task = asyncio.create_task(self._answered(message, sent, request))
         self._reading[request] = task
         task.add_done_callback(lambda _: self._reading.pop(request, None))
@@ -110,10 +110,10 @@ class HttpSession:
         assert ears is not None, "messages are sent while `run` runs"
         place = _Place()
         try:
-            async with self._http.exchange(message, headers, None) as response:
+            with closing(await self._http.request(message, headers, None)) as response:
                 if self._session is None:
                     self._session = response.headers.get(SESSION)
-                if response.content_type == "text/event-stream":
+                if response.content_type == EVENT_STREAM:
                     await self._read(response, ears, request, place)
                 else:
                     async for each in messages_of(response, self._http.scrub):
@@ -135,11 +135,11 @@ class HttpSession:
 
     async def _resumed(self, ears: Ears, request: int | None, place: _Place) -> None:
         headers = self._headers({**_GET, **_after(place)})
-        async with self._http.exchange(b"", headers, None, method="GET") as response:
+        with closing(await self._http.request(b"", headers, None, method="GET")) as response:
             await self._read(response, ears, request, place)
 
     async def _read(
-        self, response: aiohttp.ClientResponse, ears: Ears, request: int | None, place: _Place
+        self, response: Response, ears: Ears, request: int | None, place: _Place
     ) -> None:
         """Read one stream to its end; one that broke off and can be taken up again ended too."""
         reader = StreamingEvents(HOLD_BYTES)
@@ -152,7 +152,7 @@ class HttpSession:
                 if request is not None and (isinstance(message, Large) or message.is_response):
                     place.answered = True
                 await ears.heard(message, request)
-        except (aiohttp.ClientError, ConnectionError):
+        except WentAway:
             place.read(reader)
             if not place.last_id:
                 raise
@@ -206,11 +206,8 @@ class HttpSession:
     async def _ended(self) -> None:
         """Tell the server, briefly, that the session is over."""
         try:
-            async with (
-                asyncio.timeout(1),
-                self._http.exchange(b"", self._headers({}), None, method="DELETE"),
-            ):
-                return
+            async with asyncio.timeout(1):
+                (await self._http.request(b"", self._headers({}), None, method="DELETE")).close()
         except (FlotillaError, rpc.RpcError, TimeoutError):
             return  # it will expire by itself
 

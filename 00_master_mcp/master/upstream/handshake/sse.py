@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import closing
 from urllib.parse import urljoin, urlsplit
-
-import aiohttp
 
 from flotilla import UpstreamError
 from master.streaming.events import StreamingEvents
 from master.upstream.authority import Authority
 from master.upstream.handshake.transport import Ears
 from master.upstream.http import Http
-from master.upstream.incoming import HOLD_BYTES, events_of
+from master.upstream.incoming import EVENT_STREAM, HOLD_BYTES, events_of
 from master.upstream.pool import ConnectionPool
+from master.upstream.transport.client import Response
 
 SEND_S = 30.0
 
@@ -29,8 +29,8 @@ class SseSession:
 
     async def run(self, ears: Ears) -> None:
         headers = {"accept": "text/event-stream", **self._authority.of_hub()}
-        async with self._http.exchange(b"", headers, None, method="GET") as response:
-            if response.content_type != "text/event-stream":
+        with closing(await self._http.request(b"", headers, None, method="GET")) as response:
+            if response.content_type != EVENT_STREAM:
                 raise UpstreamError(f"{self._http.service} has no event stream at this address")
             await self._read(response, ears)
 
@@ -46,13 +46,12 @@ class SseSession:
         del request
         assert self._post is not None, "messages are sent once the session is open"
         sent = {"content-type": "application/json", **(headers or {}), **self._authority.of_hub()}
-        async with self._post.exchange(message, sent, None, silence_s=SEND_S):
-            return
+        (await self._post.request(message, sent, None, silence_s=SEND_S)).close()
 
     def drop(self, request: int) -> None:
         del request
 
-    async def _read(self, response: aiohttp.ClientResponse, ears: Ears) -> None:
+    async def _read(self, response: Response, ears: Ears) -> None:
         """Events until the stream ends; the first names the address for messages."""
         reader = StreamingEvents(HOLD_BYTES)
         async for event, message in events_of(response, reader, self._http.scrub, shared=True):

@@ -86,8 +86,12 @@ class Answer:
         """The connection has ended; whether the response is whole by that."""
         if self.headed and self._open_ended:
             self.ended = True
-        self._parser = None
+        self.drop()
         return self.ended
+
+    def drop(self) -> None:
+        """Nothing more will be fed: what has come is no whole response."""
+        self._parser = None
 
     def take(self) -> bytes:
         """What has come of the body and was not taken yet."""

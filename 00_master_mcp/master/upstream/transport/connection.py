@@ -197,7 +197,7 @@ class Connection(asyncio.Protocol):
         """No more will come of the answer; the first reason counts."""
         answer, self._answer = self._answer, None
         if answer is not None:
-            answer.finish()
+            answer.drop()
         if self._failure is None:
             self._failure = error
         waiter, self._waiter = self._waiter, None
