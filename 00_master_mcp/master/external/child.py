@@ -55,7 +55,8 @@ class Exit:
 class Child:
     """A started server. Use `running` to have one, which also ends it.
 
-    `lines` is read by one task; `write` may be called by many.
+    `lines` is read by one task; `write` may be called by many. `too_long` hears of lines that are
+    beyond the limit, which `lines` leaves out; who reads the lines may set it.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self._exited = asyncio.Event()
         self._stderr_log = StderrLog(sealed.server, redactor)
-        self._too_long = too_long
+        self.too_long = too_long
         self._out = LineReader(spawned.stdout, max_line_bytes, self._saw_too_long, self._loop)
         self._in = LineWriter(spawned.stdin, sealed.server, self._loop)
         self._ended = False
@@ -169,8 +170,8 @@ class Child:
 
     def _saw_too_long(self, line: TooLong) -> None:
         log.warning("external_line_too_long", server=self.server, bytes=line.length)
-        if self._too_long is not None:
-            self._too_long(line)
+        if self.too_long is not None:
+            self.too_long(line)
 
     def _read_stderr(self) -> None:
         if not self._stderr_open:

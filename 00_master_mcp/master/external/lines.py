@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 
 SHOWN_BYTES = 4096
+ENDING_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
 class TooLong:
-    """Stands for a line beyond the limit: its length in bytes, and how it began (4 KB at most)."""
+    """Stands for a line beyond the limit: its length in bytes, how it began and how it ended."""
 
     length: int
     beginning: bytes
+    """4 KB at most."""
+    ending: bytes = b""
+    """The last 256 bytes: many programs write there whose answer the line is."""
 
 
 class LineSplitter:
@@ -24,6 +28,7 @@ class LineSplitter:
         self._max_bytes = max_bytes
         self._parts: list[bytes] = []
         self._length = 0
+        self._ending = b""
 
     def feed(self, data: bytes) -> list[bytes | TooLong]:
         """The lines that `data` ends; empty ones are left out."""
@@ -38,10 +43,10 @@ class LineSplitter:
 
     def end(self) -> bytes | TooLong | None:
         """What is there of a line, if the stream ended within it."""
-        length, line = self._length, b"".join(self._parts)
-        self._length, self._parts = 0, []
+        length, line, ending = self._length, b"".join(self._parts), self._ending
+        self._length, self._parts, self._ending = 0, [], b""
         if length > self._max_bytes:
-            return TooLong(length, line)
+            return TooLong(length, line, ending)
         return line.removesuffix(b"\r") or None
 
     def _take(self, part: bytes) -> None:
@@ -50,4 +55,7 @@ class LineSplitter:
         if self._length <= self._max_bytes:
             self._parts.append(part)
         elif fitted:
-            self._parts = [b"".join((*self._parts, part[:SHOWN_BYTES]))[:SHOWN_BYTES]]
+            so_far = b"".join((*self._parts, part))
+            self._parts, self._ending = [so_far[:SHOWN_BYTES]], so_far[-ENDING_BYTES:]
+        else:
+            self._ending = (self._ending + part[-ENDING_BYTES:])[-ENDING_BYTES:]
