@@ -61,18 +61,7 @@ def forwarded(call: Call) -> tuple[bytes, dict[str, str]]:
 
     Raises rpc.RpcError where the client refused to answer what the server must know.
     """
-    marks = _passed(call.meta)
-    if (level := call.log_level or (None if call.modern else DEFAULT_LEVEL)) is not None:
-        marks[LOG_LEVEL] = level
-    marks |= _ours(call)
-    marks |= _IDENTITY
-    marks[CLIENT_CAPABILITIES] = call.capabilities
-    if call.client_info is not None:
-        marks[CLIENT_INFO] = call.client_info
-    texts = params_of(call, marks)
-    if call.refused:
-        texts["inputResponses"] = _with_refusals(call)
-    body = rpc.request(REQUEST_ID, call.method, rpc.written(texts))
+    body = _enveloped(call, REQUEST_ID, _passed(call.meta))
     entry = call.resolved()
     headers = _routing(call.method, entry.upstream_name)
     if entry.declares_headers:
@@ -82,15 +71,15 @@ def forwarded(call: Call) -> tuple[bytes, dict[str, str]]:
     return body, headers
 
 
-def on_a_session(call: Call, request_id: int) -> bytes:
-    """A client's request as a server of the handshake revisions takes it.
+def on_lines(call: Call, request_id: int) -> bytes:
+    """A client's request as `forwarded` has it, for a stream that many requests share."""
+    return _enveloped(call, request_id, _passed_under(call.meta, request_id))
 
-    The ID is also the progress token, where the client asked for progress.
-    """
-    marks = _passed(call.meta)
+
+def on_a_session(call: Call, request_id: int) -> bytes:
+    """A client's request as a server of the handshake revisions takes it."""
+    marks = _passed_under(call.meta, request_id)
     marks |= _ours(call)
-    if "progressToken" in marks:
-        marks["progressToken"] = request_id
     texts = params_of(call, marks)
     for name in ("inputResponses", "requestState"):
         texts.pop(name, None)
@@ -120,6 +109,21 @@ def call_headers(call: Call) -> dict[str, str]:
     return headers
 
 
+def _enveloped(call: Call, request_id: int, marks: dict[str, Any]) -> bytes:
+    """The request with the envelope of 2026-07-28 added to `marks`, which go on to the server."""
+    if (level := call.log_level or (None if call.modern else DEFAULT_LEVEL)) is not None:
+        marks[LOG_LEVEL] = level
+    marks |= _ours(call)
+    marks |= _IDENTITY
+    marks[CLIENT_CAPABILITIES] = call.capabilities
+    if call.client_info is not None:
+        marks[CLIENT_INFO] = call.client_info
+    texts = params_of(call, marks)
+    if call.refused:
+        texts["inputResponses"] = _with_refusals(call)
+    return rpc.request(request_id, call.method, rpc.written(texts))
+
+
 def _with_refusals(call: Call) -> str:
     """The client's answers, those that are errors as this revision has them.
 
@@ -139,6 +143,17 @@ def _passed(marks: Mapping[str, Any]) -> dict[str, Any]:
     passed = {key: value for key, value in marks.items() if not key.startswith(HOP)}
     if not isinstance(passed.get("progressToken", ""), (str, int)):
         del passed["progressToken"]
+    return passed
+
+
+def _passed_under(marks: Mapping[str, Any], request_id: int) -> dict[str, Any]:
+    """As `_passed`; the ID is also the progress token, where the client asked for progress.
+
+    The clients' own tokens may be the same ones.
+    """
+    passed = _passed(marks)
+    if "progressToken" in passed:
+        passed["progressToken"] = request_id
     return passed
 
 
