@@ -14,7 +14,7 @@ from master.upstream.transport.client import (
     too_late,
     unreachable,
 )
-from master.upstream.transport.connection import HEAD, Connection
+from master.upstream.transport.connection import HEAD, TICK_S, Connection
 from master.upstream.transport.head import request_head
 from master.upstream.transport.resolve import Names
 from master.upstream.transport.target import Target
@@ -187,7 +187,7 @@ class PlainClient:
         except (OSError, UnicodeError):  # the name has no address, or is none
             pass
         self._names.forget(target.host, target.port)
-        if due_at is not None and due_at <= monotonic():
+        if due_at is not None and due_at - monotonic() <= TICK_S:
             raise too_late(target)
         raise unreachable(target)
 
