@@ -31,10 +31,13 @@ def to_json(value: Any) -> bytes:
 def from_json(raw: bytes) -> Any:
     """The value of a JSON text, integers of any size included; ValueError when it is not JSON."""
     try:
-        return json.loads(raw, parse_constant=_refuse)
+        return _decoder.decode(raw.decode())
     except RecursionError:
         raise TooDeep("nested too deeply") from None
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)

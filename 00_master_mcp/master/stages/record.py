@@ -28,6 +28,9 @@ def recorded(inner: Stage, catalogue: Catalogue, metrics: Metrics, redactor: Red
     Raises rpc.RpcError where the server itself refused, FlotillaError for other requests.
     """
 
+    # Bound once: the way from the module's logger to one that writes costs a quarter of a line.
+    bound_log = log.bind()
+
     async def stage(call: Call) -> Result:
         try:
             result = await inner(call)
@@ -57,7 +60,7 @@ def recorded(inner: Stage, catalogue: Catalogue, metrics: Metrics, redactor: Red
         service, label, name = _labels(call, catalogue)
         took_s = monotonic() - call.arrived
         metrics.answered(service, label, took_s, code, call.correlation_id)
-        log.info(
+        bound_log.info(
             "call_answered",
             tool=name,
             upstream=service,
