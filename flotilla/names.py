@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 MAX_NAME_LENGTH = 64
 HUB_NAMESPACE = "master"
+EXTERNAL = "ext"
+"""The category of other people's servers, `ext.<server>.<tool>`: no service of ours may use it."""
 
 _SPOKE_TOOL = re.compile(r"[a-z][a-z0-9]*\.[a-z][a-z0-9]*\.[a-z][a-zA-Z0-9]*")
 _HUB_TOOL = re.compile(r"master(\.[a-z][a-zA-Z0-9]*){1,2}")
@@ -36,6 +38,8 @@ def check_namespace(namespace: str) -> str:
     """Return `namespace` if it is `category.subcategory` or `master`, else raise BadName."""
     if namespace != HUB_NAMESPACE and not _NAMESPACE.fullmatch(namespace):
         raise BadName(f"namespace {namespace!r} is not category.subcategory")
+    if namespace.partition(".")[0] == EXTERNAL:
+        raise BadName(f"namespace {namespace!r}: {EXTERNAL} is for external servers alone")
     return namespace
 
 

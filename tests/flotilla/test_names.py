@@ -56,6 +56,11 @@ def test_a_namespace_has_two_parts() -> None:
         check_namespace("os")
 
 
+def test_no_service_takes_the_names_of_external_servers() -> None:
+    with pytest.raises(BadName, match="external"):
+        check_namespace("ext.github")
+
+
 def test_safe_names_fit_every_model_api() -> None:
     assert safe_name("os.linux.runCommand") == "os_linux_runCommand"
 

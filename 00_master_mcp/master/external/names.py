@@ -17,9 +17,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from flotilla.names import MAX_NAME_LENGTH
+from flotilla.names import EXTERNAL, MAX_NAME_LENGTH
 
-NAMESPACE = "ext"
 _NOT_SAFE = re.compile(r"[^a-zA-Z0-9_-]")
 # At 24 digits the server's part is still whole: 64 - 25 >= len("ext_" + 32 characters + "_").
 _DIGITS = (0, 8, 16, 24)
@@ -27,14 +26,14 @@ _DIGITS = (0, 8, 16, 24)
 
 def canonical_name(server: str, tool: str) -> str:
     """`("github", "issues/list")` -> `ext.github.issues/list`."""
-    return f"{NAMESPACE}.{server}.{tool}"
+    return f"{EXTERNAL}.{server}.{tool}"
 
 
 def split_canonical(name: str) -> tuple[str, str] | None:
     """The server and the tool of a canonical name, None when it is not an external tool's."""
     namespace, _, rest = name.partition(".")
     server, dot, tool = rest.partition(".")
-    return (server, tool) if namespace == NAMESPACE and server and dot else None
+    return (server, tool) if namespace == EXTERNAL and server and dot else None
 
 
 def safe_names(server: str, tools: Iterable[str]) -> dict[str, str]:
@@ -61,7 +60,7 @@ def safe_names(server: str, tools: Iterable[str]) -> dict[str, str]:
 
 
 def _name(server: str, tool: str, digits: int) -> str:
-    plain = _NOT_SAFE.sub("_", f"{NAMESPACE}_{server}_{tool}")
+    plain = _NOT_SAFE.sub("_", f"{EXTERNAL}_{server}_{tool}")
     if not digits:
         return plain
     # A lone surrogate is a character in JSON's escapes, and in no UTF-8.
