@@ -1,17 +1,21 @@
-"""One open session with a server: who waits for which answer, and whom its questions reach."""
+"""One open session with a server: who waits for which answer, and whom its questions reach.
+
+It is the same for both eras wherever many requests share a stream; `Manner` is what differs.
+"""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import structlog
 
-from flotilla import FlotillaError, TooLarge
+from flotilla import FlotillaError, TooLarge, meta
 from flotilla.json_text import from_json
 from master import rpc
 from master.call import Call, Refusal
-from master.result import Result
+from master.result import HOP, Result
 from master.upstream import wire
 from master.upstream.handshake import questions
 from master.upstream.handshake.pending import Pending, Question
@@ -21,37 +25,90 @@ from master.upstream.link import Told
 
 log = structlog.get_logger(__name__)
 
+SUBSCRIPTION_ID = f"{HOP}subscriptionId"
 MAX_QUESTIONS = 100
 """That one request may have open at a time."""
 STALLED_S = 1.0
 """A client that does not take what comes by a shared stream for this long is told no more."""
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How an era writes requests, and whether its servers may send some themselves."""
+
+    own: Callable[[str, Mapping[str, Any], int], bytes]
+    """A request of the hub's own: method, params and ID."""
+    forwarded: Callable[[Call, int], bytes]
+    """A client's request under that ID."""
+    asks: bool
+
+
+def _plainly(method: str, params: Mapping[str, Any], request_id: int) -> bytes:
+    return rpc.request(request_id, method, rpc.text_of(params))
+
+
+HANDSHAKE = Manner(_plainly, wire.on_a_session, asks=True)
+
+
 class Conversation:
-    """`changed` is told whenever the server says that one of its lists is another one."""
+    """`changed` is told whenever the server says that one of its lists is another one.
+
+    `numbers` are the IDs of its requests: where conversations follow each other on one stream, an
+    answer to the last one must not be taken for another's.
+    """
 
     def __init__(
-        self, transport: Transport, told: Told, changed: Callable[[], None], roots: tuple[str, ...]
+        self,
+        transport: Transport,
+        told: Told,
+        changed: Callable[[], None],
+        roots: tuple[str, ...] = (),
+        manner: Manner = HANDSHAKE,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         self._transport = transport
         self._told = told
         self._changed = changed
         self._roots = roots
         self._pending: dict[int, Pending] = {}
-        self._numbers = count(1)
+        self._manner = manner
+        self._numbers = count(1) if numbers is None else numbers
+        self._streams: dict[int, Callable[[], None]] = {}
+        """Whom to tell that a stream of changes has begun, by its request."""
         self._sending: set[asyncio.Task[None]] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a client waits for an answer."""
+        return any(pending.call is not None for pending in self._pending.values())
 
     async def ask(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """One request of the hub's own, and the members of its result."""
         pending = self._opened(None)
-        message = rpc.request(pending.number, method, rpc.text_of(params))
         try:
-            await self._transport.send(message, pending.number)
+            await self._send_own(pending, method, params)
             answered = await pending.next()
         finally:
             self.close(pending)
         assert answered is not None, "a request without a client is asked nothing"
         return {name: from_json(text.encode()) for name, text in answered.texts.items()}
+
+    async def listen(self, wanted: Mapping[str, Any], acknowledged: Callable[[], None]) -> None:
+        """Hold a stream of changes (2026-07-28) until its server ends it; cancelling ends it too.
+
+        `acknowledged` is called when the server has begun to tell of them.
+        """
+        pending = self._opened(None)
+        self._streams[pending.number] = acknowledged
+        try:
+            await self._send_own(pending, "subscriptions/listen", {"notifications": wanted})
+            await pending.next()
+        except asyncio.CancelledError:
+            self.cancel(pending, "nobody listens any more")
+            raise
+        finally:
+            del self._streams[pending.number]
+            self.close(pending)
 
     async def tell(self, method: str) -> None:
         await self._transport.send(rpc.notification(method, {}))
@@ -60,7 +117,7 @@ class Conversation:
         """Send a client's request; what is heard of it is in what this returns."""
         pending = self._opened(call)
         try:
-            message = wire.on_a_session(call, pending.number)
+            message = self._manner.forwarded(call, pending.number)
             await self._transport.send(message, pending.number, wire.call_headers(call))
         except BaseException:
             self.close(pending)
@@ -120,6 +177,10 @@ class Conversation:
         if pending is not None:
             pending.answer(error)
 
+    async def _send_own(self, pending: Pending, method: str, params: Mapping[str, Any]) -> None:
+        message = self._manner.own(method, params, pending.number)
+        await self._transport.send(message, pending.number)
+
     def _opened(self, call: Call | None) -> Pending:
         pending = Pending(next(self._numbers), call)
         self._pending[pending.number] = pending
@@ -163,7 +224,7 @@ class Conversation:
         if method == "ping":
             self._later(rpc.response(question_id, "{}"))
             return
-        if questions.is_question(method):
+        if self._manner.asks and questions.is_question(method):
             pending = self._whose(request, method, message.params)
         if pending is not None and len(pending.questions) < MAX_QUESTIONS:
             pending.ask(Question(question_id, method, rpc.written(message.texts)))
@@ -206,7 +267,7 @@ class Conversation:
         pending = open_[0] if len(open_) == 1 else None
         if pending is None or pending.call is None or not pending.call.modern:
             return
-        if questions.is_question(method):
+        if self._manner.asks and questions.is_question(method):
             self.cancel(pending, "the client has not declared what the request needs")
             pending.answer(questions.lacking(method, params))
 
@@ -221,6 +282,11 @@ class Conversation:
             self._changed()
         elif method == "notifications/resources/updated":
             self._told.updated(str(message.params.get("uri", "")), params)
+        elif method == "notifications/subscriptions/acknowledged":
+            number = meta.marks_of(message.params).get(SUBSCRIPTION_ID)
+            acknowledged = self._streams.get(number) if isinstance(number, int) else None
+            if acknowledged is not None:
+                acknowledged()
         elif method != "notifications/cancelled":
             await self._said(method, params, request)
 

@@ -1,19 +1,28 @@
 """Standard streams: a JSON-RPC message a line, to and from a program that we started."""
 
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 import structlog
 
-from flotilla import UpstreamError
+from flotilla import TooLarge, UpstreamError
+from master.external.lines import TooLong
+from master.streaming.splitter import Member, Splitter
 from master.upstream.handshake.transport import Ears
 from master.upstream.incoming import Scrub, read
 
 log = structlog.get_logger(__name__)
 
+_LAST_ID = re.compile(rb'(?<!\\)"id"\s*:\s*(\d{1,18})\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?}\s*$')
+_ASKS = frozenset({"method", "params"})
+
 
 class Lines(Protocol):
     """The standard streams of a running program."""
+
+    too_long: Callable[[TooLong], None] | None
+    """Hears of lines that are left out because they are longer than any that is read."""
 
     def lines(self) -> AsyncIterator[bytes]: ...
 
@@ -30,6 +39,15 @@ class StdioSession:
         self._scrub = scrub
 
     async def run(self, ears: Ears) -> None:
+        def too_long(line: TooLong) -> None:
+            number = answered_by(line)
+            if number is not None:
+                said = (
+                    f"the server answered with {line.length} bytes, more than is read of one line"
+                )
+                ears.failed(number, TooLarge(said, hint="Ask for less."))
+
+        self._child.too_long = too_long
         async for line in self._child.lines():
             if not line.strip():
                 continue
@@ -56,3 +74,18 @@ class StdioSession:
 
     def drop(self, request: int) -> None:
         del request
+
+
+def answered_by(line: TooLong) -> int | None:
+    """The request that an over-long line answers, if its beginning or its end says so."""
+    try:
+        pieces = Splitter().feed(line.beginning)
+    except UpstreamError:
+        return None
+    if {getattr(piece, "name", "") for piece in pieces} & _ASKS:
+        return None
+    first = [each.text for each in pieces if isinstance(each, Member) and each.name == "id"]
+    if first:
+        return int(first[0]) if first[0].isdigit() else None
+    last = _LAST_ID.search(line.ending)
+    return None if last is None else int(last[1])
