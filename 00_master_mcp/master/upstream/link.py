@@ -58,6 +58,10 @@ class Speaker(Protocol):
         """The resources whose changes are to be told, from now on."""
         ...
 
+    async def watched(self) -> None:
+        """Return once the server was asked for what was watched last, or has had its time."""
+        ...
+
     async def log_level(self, level: str) -> None:
         """The least severe log messages that any client wants."""
         ...

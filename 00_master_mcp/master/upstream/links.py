@@ -73,6 +73,12 @@ class Links:
         if link is not None:
             link.speaker.watch(uris)
 
+    async def watched(self, service: str) -> None:
+        """Return once a change of what was watched last is told; bounded."""
+        link = self.by_service.get(service)
+        if link is not None:
+            await link.speaker.watched()
+
     async def log_level(self, level: str) -> None:
         """The least severe log messages that any client wants, told to all servers at once."""
         links = list(self.by_service.values())

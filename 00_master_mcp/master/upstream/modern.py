@@ -1,7 +1,7 @@
 """Speaks 2026-07-28 over Streamable HTTP: one POST a request, and a listen stream beside them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -24,6 +24,7 @@ from master.upstream.incoming import (
 )
 from master.upstream.link import Told
 from master.upstream.listing import offer_of
+from master.upstream.watching import Watching
 
 ASK_S = 10.0
 """How long a list may take."""
@@ -43,26 +44,17 @@ class Modern:
         self._http = http
         self._authority = authority
         self._ready = ready
-        self._watched: frozenset[str] = frozenset()
-        self._watched_changed = asyncio.Event()
+        self._watching = Watching(self._updates)
+        self._told: Told | None = None
 
     async def hold(self, told: Told) -> None:
-        listening = True
-        while True:
-            self._watched_changed.clear()
-            try:
-                if listening:
-                    await self._until_watched_changes(self._listen(told))
-                else:
-                    await self._refresh(told)
-                    await self._until_watched_changes(asyncio.sleep(POLL_S))
-            except rpc.RpcError as error:
-                if error.code != rpc.METHOD_NOT_FOUND or not listening:
-                    raise
-                listening = False
-                continue
-            if listening and not self._watched_changed.is_set():
-                return
+        self._told = told
+        watching = asyncio.create_task(self._watching.run())
+        try:
+            await self._hold_lists(told)
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
 
     async def send(self, call: Call) -> Result:
         body, headers = wire.forwarded(call)
@@ -98,9 +90,10 @@ class Modern:
         return str(said or f"/ready answered {status}")[:500]
 
     def watch(self, uris: frozenset[str]) -> None:
-        if uris != self._watched:
-            self._watched = uris
-            self._watched_changed.set()
+        self._watching.want(uris)
+
+    async def watched(self) -> None:
+        await self._watching.settled()
 
     async def log_level(self, level: str) -> None:
         """Each request of this revision says for itself what it wants to hear."""
@@ -132,26 +125,44 @@ class Modern:
         await call.hearer.notify(reply.method, reply.texts)
         return None
 
+    async def _hold_lists(self, told: Told) -> None:
+        try:
+            await self._listen(told)
+        except rpc.RpcError as error:
+            if error.code != rpc.METHOD_NOT_FOUND:
+                raise
+            while True:
+                await self._refresh(told)
+                await asyncio.sleep(POLL_S)
+
     async def _listen(self, told: Told) -> None:
         """Hold a listen stream and refresh the lists whenever it says so; returns when it ends."""
-        wanted: dict[str, Any] = dict.fromkeys(_CHANGES, True)
-        if self._watched:
-            wanted["resourceSubscriptions"] = sorted(self._watched)
+        async for reply in self._stream(dict.fromkeys(_CHANGES, True)):
+            if reply.method.endswith(("/acknowledged", _CHANGED)):
+                # The acknowledgement comes first: only now is no change lost any more.
+                await self._refresh(told)
+            else:
+                told.said(reply.method, reply.texts)
+
+    async def _updates(self, uris: frozenset[str], acknowledged: Callable[[], None]) -> None:
+        async for reply in self._stream({"resourceSubscriptions": sorted(uris)}):
+            if reply.method.endswith("/acknowledged"):
+                acknowledged()
+            elif reply.method == "notifications/resources/updated" and self._told is not None:
+                self._told.updated(str(reply.params.get("uri", "")), reply.texts)
+
+    async def _stream(self, wanted: Mapping[str, Any]) -> AsyncGenerator[wire.Received]:
+        """What a listen stream tells, until its server ends it."""
         body, headers = wire.request("subscriptions/listen", {"notifications": wanted}, {})
         headers |= self._authority.of_hub()
-        with closing(await self._http.request(body, headers, None, SILENCE_S)) as response:
+        response = await self._http.request(body, headers, None, SILENCE_S)
+        with closing(response):
             async for reply in messages_of(response, self._http.scrub):
                 reply = await whole(reply)
                 if reply.is_response:
                     reply.result()
                     return
-                if reply.method == "notifications/resources/updated":
-                    told.updated(str(reply.params.get("uri", "")), reply.texts)
-                elif reply.method.endswith(("/acknowledged", _CHANGED)):
-                    # The acknowledgement comes first: only now is no change lost any more.
-                    await self._refresh(told)
-                else:
-                    told.said(reply.method, reply.texts)
+                yield reply
 
     async def _refresh(self, told: Told) -> None:
         told.offered(await self.offer())
@@ -160,17 +171,3 @@ class Modern:
         found = await self.ask("server/discover", {})
         info = meta.members(meta.marks_of(found).get(f"{HOP}serverInfo"))
         return await offer_of(self.ask, found, info)
-
-    async def _until_watched_changes(self, work: Any) -> None:
-        """Run `work`, and end it early when other resources are to be watched."""
-        working = asyncio.ensure_future(work)
-        changing = asyncio.create_task(self._watched_changed.wait())
-        try:
-            await asyncio.wait({working, changing}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                await working
-        finally:
-            for task in (working, changing):
-                if not task.done():
-                    task.cancel()
-                    await asyncio.wait({task})

@@ -63,6 +63,10 @@ class Probing:
         if self._spoken is not None:
             self._spoken.watch(uris)
 
+    async def watched(self) -> None:
+        if self._spoken is not None:
+            await self._spoken.watched()
+
     async def log_level(self, level: str) -> None:
         self._level = level
         if self._spoken is not None:

@@ -40,6 +40,8 @@ QUESTION_S = 600.0
 """How long a client may think about a question."""
 LEVEL_S = 1.0
 """How long is waited for a server that is told which log messages are wanted."""
+SUBSCRIBE_S = 2.0
+"""How long is waited for a server that is asked to tell of a resource."""
 SETTLE_S = 0.05
 """Changes that come together are looked at once."""
 
@@ -68,6 +70,7 @@ class Handshake:
         self._level: str | None = None
         self._capabilities: Mapping[str, Any] = {}
         self._asking: set[asyncio.Task[None]] = set()
+        self._subscribing: set[asyncio.Task[None]] = set()
 
     async def hold(self, told: Told) -> None:
         transport = self._connect()
@@ -118,7 +121,13 @@ class Handshake:
             return
         for method, each in (("subscribe", added), ("unsubscribe", gone)):
             for uri in each:
-                self._quietly(conversation.ask(f"resources/{method}", {"uri": uri}))
+                asking = conversation.ask(f"resources/{method}", {"uri": uri})
+                self._subscribing.add(task := self._quietly(asking))
+                task.add_done_callback(self._subscribing.discard)
+
+    async def watched(self) -> None:
+        if self._subscribing:
+            await asyncio.wait(set(self._subscribing), timeout=SUBSCRIBE_S)
 
     async def log_level(self, level: str) -> None:
         # The session is everybody's, and who has said nothing wants what is usual.
