@@ -51,6 +51,27 @@ UPSTREAMS = {
     "stdio-handshake": ("stdio", "handshake"),
 }
 """How the fixture stands behind the hub: its transport and its era."""
+_POLLING = frozenset({"server-sse-polling"})
+"""Only a server of Streamable HTTP closes the stream of a request that it has not answered."""
+_QUESTIONS = frozenset(
+    f"input-required-result-{each}"
+    for each in (
+        "basic-elicitation",
+        "multiple-input-requests",
+        "capability-check",
+        "ignore-extra-params",
+    )
+)
+"""A server of the handshake asks one thing after another, under names that are not its own, and has
+asked before it knows what this very client can be asked."""
+CANNOT = {
+    "handshake": _QUESTIONS,
+    "modern": _POLLING,
+    "sse": _POLLING | _QUESTIONS,
+    "stdio": _POLLING,
+    "stdio-handshake": _POLLING | _QUESTIONS,
+}
+"""The scenarios for which what stands behind the hub lacks something, whoever asks it."""
 
 
 class CannotRun(Exception):
@@ -234,7 +255,7 @@ async def behind_hub(kind: str, folder: Path) -> AsyncGenerator[str]:
             HeaderProxy(port, "Authorization", f"Bearer {token}").serving()
         )
         url = f"http://127.0.0.1:{proxy}/servers/{SERVER}/mcp"
-        await _until_answering(url, folder / "hub.log")
+        await _until_answering(proxy, folder / "hub.log")
         yield url
 
 
@@ -280,27 +301,21 @@ async def _until_listening(port: int, log: Path) -> None:
         raise CannotRun(f"nothing listens on {port}: {_tail(log)}") from None
 
 
-async def _until_answering(url: str, log: Path) -> None:
-    """Wait for a session of the handshake era: then the hub has found the server behind it."""
-    hello: dict[str, Any] = {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "conformance", "version": SUITE},
-    }
-    opening = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
-    accepted = {"Accept": "application/json, text/event-stream"}
+async def _until_answering(proxy: int, log: Path) -> None:
+    """Wait until the hub has found the server behind it."""
+    url = f"http://127.0.0.1:{proxy}/mcp/servers/{SERVER}"
     last = "no answer"
     try:
         async with asyncio.timeout(START_S), aiohttp.ClientSession() as http:
             while True:
                 with suppress(aiohttp.ClientError):
-                    async with http.post(url, json=opening, headers=accepted) as answer:
-                        if answer.status == 200:
+                    async with http.get(url) as answer:
+                        last = await answer.text()
+                        if answer.status == 200 and json.loads(last)["state"] == "running":
                             return
-                        last = f"{answer.status} {(await answer.text())[:200]}"
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.1)
     except TimeoutError:
-        raise CannotRun(f"the hub does not serve {url}: {last}: {_tail(log)}") from None
+        raise CannotRun(f"the hub does not serve the fixture: {last[:300]}: {_tail(log)}") from None
 
 
 def _tail(log: Path) -> str:
@@ -330,9 +345,11 @@ def _all(score: Score) -> int:
     return score.passed + score.failed
 
 
-def _differences(what: str, hub: Report, reference: Report) -> list[str]:
+def _differences(what: str, hub: Report, reference: Report, cannot: frozenset[str]) -> list[str]:
     lines: list[str] = []
     for name, (theirs, ours) in hub.below(reference).items():
+        if name in cannot:
+            continue
         got = "no result" if ours is None else f"{ours.passed} passed, {ours.failed} failed"
         lines.append(f"{what}: {name}: {got}; directly {theirs.passed}, {theirs.failed}")
         lines += [f"    {complaint}" for complaint in (ours.complaints if ours else ())]
@@ -354,7 +371,7 @@ async def main(only: str | None, requirements: Sequence[str], upstreams: Sequenc
     for kind in () if only == "direct" else upstreams:
         for each, report in (await through_hub(kind, requirements)).items():
             reports[each, f"through the hub, {kind}"] = report
-            worse += _differences(f"{each}, {kind}", report, references[each])
+            worse += _differences(f"{each}, {kind}", report, references[each], CANNOT[kind])
     print("| what | passed | failed | scored by the set |")
     print("|---|---|---|---|")
     for (each, what), report in sorted(reports.items()):
