@@ -1,8 +1,7 @@
 """Speaks the handshake revisions with one server: a session, opened, kept and opened anew."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -12,6 +11,7 @@ from master import rpc
 from master.call import Call
 from master.result import Result
 from master.upstream import wire
+from master.upstream.carrying import unless_ended, within
 from master.upstream.handshake import questions
 from master.upstream.handshake.conversation import Conversation
 from master.upstream.handshake.pending import Pending
@@ -77,7 +77,7 @@ class Handshake:
         conversation = Conversation(transport, told, self._stale.set, self._roots)
         carrying = asyncio.create_task(transport.run(conversation))
         try:
-            await _unless_ended(self._held(transport, conversation, told), carrying)
+            await unless_ended(self._held(transport, conversation, told), carrying)
         finally:
             self._open.clear()
             self._conversation = None
@@ -146,7 +146,7 @@ class Handshake:
             return await self._next(conversation, await conversation.open(call), call)
         except SessionLost:
             # The server has not acted on it: once more, on the session that is opened next.
-            async with _within(REOPEN_S, f"{self._service} did not open a new session"):
+            async with within(REOPEN_S, f"{self._service} did not open a new session"):
                 while self._conversation in (None, conversation):
                     self._open.clear()
                     await self._open.wait()
@@ -169,7 +169,7 @@ class Handshake:
         return answer
 
     async def _held(self, transport: Transport, conversation: Conversation, told: Told) -> None:
-        async with _within(OPEN_S, f"{self._service} did not open a session"):
+        async with within(OPEN_S, f"{self._service} did not open a session"):
             await transport.opened()
             found = await conversation.ask(
                 "initialize",
@@ -196,13 +196,13 @@ class Handshake:
                 self._stale.clear()
                 await self._listed(conversation, found, told)
             else:
-                async with _within(ASK_S, f"{self._service} did not answer a ping"):
+                async with within(ASK_S, f"{self._service} did not answer a ping"):
                     await self._ping(conversation)
 
     async def _listed(
         self, conversation: Conversation, found: Mapping[str, Any], told: Told
     ) -> None:
-        async with _within(ASK_S, f"{self._service} did not list what it offers"):
+        async with within(ASK_S, f"{self._service} did not list what it offers"):
             info = meta.members(found.get("serverInfo"))
             told.offered(await offer_of(conversation.ask, found, info))
 
@@ -262,29 +262,3 @@ async def _asked(asking: Coroutine[Any, Any, object]) -> None:
         await asking
     except (FlotillaError, rpc.RpcError) as error:
         log.info("server_refused", reason=str(error))
-
-
-async def _unless_ended(work: Coroutine[Any, Any, None], carrying: asyncio.Task[None]) -> None:
-    """Run `work` as long as the transport carries; raises what ended either."""
-    working = asyncio.create_task(work)
-    try:
-        await asyncio.wait({working, carrying}, return_when=asyncio.FIRST_COMPLETED)
-        # Why the transport ended says more than what failed for that reason.
-        for task in (carrying, working):
-            if task.done():
-                task.result()
-    finally:
-        if not working.done():
-            working.cancel()
-            await asyncio.wait({working})
-        if not working.cancelled():
-            working.exception()
-
-
-@asynccontextmanager
-async def _within(limit_s: float, message: str) -> AsyncGenerator[None]:
-    try:
-        async with asyncio.timeout(limit_s):
-            yield
-    except TimeoutError:
-        raise TimedOut(message) from None
