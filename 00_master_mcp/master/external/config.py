@@ -6,8 +6,9 @@
         "docs": {"type": "http", "url": "https://docs.example/mcp",
                  "headers": {"Authorization": "Bearer ${env:DOCS_TOKEN}"}}}}
 
-Texts in `command`, `args`, `env`, `cwd`, `url`, `headers`, `document`, `readable`, `writable` and
-`roots` may hold handles (`${env:NAME}`, `${file:/path}`), which `handles.py` resolves late.
+Texts in `command`, `args`, `env`, `cwd`, `url`, `headers`, `document`, `credentials`, `tokenUrls`,
+`serverVariables`, `readable`, `writable` and `roots` may hold handles (`${env:NAME}`,
+`${file:/path}`), which `handles.py` resolves late.
 """
 
 import json
@@ -19,7 +20,8 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from flotilla import Misconfigured, Model
+from flotilla import InvalidArgument, Misconfigured, Model
+from master.external.openapi.choice import Choice
 
 Kind = Literal["stdio", "http", "sse", "openapi"]
 Approval = Literal["always", "destructive", "never"]
@@ -38,9 +40,23 @@ _FOR_KIND: Mapping[str, frozenset[str]] = {
     ),
     "http": frozenset(("url", "headers")),
     "sse": frozenset(("url", "headers")),
-    "openapi": frozenset(("url", "headers", "document")),
+    "openapi": frozenset(
+        (
+            "url",
+            "headers",
+            "document",
+            "include",
+            "exclude",
+            "credentials",
+            "token_urls",
+            "server_variables",
+            "output_schemas",
+        )
+    ),
 }
 """The members that belong to some kinds alone; all others belong to every kind."""
+_BY_NAME = ("env", "headers", "credentials")
+"""The members whose values are secrets."""
 _NEEDED = {"stdio": "command", "http": "url", "sse": "url", "openapi": "document"}
 _ELSEWHERE = {
     "timeout": "the time limit is timeoutS, in seconds",
@@ -70,6 +86,17 @@ class ServerEntry(Model):
     headers: Mapping[str, str] = Field(default_factory=dict, repr=False)
     document: str | None = None
     """An OpenAPI document: a path or a URL."""
+    include: Mapping[str, Texts] = Field(default_factory=dict)
+    """Which operations of the document become tools (`openapi/choice.py`); all by default."""
+    exclude: Mapping[str, Texts] = Field(default_factory=dict)
+    credentials: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    """The secrets of the document's security schemes, by their names (`openapi/security.py`)."""
+    token_urls: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    """Where an OAuth 2.0 scheme gets its tokens, where that is not at the API's origin."""
+    server_variables: Mapping[str, str] = Field(default_factory=dict)
+    """The variables in the URLs of the document's servers."""
+    output_schemas: bool = True
+    """False for a document whose API answers otherwise than it says."""
     description: str | None = None
     disabled: bool = False
     approval: Approval = "destructive"
@@ -147,6 +174,15 @@ class ServerEntry(Model):
                 raise ValueError(f"{name} holds a line break")
         return headers
 
+    @field_validator("include", "exclude")
+    @classmethod
+    def _known_kinds(cls, named: Mapping[str, Texts]) -> Mapping[str, Texts]:
+        try:
+            Choice.of(include=named)
+        except InvalidArgument as error:
+            raise ValueError(error.message.partition(": ")[2]) from None
+        return named
+
     @field_validator("url")
     @classmethod
     def _http_address(cls, url: str | None) -> str | None:
@@ -163,13 +199,20 @@ class ServerEntry(Model):
         return roots
 
     def shown(self) -> dict[str, Any]:
-        """What a person may see of it: variables and headers by their names alone, no password."""
+        """What a person may see of it: secrets by their names alone, no password."""
         told = self.model_dump(
-            exclude={"env", "headers", "url"}, exclude_defaults=True, by_alias=True, mode="json"
+            exclude={*_BY_NAME, "token_urls", "url"},
+            exclude_defaults=True,
+            by_alias=True,
+            mode="json",
         )
-        for member, names in (("env", self.env), ("headers", self.headers)):
-            if names:
+        for member in _BY_NAME:
+            if names := getattr(self, member):
                 told[member] = sorted(names)
+        if self.token_urls:
+            told["tokenUrls"] = {
+                name: _without_secrets(url) for name, url in self.token_urls.items()
+            }
         if self.url is not None:
             told["url"] = _without_secrets(self.url)
         return {"type": self.type, **told}

@@ -27,7 +27,18 @@ OWN_HOME = "home"
 _HANDLE = re.compile(r"\$(?P<plain>\$?)\{(?P<inside>[^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_KEY = re.compile(r"TOKEN|KEY|SECRET|PASS|PWD|CREDENTIAL|AUTH|COOKIE", re.IGNORECASE)
-_TEXTS = ("command", "args", "env", "cwd", "url", "headers", "document")
+_TEXTS = (
+    "command",
+    "args",
+    "env",
+    "cwd",
+    "url",
+    "headers",
+    "document",
+    "credentials",
+    "token_urls",
+    "server_variables",
+)
 _PATHS = ("readable", "writable", "roots")
 
 
@@ -43,6 +54,9 @@ class Resolved:
     url: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     document: str | None = None
+    credentials: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    token_urls: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    server_variables: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
@@ -66,6 +80,8 @@ def resolve(
     values = {member: source.expand(member, getattr(entry, member)) for member in _TEXTS + _PATHS}
     for member, given in (("env", entry.env), ("headers", entry.headers)):
         source.learn_literals(member, given)
+    source.learn_credentials(values["credentials"])
+    source.check_open("document", values["document"])
     _check(values, source.missing)
     if source.missing:
         raise NotConfigured(
@@ -102,6 +118,22 @@ class _Source:
             if _SECRET_KEY.search(key) and not _HANDLE.search(text):
                 self._learn(text.removeprefix("Bearer ") if member == "headers" else text)
 
+    def learn_credentials(self, given: Mapping[str, str]) -> None:
+        """Whole, and what stands behind a name as a password does."""
+        for text in given.values():
+            for secret in (text, text.partition(":")[2]):
+                if secret:
+                    self._learn(secret, surely=True)
+
+    def check_open(self, place: str, path: str | None) -> None:
+        """A file of the fleet's data is no document, and its text no part of a message."""
+        if path and not is_http_url(path) and self._is_closed(path):
+            self.missing.append(f"{place}: {path} belongs to the fleet and is not read")
+
+    def _is_closed(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        return any(real == folder or real.startswith(f"{folder}/") for folder in self._closed)
+
     def _replaced(self, place: str, match: re.Match[str]) -> str:
         if match["plain"]:
             return match[0][1:]
@@ -135,8 +167,7 @@ class _Source:
         return default or ""
 
     def _from_file(self, place: str, path: str) -> str:
-        real = os.path.realpath(path)
-        if any(real == folder or real.startswith(f"{folder}/") for folder in self._closed):
+        if self._is_closed(path):
             self.missing.append(f"{place}: {path} belongs to the fleet and is not handed out")
             return ""
         try:

@@ -93,6 +93,11 @@ def test_the_members_of_our_own_are_camel_case(tmp_path: Path) -> None:
         ({"url": "http://a", "headers": {"A:": "b"}}, "'A:' is not the name of an HTTP header"),
         ({"command": "a", "roots": ["/srv"]}, "mcpServers.git.roots: '/srv' is not a file://"),
         ({"command": "a\0b"}, "mcpServers.git.command: it holds a NUL"),
+        ({"document": "/a", "include": {"tag": []}}, "git.include: unknown member 'tag'; there"),
+        ({"document": "/a", "exclude": {"tags": "a"}}, "mcpServers.git.exclude.tags: "),
+        ({"document": "/a", "credentials": {"k": 5}}, "mcpServers.git.credentials.k: "),
+        ({"command": "a", "credentials": {}}, "credentials has no meaning for a server of type"),
+        ({"url": "http://a", "tokenUrls": {}}, "tokenUrls has no meaning for a server of type"),
         ("uvx", "mcpServers.git is not a JSON object"),
     ],
 )
@@ -149,6 +154,27 @@ def test_a_bad_name_is_refused_with_a_better_one(name: str, said: str) -> None:
     assert said in str(caught.value)
 
 
+def test_an_api_is_described_by_members_of_its_own(tmp_path: Path) -> None:
+    entry = one(
+        tmp_path,
+        {
+            "document": "/srv/api.yaml",
+            "include": {"tags": ["pets"]},
+            "exclude": {"methods": ["delete"], "paths": ["/admin"]},
+            "credentials": {"key": "${env:KEY}"},
+            "tokenUrls": {"oauth": "https://login.example/token"},
+            "serverVariables": {"region": "eu"},
+            "outputSchemas": False,
+        },
+    )
+    assert dict(entry.include) == {"tags": ("pets",)}
+    assert dict(entry.exclude) == {"methods": ("delete",), "paths": ("/admin",)}
+    assert dict(entry.server_variables) == {"region": "eu"}
+    assert entry.output_schemas is False
+    assert entry.shown()["credentials"] == ["key"]
+    assert entry.shown()["tokenUrls"] == {"oauth": "https://login.example/token"}
+
+
 def test_what_may_hold_a_secret_is_neither_printed_nor_shown() -> None:
     canary = "canary-4711-secret"
     program = parse_entry("a", {"command": "a", "args": [canary], "env": {"KEY": canary}})
@@ -159,6 +185,16 @@ def test_what_may_hold_a_secret_is_neither_printed_nor_shown() -> None:
     assert canary not in repr(program)
     assert canary not in repr(remote)
     assert canary not in json.dumps(remote.shown())
+    api = parse_entry(
+        "d",
+        {
+            "document": "/srv/api.yaml",
+            "credentials": {"key": canary},
+            "tokenUrls": {"key": f"https://me:{canary}@b.example/token"},
+        },
+    )
+    assert canary not in repr(api)
+    assert canary not in json.dumps(api.shown())
     assert program.shown()["env"] == ["KEY"]
     assert remote.shown() == {
         "type": "http",

@@ -94,3 +94,27 @@ def test_a_secret_cannot_bring_a_second_header_or_another_scheme() -> None:
         resolved(told, {"URL": "file:///etc/passwd", "X": "a\r\nHost: b"})
     assert "url: it is not" in str(caught.value)
     assert "headers.X: the value holds a line break" in str(caught.value)
+
+
+def test_the_credentials_of_an_api_are_secret_however_they_are_given(tmp_path: Path) -> None:
+    found = resolved(
+        {
+            "document": "${DOCUMENT}",
+            "credentials": {"key": "${env:KEY}", "basic": "user:written-here-4711"},
+            "tokenUrls": {"key": "https://${HOST}/token"},
+            "serverVariables": {"region": "${REGION:-eu}"},
+        },
+        {"DOCUMENT": "/srv/api.yaml", "KEY": TOKEN, "HOST": "login.example"},
+    )
+    assert found.document == "/srv/api.yaml"
+    assert dict(found.credentials) == {"key": TOKEN, "basic": "user:written-here-4711"}
+    assert dict(found.token_urls) == {"key": "https://login.example/token"}
+    assert dict(found.server_variables) == {"region": "eu"}
+    assert {TOKEN, "written-here-4711"} <= found.secrets
+    assert TOKEN not in repr(found)
+    assert "written-here-4711" not in repr(found)
+
+
+def test_a_file_of_the_fleets_data_is_no_document(tmp_path: Path) -> None:
+    with pytest.raises(NotConfigured, match="belongs to the fleet and is not read"):
+        resolved({"document": f"{tmp_path}/data/../token"}, closed=tmp_path)

@@ -1,6 +1,6 @@
 """Which operations of a document become tools. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
@@ -67,6 +67,21 @@ class Choice:
 
     include: Matching = Matching()
     exclude: Matching = Matching()
+
+    @classmethod
+    def of(
+        cls,
+        include: Mapping[str, Sequence[str]] | None = None,
+        exclude: Mapping[str, Sequence[str]] | None = None,
+    ) -> Self:
+        """As `read`, of members that are known to be lists of strings."""
+        given = {"include": include or {}, "exclude": exclude or {}}
+        return cls.read(
+            {
+                place: {kind: list(names) for kind, names in named.items()}
+                for place, named in given.items()
+            }
+        )
 
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> Self:
