@@ -43,6 +43,10 @@ class ProgramLink(Link):
     def standing(self) -> Standing:
         return self._supervisor.standing
 
+    def start(self) -> None:
+        """Start a program that waits for its next try, or for a setting that it lacked, now."""
+        self._supervisor.start()
+
     @override
     async def run(self) -> None:
         """Keep the program up, for ever; cancel to end it, and everything that it started."""

@@ -150,10 +150,13 @@ class ExternalServers:
         log.info("external_removed", server=name)
 
     async def start(self, name: str) -> ServerState:
-        """Enable and start a server; one that runs is left alone."""
+        """Enable and start a server, now if it waits for its next try; one that runs is kept."""
         async with self._changing:
             known = await to_thread.run_sync(self._store.set_disabled, name, False)
-            if name not in self._links.by_service:
+            link = self._links.by_service.get(name)
+            if isinstance(link, ProgramLink):
+                link.start()
+            elif link is None:
                 self._open(name, known.entry)
         return self.state(name)
 

@@ -127,7 +127,7 @@ class Supervisor:
             try:
                 reason = await self._one_life()
             except NotConfigured as error:
-                said = f"{error.message} {error.hint}" if error.hint else error.message
+                said = f"{error.message}. {error.hint}" if error.hint else error.message
                 log.warning("external_server_not_configured", server=self.name, reason=said)
                 self._set("not_configured", reason=said)
                 return

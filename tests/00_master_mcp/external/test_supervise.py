@@ -151,7 +151,7 @@ async def test_what_is_missing_is_told_and_not_tried_again(
     kept = keep(open_child=lacks)
     with anyio.fail_after(WITHIN_S):
         kept.start()
-        assert (await kept.reached("not_configured")).reason == "it needs A Set A."
+        assert (await kept.reached("not_configured")).reason == "it needs A. Set A."
 
 
 @pytest.mark.parametrize(
