@@ -15,9 +15,9 @@ from master.external.launch import Launcher
 from master.external.supervise import Standing, Supervisor, Up
 from master.offer import Offer
 from master.streaming.scrub import Scrubber
-from master.upstream.handshake.speaker import Handshake
 from master.upstream.handshake.stdio import StdioSession
 from master.upstream.incoming import Scrub
+from master.upstream.lines.probing import LinesProbing
 from master.upstream.link import Link, Listener
 
 Launch = Callable[[], Awaitable[Launcher]]
@@ -36,7 +36,7 @@ class ProgramLink(Link):
         self._child: Child | None = None
         self._scrub: Scrub | None = None
         self._up: Up | None = None
-        super().__init__(name, Handshake(name, self._transport, roots=entry.roots), listener)
+        super().__init__(name, LinesProbing(name, self._transport, roots=entry.roots), listener)
         self._supervisor = Supervisor(name, open_child=self._opened, session=self._session)
 
     @property

@@ -18,6 +18,7 @@ from master.external.config import ServerEntry
 from master.external.guard import Guard, Held
 from master.external.handles import Resolved, resolve
 from master.external.launch import Launcher
+from master.external.openapi_speaker import OpenApiSpeaker
 from master.external.program import ProgramLink
 from master.external.sandbox import Protection
 from master.external.store import Known, ServerStore
@@ -273,6 +274,8 @@ class ExternalServers:
 
 def remote(name: str, resolved: Resolved, pool: ConnectionPool) -> Speaker:
     """Speaks with a server that somebody else runs, whichever era and transport it has."""
+    if resolved.entry.type == "openapi":
+        return OpenApiSpeaker(name, resolved)
     scrub: Scrub | None = partial(Scrubber, resolved.secrets) if resolved.secrets else None
     http, authority = Http(name, resolved.url or "", pool, scrub), Fixed(resolved.headers)
     roots = resolved.roots

@@ -57,10 +57,10 @@ class LinesProbing:
                 except OtherEra as error:
                     log.info("server_is_older", upstream=self._service, reason=error.message)
                 except Ended as error:
-                    # Whether the request killed it, its next life tells.
+                    # Whether the request killed it, its next life tells; how it ended, its exit.
                     self.first = "handshake"
                     log.info("server_ended_at_probe", upstream=self._service, reason=error.message)
-                    raise
+                    return
                 else:
                     return
             await self._shake_hands(told)
