@@ -146,7 +146,7 @@ def _door(
     overview = Services(fleet=fleet, links=links.by_service, catalogue=catalogue, metrics=metrics)
     own = Toolbox(overview.tools(), redactor)
     catalogue.offer(HUB, Offer({"tools": tuple(own.listing())}, {"tools": {}}))
-    subscriptions = Subscriptions(links.watch)
+    subscriptions = Subscriptions(links.watch, links.watched)
 
     def limits(service: str) -> tuple[float, float]:
         if (known := external.limits(service)) is not None:

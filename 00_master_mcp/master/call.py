@@ -64,6 +64,8 @@ class Call:
     view: View
     capabilities: Mapping[str, Any]
     """What the client can be asked: `elicitation`, `sampling`, `roots`."""
+    party: str = ""
+    """The client's session, or without one its principal: whose calls may be mixed up."""
     modern: bool = True
     """The client is of 2026-07-28, and so has said what it can be asked for this very request."""
     client_info: Mapping[str, Any] | None = None

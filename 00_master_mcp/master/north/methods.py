@@ -17,7 +17,7 @@ from master.north.client import Client
 from master.north.hearing import LEVELS, Hearing
 from master.north.introduction import discovered, initialized
 from master.north.lists import KIND_OF, listed
-from master.north.rounds import in_rounds
+from master.north.rounds import QUESTION_S, in_rounds
 from master.north.sessions import Session
 from master.north.subscriptions import Subscriptions
 from master.result import of_json, rendered
@@ -44,6 +44,7 @@ class Methods:
         drain: Drain,
         redactor: Redactor,
         instructions: str,
+        question_s: float = QUESTION_S,
     ) -> None:
         self._catalogue = catalogue
         self._answer = answer
@@ -52,6 +53,7 @@ class Methods:
         self._drain = drain
         self._redactor = redactor
         self._instructions = instructions
+        self._question_s = question_s
         self._table: dict[str, Answer] = {
             TOOLS_CALL: self._routed,
             "prompts/get": self._routed,
@@ -94,7 +96,7 @@ class Methods:
                 if modern:
                     result = await self._answer(call)
                 else:
-                    result = await in_rounds(self._answer, call, client)
+                    result = await in_rounds(self._answer, call, client, self._question_s)
         except FlotillaError as error:
             if call.method != TOOLS_CALL:
                 raise self._refusal(error, call.method, client) from None
@@ -132,6 +134,7 @@ class Methods:
             session.outbox.put(rpc.notice("notifications/resources/updated", params))
 
         self.subscriptions.add(session, entry.service, entry.upstream_name, uri, tell)
+        await self.subscriptions.watched(entry.service)
         return "{}"
 
     async def _unsubscribe(self, message: rpc.Message, client: Client) -> str:
@@ -169,6 +172,7 @@ def _call(message: rpc.Message, client: Client) -> Call:
         traceparent=client.traceparent,
         view=client.view,
         capabilities=client.capabilities,
+        party=client.principal.name if client.session is None else client.session.id,
         modern=client.era == "modern",
         client_info=client.info,
         log_level=client.log_level,

@@ -1,5 +1,6 @@
 """Clients of the 2026-07-28 revision: each POST stands alone, closing it cancels it."""
 
+import asyncio
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
@@ -104,7 +105,7 @@ class Modern:
         honoured: dict[str, Any] = {key: True for key in _CHANGES if wanted.get(key) is True}
         listener = _Listener(request_id, exchange.view, frozenset(honoured))
         try:
-            if uris := self._watched(wanted, listener, message, exchange):
+            if uris := await self._watched(wanted, listener, message, exchange):
                 honoured["resourceSubscriptions"] = uris
             acknowledged = rpc.notification(
                 "notifications/subscriptions/acknowledged",
@@ -119,7 +120,7 @@ class Modern:
             self._listeners.discard(listener)
             self._methods.subscriptions.drop(listener)
 
-    def _watched(
+    async def _watched(
         self,
         wanted: Mapping[str, Any],
         listener: "_Listener",
@@ -132,6 +133,7 @@ class Modern:
             return []
         client = exchange.modern(message, listener.outbox)
         known: list[str] = []
+        services: set[str] = set()
         for uri in cast("list[object]", asked):
             if not isinstance(uri, str):
                 continue
@@ -143,6 +145,9 @@ class Modern:
                 listener, entry.service, entry.upstream_name, uri, listener.updated
             )
             known.append(uri)
+            services.add(entry.service)
+        # Told that it is subscribed, a client takes it that no change is lost from then on.
+        await asyncio.gather(*map(self._methods.subscriptions.watched, services))
         return known
 
     def _check(self, message: rpc.Message, exchange: Exchange) -> None:

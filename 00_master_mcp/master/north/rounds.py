@@ -25,7 +25,9 @@ _PAUSE_S = 0.05
 _PAUSE_CAP_S = 1.0
 
 
-async def in_rounds(answer: Stage, call: Call, client: Client) -> Result:
+async def in_rounds(
+    answer: Stage, call: Call, client: Client, question_s: float = QUESTION_S
+) -> Result:
     """The answer to a call, its server's questions asked on the way."""
     result = await answer(call)
     pause_s = _PAUSE_S
@@ -35,7 +37,7 @@ async def in_rounds(answer: Stage, call: Call, client: Client) -> Result:
         params = dict(call.params)
         asked = rpc.members(result.texts.get("inputRequests", "{}"))
         if asked[0]:
-            answers, refused = await _answers(client, *asked[:2])
+            answers, refused = await _answers(client, question_s, *asked[:2])
             params["inputResponses"] = rpc.written(answers)
             pause_s = _PAUSE_S
         else:
@@ -52,7 +54,7 @@ async def in_rounds(answer: Stage, call: Call, client: Client) -> Result:
 
 
 async def _answers(
-    client: Client, values: Mapping[str, Any], texts: rpc.Texts
+    client: Client, question_s: float, values: Mapping[str, Any], texts: rpc.Texts
 ) -> tuple[rpc.Texts, Mapping[str, Refusal]]:
     """The client's answers to all questions, asked together, and what it refused to answer.
 
@@ -63,7 +65,7 @@ async def _answers(
         for key, value in values.items()
     }
     try:
-        async with asyncio.timeout(QUESTION_S):
+        async with asyncio.timeout(question_s):
             answered = {key: await task for key, task in asking.items()}
     except TimeoutError:
         raise TimedOut("the client did not answer the server's question in time") from None

@@ -1,22 +1,27 @@
 """Which client wants to hear of changes to which resource, and so what servers are asked for."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 
 from master import rpc
 
 Tell = Callable[[rpc.Texts], None]
 """Sends the params of a `notifications/resources/updated` to one client."""
 Watch = Callable[[str, frozenset[str]], None]
+Watched = Callable[[str], Awaitable[None]]
 
 MAX_PER_CLIENT = 1000
 
 
 class Subscriptions:
-    """`watch` is told of a service whenever the set of its resources that anyone wants changes."""
+    """`watch` is told of a service whenever the set of its resources that anyone wants changes.
 
-    def __init__(self, watch: Watch) -> None:
+    `watched` returns once the service knows of it.
+    """
+
+    def __init__(self, watch: Watch, watched: Watched) -> None:
         self._watch = watch
+        self.watched = watched
         self._wanted: dict[str, dict[str, dict[Hashable, tuple[str, Tell]]]] = defaultdict(dict)
         self._of_client: dict[Hashable, set[tuple[str, str]]] = defaultdict(set)
 

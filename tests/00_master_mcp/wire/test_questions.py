@@ -227,3 +227,10 @@ async def test_a_request_state_of_any_shape_is_refused_and_nothing_breaks(
             sent = raw.send("tools/call", **call("ask_in_turn", '{"count":1}'), requestState=state)
             answered = json.loads(await answer_of(sent))
             assert answered["error"]["code"] == -32602, answered
+
+
+async def test_a_page_can_be_shown(house: House, way: Way) -> None:
+    person = Person()
+    async with house.client(way, **person.callbacks()) as client:
+        assert said(await client.call_tool("ask_by_url", {})) == "action=accept"
+    assert str(person.asked[0].url) == "https://example.com/consent"

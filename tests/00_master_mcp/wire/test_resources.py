@@ -196,3 +196,33 @@ async def test_two_hundred_subscriptions_hear_each_its_own(house: House, way: Wa
         while not set(uris[:50]) <= set(updates.uris):
             await updates.until(len(updates.uris) + 1)
         assert set(updates.uris) == {*uris[:50], uris[-1]}
+
+
+@pytest.mark.parametrize("way", THROUGH, ids=str)
+async def test_no_change_is_lost_that_follows_the_answer_to_a_subscription(
+    house: House, way: Way
+) -> None:
+    """Once the client was told that it is subscribed, the next change is told."""
+    updates = Updates()
+    async with house.client(way, message_handler=updates.hear) as client:
+        async with watching(house, way, WATCHED) as (first, heard):
+            if not way.modern:
+                await settled(first, heard)
+        # Now nobody is subscribed any more, and the stream of the next client is known to stand.
+        if way.modern:
+            async with client.listen(resource_subscriptions=[WATCHED]) as events:
+                await client.call_tool("touch_resource", {})
+                with anyio.fail_after(3):
+                    async for event in events:
+                        assert str(event.uri) == WATCHED
+                        break
+            return
+        await subscribe(client, WATCHED)
+        await settled(client, updates)
+        await unsubscribe(client, WATCHED)
+        for uri in ("test://word/a", "test://word/b"):
+            before = len(updates.uris)
+            await subscribe(client, uri)
+            await client.call_tool("touch_resource", {"uri": uri})
+            await updates.until(before + 1)
+            assert updates.uris[-1] == uri

@@ -241,8 +241,8 @@ class Conversation:
         """The request for which the server asks.
 
         On a stream that is shared by all requests nothing says it. Then it is the latest of those
-        whose client can be asked, but only where all of them are one principal's: nobody must be
-        shown what concerns another's call.
+        whose client can be asked, but only where all of them are one party's: nobody must be shown
+        what concerns another's call.
         """
         able = [
             (each, each.call)
@@ -250,7 +250,9 @@ class Conversation:
             if each.call is not None
             and questions.can_answer(each.call.capabilities, method, params)
         ]
-        if len({call.principal for _, call in able}) != 1:
+        # One that waits for its own client's answer is hardly the one that asks again.
+        able = [each for each in able if not each[0].suspended] or able
+        if len({call.party for _, call in able}) != 1:
             return None
         return able[-1][0]
 
@@ -295,7 +297,7 @@ class Conversation:
         callers = [each for each in self._known(request) if each.call is not None]
         if not callers:
             self._told.said(method, params)
-        elif len({each.call.principal for each in callers if each.call}) == 1:
+        elif len({each.call.party for each in callers if each.call}) == 1:
             await self._passed_on(callers[-1], method, params, request)
 
     async def _passed_on(
