@@ -22,8 +22,11 @@ from master.catalogue import Catalogue, Origin
 from master.external.api import PATH as SERVERS_PATH
 from master.external.api import ServersApi
 from master.external.config import DEFAULT_FILE, load_config
+from master.external.den import Den
 from master.external.guard import Guard
-from master.external.servers import Den, ExternalServers
+from master.external.runner.client import RunnerElsewhere
+from master.external.runner.messages import AUDIENCE as RUNNER
+from master.external.servers import ExternalServers
 from master.external.store import ServerStore
 from master.north.door import Door
 from master.north.methods import Methods
@@ -66,7 +69,7 @@ def build(
     for name in spokes:
         http = Http(name, f"{fleet.url(name)}/mcp", pool)
         links.add(name, Modern(http, Signed(name, signer), ready=True))
-    external = _external(settings, common, fleet, catalogue, links, pool)
+    external = _external(settings, common, fleet, catalogue, links, pool, signer)
     door = _door(settings, common, fleet, external, catalogue, links, metrics, drain)
 
     async def ready() -> str | None:
@@ -111,10 +114,12 @@ def _external(
     catalogue: Catalogue,
     links: Links,
     pool: ConnectionPool,
+    signer: Signer,
 ) -> ExternalServers:
     """Other people's servers, from `mcp.json` and from what was changed since."""
     file = settings.mcp_config or common.config_dir / DEFAULT_FILE
     services, own = tuple(fleet.services), common.data_dir / "hub"
+    runner = settings.external_runner
     return ExternalServers(
         store=ServerStore(own / "servers.json", load_config(file, services), services),
         guard=Guard(own / "tools_seen.json"),
@@ -128,6 +133,7 @@ def _external(
         catalogue=catalogue,
         links=links,
         pool=pool,
+        starter=RunnerElsewhere(runner, Signed(RUNNER, signer)) if runner else None,
     )
 
 

@@ -1,39 +1,34 @@
 """A link to a server that is a program of ours to start: kept up, and spoken with line by line."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from typing_extensions import override
 
 from flotilla import Unavailable
 from master import rpc
-from master.external.child import Child
 from master.external.config import ServerEntry
-from master.external.launch import Launcher
+from master.external.process import Process, Starter
 from master.external.supervise import Standing, Supervisor, Up
 from master.offer import Offer
-from master.streaming.scrub import Scrubber
 from master.upstream.handshake.stdio import StdioSession
 from master.upstream.incoming import Scrub
 from master.upstream.lines.probing import LinesProbing
 from master.upstream.link import Link, Listener
 
-Launch = Callable[[], Awaitable[Launcher]]
-
 
 class ProgramLink(Link):
     """One program; its supervisor starts it anew with growing pauses, each time with a new session.
 
-    `launch` gives what starts programs on this machine, which is found out once and takes a while.
+    `starter` starts it: beside the hub, or in a runner.
     """
 
-    def __init__(self, name: str, entry: ServerEntry, launch: Launch, listener: Listener) -> None:
+    def __init__(self, name: str, entry: ServerEntry, starter: Starter, listener: Listener) -> None:
         self._name = name
         self._entry = entry
-        self._launch = launch
-        self._child: Child | None = None
+        self._starter = starter
+        self._child: Process | None = None
         self._scrub: Scrub | None = None
         self._up: Up | None = None
         super().__init__(name, LinesProbing(name, self._transport, roots=entry.roots), listener)
@@ -64,14 +59,12 @@ class ProgramLink(Link):
             self._up = None
 
     @asynccontextmanager
-    async def _opened(self) -> AsyncGenerator[Child]:
-        launcher = await self._launch()
-        secrets = launcher.resolved(self._name, self._entry).secrets
-        self._scrub = partial(Scrubber, secrets) if secrets else None
-        async with launcher.open(self._name, self._entry) as child:
-            yield child
+    async def _opened(self) -> AsyncGenerator[Process]:
+        async with self._starter.open(self._name, self._entry) as started:
+            self._scrub = started.scrub
+            yield started.process
 
-    async def _session(self, child: Child, up: Up) -> None:
+    async def _session(self, child: Process, up: Up) -> None:
         self._child, self._up = child, up
         problem = "the program ended its output"
         try:

@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -13,18 +11,18 @@ from anyio import to_thread
 from flotilla import Model, NotConfigured
 from master import rpc
 from master.catalogue import Catalogue, Origin
-from master.external.cgroup import find_cgroups
 from master.external.config import ServerEntry
+from master.external.den import Den
 from master.external.guard import Guard, Held
 from master.external.handles import Resolved, resolve
-from master.external.launch import Launcher
+from master.external.here import Here
 from master.external.openapi_speaker import OpenApiSpeaker
+from master.external.process import Starter
 from master.external.program import ProgramLink
 from master.external.sandbox import Protection
 from master.external.store import Known, ServerStore
 from master.external.store import Origin as EntryOrigin
 from master.external.supervise import Standing, State
-from master.external.survey import survey
 from master.offer import Offer
 from master.streaming.scrub import Scrubber
 from master.upstream.authority import Fixed
@@ -40,35 +38,6 @@ from master.upstream.pool import ConnectionPool
 from master.upstream.probing import Probing
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Den:
-    """Where external servers live on this machine, and what is kept from them.
-
-    `hidden` and `closed` are as the Launcher has them: the fleet's data, configuration and secrets.
-    """
-
-    folder: Path
-    hidden: tuple[Path, ...]
-    closed: tuple[Path, ...]
-    env: Mapping[str, str] = field(repr=False)
-    secrets: tuple[str, ...] = field(repr=False)
-
-    def launcher(self) -> Launcher:
-        """What starts programs there, once what a killed hub left running has ended; it blocks."""
-        cgroups = find_cgroups(self.folder)
-        launcher = Launcher(
-            self.folder,
-            survey(cgroup=cgroups is not None),
-            cgroups,
-            self.hidden,
-            self.closed,
-            self.env,
-            self.secrets,
-        )
-        launcher.settle()
-        return launcher
 
 
 class ServerState(Model):
@@ -91,7 +60,10 @@ class ServerState(Model):
 
 
 class ExternalServers:
-    """Those that are enabled are linked up with; every change is kept for the next start."""
+    """Those that are enabled are linked up with; every change is kept for the next start.
+
+    `starter` starts the programs among them, on this machine unless it is given.
+    """
 
     def __init__(
         self,
@@ -102,6 +74,7 @@ class ExternalServers:
         catalogue: Catalogue,
         links: Links,
         pool: ConnectionPool,
+        starter: Starter | None = None,
     ) -> None:
         self._store = store
         self._guard = guard
@@ -113,7 +86,7 @@ class ExternalServers:
         """What each server offers, before anything was held back."""
         self._limits: dict[str, tuple[float, float]] = {}
         self._not_configured: dict[str, str] = {}
-        self._launcher: asyncio.Task[Launcher] | None = None
+        self._starter = starter or Here(den.launcher)
         self._changing = asyncio.Lock()
         for name, known in store.servers().items():
             if not known.entry.disabled:
@@ -216,7 +189,7 @@ class ExternalServers:
         """Link up with a server; one that lacks its settings says so in its state."""
         self._not_configured.pop(name, None)
         if entry.type == "stdio":
-            link: Link = ProgramLink(name, entry, self._launch, self)
+            link: Link = ProgramLink(name, entry, self._starter, self)
         else:
             try:
                 resolved = resolve(name, entry, self._den.env, self._den.closed)
@@ -235,12 +208,6 @@ class ExternalServers:
         await self._links.remove(name)
         if name in self._catalogue:
             self._links.gone(name, self._catalogue.remove(name))
-
-    async def _launch(self) -> Launcher:
-        """What starts programs here; the machine is looked at before the first one."""
-        if self._launcher is None:
-            self._launcher = asyncio.create_task(to_thread.run_sync(self._den.launcher))
-        return await asyncio.shield(self._launcher)
 
     def _state(self, name: str, known: Known) -> ServerState:
         link = self._links.by_service.get(name)

@@ -13,7 +13,7 @@ import structlog
 from flotilla import FlotillaError, Model, NotConfigured
 from flotilla.backoff import delay_s
 from flotilla.outlast import outlast
-from master.external.child import Child
+from master.external.process import Lost, Process, StarterAway
 from master.external.sandbox import Protection
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,7 @@ State = Literal[
     "disabled", "not_configured", "starting", "running", "backing_off", "stopped", "failed"
 ]
 Up = Callable[[], None]
-Session = Callable[[Child, Up], Awaitable[None]]
+Session = Callable[[Process, Up], Awaitable[None]]
 """Holds the conversation while the child lives, calls `up` once the server has answered, and
 returns when the child's lines end. One that returns or raises before gets a new child."""
 
@@ -36,6 +36,8 @@ class Pace:
     failures: int = 5
     """So many in a row make it `failed`."""
     failed_retry_s: float = 300.0
+    away_cap_s: float = 2.0
+    """The longest pause where what starts programs is away, which is no failure of the program."""
     steady_s: float = 60.0
     """What was up this long has recovered: its next failure is the first again."""
     last_lines_s: float = 2.0
@@ -57,14 +59,14 @@ class Standing(Model):
 class Supervisor:
     """One server, kept up from `start` to `stop`; both may be called again and again.
 
-    `open_child` makes the running child (`Launcher.open`); `changed` hears of every new standing.
+    `open_child` makes the running child, and ends it; `changed` hears of every new standing.
     """
 
     def __init__(
         self,
         name: str,
         *,
-        open_child: Callable[[], AbstractAsyncContextManager[Child]],
+        open_child: Callable[[], AbstractAsyncContextManager[Process]],
         session: Session,
         disabled: bool = False,
         pace: Pace | None = None,
@@ -123,9 +125,14 @@ class Supervisor:
             self._set("failed", reason=f"its keeper broke ({type(error).__name__}); start it again")
 
     async def _keep_up(self) -> None:
+        away = 0
         while True:
             try:
                 reason = await self._one_life()
+            except StarterAway as error:
+                away = 1 if self._up_at is not None else away + 1
+                await self._pause_while_away(error.message, away)
+                continue
             except NotConfigured as error:
                 said = f"{error.message}. {error.hint}" if error.hint else error.message
                 log.warning("external_server_not_configured", server=self.name, reason=said)
@@ -142,8 +149,11 @@ class Supervisor:
                 self._set("starting", child=child, reason=self._standing.reason)
                 said = await self._hold_session(child)
                 ended = child.exited
-                how = (await child.end()).reason
-        except NotConfigured:
+                exit_ = await child.end()
+                if isinstance(exit_, Lost):
+                    raise StarterAway(exit_.reason)
+                how = exit_.reason
+        except (NotConfigured, StarterAway):
             raise
         except FlotillaError as error:
             return error.message
@@ -151,7 +161,7 @@ class Supervisor:
             return f"cannot start it: {error.strerror or error}"
         return said or (how if ended else "its session ended")
 
-    async def _hold_session(self, child: Child) -> str | None:
+    async def _hold_session(self, child: Process) -> str | None:
         """Return when session or child has ended; what the session complained of."""
 
         def up() -> None:
@@ -182,6 +192,12 @@ class Supervisor:
             return f"its session broke ({type(error).__name__})"
         return None
 
+    async def _pause_while_away(self, reason: str, attempt: int) -> None:
+        if attempt == 1:
+            log.warning("external_starter_away", server=self.name, reason=reason)
+        self._set("backing_off", reason=reason)
+        await asyncio.sleep(delay_s(attempt, self._pace.base_s, self._pace.away_cap_s))
+
     async def _pause(self, reason: str) -> None:
         steady = self._up_at is not None and monotonic() - self._up_at >= self._pace.steady_s
         self._failures = 1 if steady else self._failures + 1
@@ -202,7 +218,9 @@ class Supervisor:
         await asyncio.sleep(pause_s)
         self._standing = self._standing.model_copy(update={"restarts": self._standing.restarts + 1})
 
-    def _set(self, state: State, *, child: Child | None = None, reason: str | None = None) -> None:
+    def _set(
+        self, state: State, *, child: Process | None = None, reason: str | None = None
+    ) -> None:
         before = self._standing
         same_life = child is not None and before.pid == child.pid
         self._standing = Standing(
