@@ -60,14 +60,6 @@ def marked_text(text: str | None, **marks: Any) -> str:
     return to_json({**kept, **marks}).decode()
 
 
-def without_ours(result: Result) -> Result:
-    """A stranger's result without the members of `_meta` by which the fleet marks its own."""
-    if OURS not in result.texts.get("_meta", ""):
-        return result
-    kept = {key: value for key, value in marks_of(result).items() if not key.startswith(OURS)}
-    return Result({**result.texts, "_meta": to_json(kept).decode()})
-
-
 def rendered(result: Result, *, modern: bool, cached: bool = False) -> str:
     """The JSON text of a result for a client of either era.
 

@@ -6,7 +6,8 @@ from flotilla import Context, Unavailable
 from flotilla.fleet import HUB
 from flotilla.toolbox import Toolbox
 from master.call import Call, Stage
-from master.result import Result, of_json, without_ours
+from master.outside import FromOutside, untrusted
+from master.result import Result, of_json
 from master.upstream.link import Link
 
 
@@ -18,8 +19,10 @@ def forwarded(links: Mapping[str, Link], own: Toolbox) -> Stage:
         link = links.get(entry.service)
         if link is None:
             raise Unavailable(f"{entry.service} has just been taken out of the fleet")
-        result = await link.send(call)
-        return without_ours(result) if entry.origin.external else result
+        if not entry.origin.external:
+            return await link.send(call)
+        call.hearer = FromOutside(call.hearer)
+        return untrusted(await link.send(call))
 
     return stage
 

@@ -75,7 +75,8 @@ async def test_marks_of_ours_that_a_server_forges_are_taken_out_and_its_own_stay
         answer = json.loads(await answer_of(raw.send("tools/call", **call("odd"))))
     marks = answer["result"]["_meta"]
     assert marks["their/own"] == {"kept": 2**70}
-    assert [key for key in marks if key.startswith("io.flotilla/")] == ["io.flotilla/correlationId"]
+    ours = {key for key in marks if key.startswith("io.flotilla/")}
+    assert ours == {"io.flotilla/correlationId", "io.flotilla/untrusted"}
 
 
 @pytest.mark.parametrize("way", THROUGH, ids=str)

@@ -1,0 +1,103 @@
+"""What comes from the outside world: marked as such, and without what only a model would see.
+
+Every result of an external server passes here, whichever way it speaks. What the fleet marks its
+own results by is taken out, `io.flotilla/untrusted` is put in, and characters that no person can
+see are stripped from the texts. A result that is too large to be held gets the marks alone.
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+
+from flotilla import meta
+from flotilla.json_text import from_json, to_json
+from flotilla.sizes import strip_invisible
+from master.call import Hearer
+from master.result import OURS, Result
+from master.streaming.splitter import Leave, Member, Piece
+
+_ESCAPE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u.{4}|\\.", re.S
+)
+"""One escape in a JSON text; of a character beyond 16 bits both halves."""
+_VERBATIM = frozenset(("_meta", "inputRequests", "requestState", "resultType"))
+"""The members that are the protocol's or that must come back to the server as they were."""
+
+
+def untrusted(result: Result) -> Result:
+    """A stranger's result as the fleet passes it on."""
+    texts = {
+        name: text if name in _VERBATIM else visible(text) for name, text in result.texts.items()
+    }
+    marks = result.texts.get("_meta")
+    if result.asks:
+        if marks is not None and _may_be_ours(marks):
+            texts["_meta"] = to_json(_theirs(marks)).decode()
+        return Result(texts)
+    return Result({**texts, "_meta": marked_untrusted(marks)}, result.poured)
+
+
+def marked_untrusted(text: str | None) -> str:
+    """The JSON text of a stranger's `_meta` with our mark, and with nothing else of ours."""
+    theirs = {} if text is None else _theirs(text)
+    return to_json({**theirs, meta.UNTRUSTED: True}).decode()
+
+
+def visible(text: str) -> str:
+    """A JSON text without invisible characters in its strings; the rest stays as it was written."""
+    if "\\u" in text:
+        text = _ESCAPE.sub(_unless_invisible, text)
+    return strip_invisible(text)
+
+
+class FromOutside:
+    """Hears a stranger's answer for a client: one that comes in pieces is marked on its way."""
+
+    def __init__(self, hearer: Hearer) -> None:
+        self._hearer = hearer
+
+    async def notify(self, method: str, params: Mapping[str, str]) -> None:
+        await self._hearer.notify(method, params)
+
+    async def report(self, progress: float, total: float | None, said: str | None) -> None:
+        await self._hearer.report(progress, total, said)
+
+    async def pause(self) -> None:
+        await self._hearer.pause()
+
+    async def pour(self, pieces: AsyncIterator[Piece]) -> bool:
+        return await self._hearer.pour(_marked(pieces))
+
+
+async def _marked(pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+    marked = False
+    async for piece in pieces:
+        if isinstance(piece, Member) and (piece.path, piece.name) == ("result", "_meta"):
+            marked = True
+            yield Member("result", "_meta", marked_untrusted(piece.text.decode()).encode())
+            continue
+        if isinstance(piece, Leave) and not marked:
+            yield Member("result", "_meta", marked_untrusted(None).encode())
+        yield piece
+
+
+def _may_be_ours(text: str) -> bool:
+    # An escape may hide what is looked for.
+    return OURS in text or "\\" in text
+
+
+def _theirs(text: str) -> dict[str, object]:
+    given = meta.members(from_json(text.encode()))
+    return {key: value for key, value in given.items() if not key.startswith(OURS)}
+
+
+def _unless_invisible(escape: re.Match[str]) -> str:
+    written = escape[0]
+    if not written.startswith("\\u"):
+        return written
+    try:
+        units = b"".join(bytes.fromhex(half) for half in written.split("\\u")[1:])
+        character = units.decode("utf-16-be")
+    except ValueError:
+        # Half a character; it is the reader's to refuse.
+        return written
+    return written if strip_invisible(character) else ""
