@@ -50,6 +50,17 @@ async def test_an_idle_session_ends_and_one_in_use_stays(sessions: Sessions, clo
     assert len(sessions) == 2
 
 
+async def test_whoever_keeps_something_for_a_session_is_told_of_its_end(clock: Clock) -> None:
+    ended: list[str] = []
+    sessions = Sessions(clock, lambda session: ended.append(session.id))
+    by_client, by_time = sessions.open(ANN, View()), sessions.open(ANN, View())
+    sessions.end(by_client)
+    sessions.end(by_client)
+    clock.now = module.IDLE_S + 1
+    assert sessions.find(by_time.id, ANN) is None
+    assert ended == [by_client.id, by_time.id]
+
+
 async def test_too_many_sessions_are_refused_until_some_end(
     sessions: Sessions, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

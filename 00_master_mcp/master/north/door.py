@@ -22,7 +22,7 @@ class Door:
 
     def __init__(self, methods: Methods, catalogue: Catalogue) -> None:
         self._methods = methods
-        self._sessions = Sessions()
+        self._sessions = Sessions(ended=methods.subscriptions.drop)
         self._modern = Modern(methods, catalogue)
         self._handshake = Handshake(methods, self._sessions)
 

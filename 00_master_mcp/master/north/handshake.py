@@ -68,7 +68,7 @@ class Handshake:
     async def delete(self, exchange: Exchange) -> None:
         """DELETE /mcp: the client ends its session."""
         try:
-            self._end(self._session(exchange))
+            self._sessions.end(self._session(exchange))
         except rpc.RpcError as error:
             await exchange.refuse(error)
             return
@@ -88,7 +88,7 @@ class Handshake:
                 exchange, session.outbox, f"event: endpoint\r\ndata: {where}\r\n\r\n".encode()
             )
         finally:
-            self._end(session)
+            self._sessions.end(session)
 
     async def messages(self, exchange: Exchange) -> None:
         """POST /messages/: a message of an HTTP+SSE client, answered on its stream."""
@@ -175,10 +175,6 @@ class Handshake:
             for session in self._sessions
             if session.has_stream and session.version and session.view.service in (None, service)
         )
-
-    def _end(self, session: Session) -> None:
-        self._sessions.end(session)
-        self._methods.subscriptions.drop(session)
 
     async def _answer(
         self, session: Session, message: rpc.Message, request_id: rpc.Id, exchange: Exchange

@@ -132,11 +132,20 @@ class Session:
         self.outbox.close()
 
 
-class Sessions:
-    """All sessions by ID, the one used longest ago first."""
+def _nothing(_: Session) -> None:
+    return
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+
+class Sessions:
+    """All sessions by ID, the one used longest ago first; `ended` is told of each that ends."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = monotonic,
+        ended: Callable[[Session], None] = _nothing,
+    ) -> None:
         self._clock = clock
+        self._ended = ended
         self._sessions: OrderedDict[str, Session] = OrderedDict()
 
     def __len__(self) -> int:
@@ -169,6 +178,7 @@ class Sessions:
     def end(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None:
             session.end()
+            self._ended(session)
 
     def end_all(self) -> None:
         for session in self:

@@ -13,7 +13,8 @@ MAX_EVENTS = 1000
 MAX_BYTES = 1024 * 1024
 """Of one stream; beyond either the oldest events are forgotten, which are progress."""
 MAX_TRACKS = 64
-"""Of one session."""
+MAX_SESSION_BYTES = 4 * 1024 * 1024
+"""Of all streams of one session that have ended; beyond it the oldest are forgotten."""
 KEPT_S = 120.0
 """How long what a stream said is kept once it has ended."""
 RETRY_MS = 500
@@ -27,7 +28,7 @@ class Track:
     def __init__(self) -> None:
         self.name = secrets.token_hex(8)
         self._events: deque[tuple[int, bytes]] = deque()
-        self._bytes = 0
+        self.held_bytes = 0
         self._next = 0
         self._changed = asyncio.Event()
         self.ended_at: float | None = None
@@ -39,11 +40,11 @@ class Track:
         number = self._next
         self._next += 1
         self._events.append((number, message))
-        self._bytes += len(message)
-        while len(self._events) > MAX_EVENTS or self._bytes > MAX_BYTES:
+        self.held_bytes += len(message)
+        while len(self._events) > MAX_EVENTS or self.held_bytes > MAX_BYTES:
             if len(self._events) == 1:
                 break
-            self._bytes -= len(self._events.popleft()[1])
+            self.held_bytes -= len(self._events.popleft()[1])
         self._told()
         return f"{self.name}-{number}"
 
@@ -91,9 +92,12 @@ class Tracks:
 
     def new(self) -> Track:
         too_old = monotonic() - KEPT_S
+        held = sum(track.held_bytes for track in self._tracks.values())
         for name, track in list(self._tracks.items()):
-            over = track.ended_at is not None and track.ended_at < too_old
-            if over or len(self._tracks) >= MAX_TRACKS:
+            ended = track.ended_at is not None
+            over = ended and (track.ended_at or 0) < too_old
+            if over or (ended and held > MAX_SESSION_BYTES) or len(self._tracks) >= MAX_TRACKS:
+                held -= track.held_bytes
                 del self._tracks[name]
         made = Track()
         self._tracks[made.name] = made
