@@ -7,6 +7,7 @@ see are stripped from the texts. A result that is too large to be held gets the 
 
 import re
 from collections.abc import AsyncIterator, Mapping
+from functools import cache
 
 from flotilla import meta
 from flotilla.json_text import from_json, to_json
@@ -15,10 +16,6 @@ from master.call import Hearer
 from master.result import OURS, Result
 from master.streaming.splitter import Leave, Member, Piece
 
-_ESCAPE = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u.{4}|\\.", re.S
-)
-"""One escape in a JSON text; of a character beyond 16 bits both halves."""
 _VERBATIM = frozenset(("_meta", "inputRequests", "requestState", "resultType"))
 """The members that are the protocol's or that must come back to the server as they were."""
 
@@ -45,7 +42,7 @@ def marked_untrusted(text: str | None) -> str:
 def visible(text: str) -> str:
     """A JSON text without invisible characters in its strings; the rest stays as it was written."""
     if "\\u" in text:
-        text = _ESCAPE.sub(_unless_invisible, text)
+        text = _hidden_escapes().sub(_unless_invisible, text)
     return strip_invisible(text)
 
 
@@ -90,14 +87,25 @@ def _theirs(text: str) -> dict[str, object]:
     return {key: value for key, value in given.items() if not key.startswith(OURS)}
 
 
+@cache
+def _hidden_escapes() -> re.Pattern[str]:
+    """The escapes of what may be invisible: few of those that a text has, so that most are cheap.
+
+    Of characters beyond 16 bits only the upper planes are looked at, which hold tags.
+    """
+    hidden = [code for code in range(0x10000) if not strip_invisible(chr(code))]
+    codes = "|".join(f"{code:04x}" for code in hidden)
+    return re.compile(rf"\\u(?i:{codes}|db[0-9a-f]{{2}}\\ud[c-f][0-9a-f]{{2}})")
+
+
 def _unless_invisible(escape: re.Match[str]) -> str:
-    written = escape[0]
-    if not written.startswith("\\u"):
+    written, text, before = escape[0], escape.string, escape.start()
+    while before and text[before - 1] == "\\":
+        before -= 1
+    if (escape.start() - before) % 2:
+        # The backslash is itself escaped: a person sees what is written there.
         return written
-    try:
-        units = b"".join(bytes.fromhex(half) for half in written.split("\\u")[1:])
-        character = units.decode("utf-16-be")
-    except ValueError:
-        # Half a character; it is the reader's to refuse.
-        return written
-    return written if strip_invisible(character) else ""
+    if len(written) == len("\\u0000"):
+        return ""
+    character = bytes.fromhex(written.replace("\\u", "")).decode("utf-16-be")
+    return strip_invisible(character) and written
