@@ -1,7 +1,7 @@
 """Run as a program: an MCP server whose tools, words and end are what its caller says.
 
 `python3 puppet.py [--say WORDS] [--crash]`, with the standard library alone. What `describe` makes
-of a tool is kept in the home, so that the server offers it again in its next life.
+of a tool is kept in the home, so that the same program offers it again in its next life.
 """
 
 import json
@@ -28,7 +28,8 @@ class Puppet:
     """Answers one line after another."""
 
     def __init__(self) -> None:
-        self._kept = Path(os.environ["HOME"]) / "tools.json"
+        # A home outlives its server; the next one of that name is another program.
+        self._kept = Path(os.environ["HOME"]) / __file__.replace("/", "_")
         self._tools = json.loads(self._kept.read_text()) if self._kept.exists() else dict(PLAIN)
         self._stubborn = False
 
