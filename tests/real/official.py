@@ -181,9 +181,17 @@ class Official:
         return (self.home / "hub.log").read_text(errors="replace")[-4000:]
 
     def processes_of(self, pid: int) -> list[psutil.Process]:
-        """A server's processes, from the tether down to the server itself, which is the last."""
+        """A server's processes, from the tether down."""
         tether = psutil.Process(pid)
         return [tether, *tether.children(recursive=True)]
+
+    def server_itself(self, pid: int) -> psutil.Process:
+        """The last below the tether that is neither sandbox, shell nor package runner."""
+        return [
+            each
+            for each in self.processes_of(pid)
+            if any("bin/mcp-server-" in word for word in each.cmdline())
+        ][-1]
 
     def own(self) -> list[psutil.Process]:
         """Every process that the hub started, directly or not."""
@@ -258,7 +266,12 @@ def asks(official: Official) -> Mapping[str, tuple[str, Callable[[int], dict[str
             "a note of the test",
         ),
         "git": ("ext_git_git_status", lambda _: {"repo_path": str(repository)}, "On branch"),
-        "fetch": ("ext_fetch_fetch", lambda _: {"url": official.page}, "words of the page"),
+        # To simplify the page it starts a program for each call, which takes most of a second.
+        "fetch": (
+            "ext_fetch_fetch",
+            lambda _: {"url": official.page, "raw": True},
+            "words of the page",
+        ),
         "memory": ("ext_memory_search_nodes", lambda _: {"query": "Ada"}, "entities"),
         "time": (
             "ext_time_convert_time",
