@@ -246,9 +246,11 @@ async def fleet_in(
     approvals: str = "on",
     timeout_s: float = 30,
     external: Mapping[str, Mapping[str, Any]] | None = None,
+    runner: str | None = None,
     **common: Any,
 ) -> AsyncGenerator[InProcessFleet]:
-    """A fleet whose data lies in `folder`; `external` are entries of its mcp.json by their names.
+    """A fleet whose data lies in `folder`; `external` are entries of its mcp.json by their names,
+    and `runner` is the URL of what starts their programs.
 
     It is ready once the spokes have answered; external servers are not waited for.
     """
@@ -273,6 +275,7 @@ async def fleet_in(
     hub_settings = HubSettings(
         approvals=approvals,  # pyright: ignore[reportArgumentType]
         mcp_config=servers,
+        external_runner=runner,
     )
     await fleet.start(HUB, lambda: build_hub(hub_settings, fleet.common, fleet.fleet))
     try:
