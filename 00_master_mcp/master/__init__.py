@@ -80,7 +80,7 @@ def build(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        async with pool.running(), links.running(door):
+        async with pool.running(), external.running(), links.running(door):
             yield
 
     app = service_app(

@@ -1,7 +1,8 @@
 """The external servers: added, started, stopped and removed while the hub runs, and how each is."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -88,9 +89,22 @@ class ExternalServers:
         self._not_configured: dict[str, str] = {}
         self._starter = starter or Here(den.launcher)
         self._changing = asyncio.Lock()
+        self._guarding = asyncio.Lock()
+        self._reviewing: set[asyncio.Task[None]] = set()
         for name, known in store.servers().items():
             if not known.entry.disabled:
                 self._open(name, known.entry)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """At the end no list is read any more."""
+        try:
+            yield
+        finally:
+            for task in self._reviewing:
+                task.cancel()
+            if self._reviewing:
+                await asyncio.wait(self._reviewing)
 
     def limits(self, name: str) -> tuple[float, float] | None:
         """The time limits of a server's calls in seconds; None where the name is none of ours."""
@@ -120,7 +134,8 @@ class ExternalServers:
         async with self._changing:
             await to_thread.run_sync(self._store.remove, name)
             await self._close(name)
-            await to_thread.run_sync(self._guard.forget, name)
+            async with self._guarding:
+                await to_thread.run_sync(self._guard.forget, name)
         log.info("external_removed", server=name)
 
     async def start(self, name: str) -> ServerState:
@@ -145,15 +160,18 @@ class ExternalServers:
         """Offer a tool that was held back, as it was shown; Conflict when it has changed since."""
         async with self._changing:
             self._store.get(name)
-            await to_thread.run_sync(self._guard.accept, name, tool, digest)
+            async with self._guarding:
+                await to_thread.run_sync(self._guard.accept, name, tool, digest)
             if name in self._offers:
-                self._links.offered(name, self._reviewed(name, self._offers[name]))
+                await self._review(name, self._offers[name])
         log.info("external_tool_accepted", server=name, tool=tool)
         return self.state(name)
 
     def offered(self, service: str, offer: Offer) -> None:
         self._offers[service] = offer
-        self._links.offered(service, self._reviewed(service, offer))
+        task = asyncio.create_task(self._review(service, offer))
+        self._reviewing.add(task)
+        task.add_done_callback(self._reviewing.discard)
 
     def away(self, service: str) -> None:
         self._links.away(service)
@@ -163,6 +181,16 @@ class ExternalServers:
 
     def said(self, service: str, method: str, params: rpc.Texts) -> None:
         self._links.said(service, method, params)
+
+    async def _review(self, service: str, offer: Offer) -> None:
+        """Pass on what may be offered; strangers' texts are read beside the loop, list by list."""
+        async with self._guarding:
+            if self._offers.get(service) is not offer:
+                return
+            reviewed = await to_thread.run_sync(self._reviewed, service, offer)
+        link = self._links.by_service.get(service)
+        if self._offers.get(service) is offer and link is not None and link.connected:
+            self._links.offered(service, reviewed)
 
     def _reviewed(self, service: str, offer: Offer) -> Offer:
         """The offer without the tools that wait for somebody to look at them."""

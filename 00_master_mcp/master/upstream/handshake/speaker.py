@@ -195,7 +195,8 @@ class Handshake:
                 await asyncio.sleep(SETTLE_S)
                 self._stale.clear()
                 await self._listed(conversation, found, told)
-            else:
+            elif not conversation.busy:
+                # One that works for a client may do one thing at a time: it is left in peace.
                 async with within(ASK_S, f"{self._service} did not answer a ping"):
                     await self._ping(conversation)
 
