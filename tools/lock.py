@@ -14,18 +14,19 @@ sys.path.insert(0, str(ROOT))
 from tools.environment import DEV_LOCK, FLEET_LOCK, enter  # noqa: E402  the path comes first
 
 LIBRARY = "flotilla/requirements.in"
+RUNNER = "00_master_mcp/runner-requirements.in"
 DEV_IN = "requirements-dev.in"
 
 
 def main() -> int:
     services = sorted(f"{path.parent.name}/{path.name}" for path in _service_inputs())
-    everything = [LIBRARY, *services, DEV_IN]
+    everything = [LIBRARY, *services, RUNNER, DEV_IN]
     upgrade = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
     # Everything: the services and what the tests need. The other locks are cut from it.
     compile_lock(everything, DEV_LOCK, *upgrade)
     compile_lock([LIBRARY, *services], FLEET_LOCK, "--constraint", DEV_LOCK)
     # The library's own is what the images of all services share as a layer.
-    for source in [LIBRARY, *services]:
+    for source in [LIBRARY, *services, RUNNER]:
         lock = source.removesuffix(".in") + ".txt"
         compile_lock([source], lock, "--constraint", DEV_LOCK)
     return 0

@@ -10,6 +10,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = yaml.safe_load((ROOT / "config/services.yaml").read_text())["services"]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+RUNNER = "external-runner"
+RUNNER_FILE = ROOT / "00_master_mcp/runner.Dockerfile"
 LONG_RUNNING = {name: each for name, each in COMPOSE["services"].items() if name != "passwords"}
 
 
@@ -34,8 +36,8 @@ def test_a_service_has_its_image_and_its_block(service: str) -> None:
 
 def test_images_begin_with_the_same_layers_and_start_alike() -> None:
     shared = {
-        (folder_of(name) / "Dockerfile").read_text().partition("# --- this service")[0]
-        for name in SERVICES
+        file.read_text().partition("# --- this service")[0]
+        for file in [RUNNER_FILE, *(folder_of(name) / "Dockerfile" for name in SERVICES)]
     }
     entrypoints = {(folder_of(name) / "entrypoint.sh").read_text() for name in SERVICES}
 
@@ -58,7 +60,12 @@ def test_a_container_is_given_no_more_than_it_needs(name: str) -> None:
     assert block["read_only"] is True
     assert block["cap_drop"] == ["ALL"]
     assert block["security_opt"] == ["no-new-privileges:true"]
-    assert not block["user"].startswith("0")
+    if name == RUNNER:
+        # To make a user of its own of each program takes rights, but these alone.
+        assert block["cap_add"] == ["CHOWN", "KILL", "SETGID", "SETUID"]
+    else:
+        assert not block["user"].startswith("0")
+        assert "cap_add" not in block
     assert {"mem_limit", "pids_limit", "restart", "stop_grace_period", "logging"} <= set(block)
     assert "privileged" not in block
     assert not [volume for volume in block["volumes"] if "docker.sock" in volume]
@@ -72,7 +79,16 @@ def test_only_the_hub_is_published_and_on_the_network_that_leads_out() -> None:
     networks = {
         name: (each or {}).get("internal", False) for name, each in COMPOSE["networks"].items()
     }
-    assert networks == {"edge": False, "mcp-network": True, "state": True}
+    assert networks == {
+        "edge": False,
+        "mcp-network": True,
+        "runner-egress": False,
+        "state": True,
+    }
+    on_egress = [
+        name for name, block in LONG_RUNNING.items() if "runner-egress" in block["networks"]
+    ]
+    assert on_egress == [RUNNER]
     assert block_of("linux_cli")["networks"] == ["mcp-network"]
 
 
@@ -83,6 +99,41 @@ def test_only_the_hub_mounts_its_keys_and_each_service_its_own_passwords() -> No
         assert ("hub-public:/hub" in volumes) == (name == "master")
         passwords = [volume for volume in volumes if volume.startswith("passwords-")]
         assert all(volume == f"passwords-{name}:/passwords/{name}:ro" for volume in passwords)
+
+
+def test_the_runner_has_nothing_of_the_hubs_but_its_public_key() -> None:
+    block = LONG_RUNNING[RUNNER]
+
+    assert block["volumes"] == ["external-runner-data:/data", "hub-public:/hub:ro"]
+    assert block["networks"] == ["mcp-network", "runner-egress"]
+    assert block["init"] is True
+    assert not [key for key in block["environment"] if "PASSWORD" in key or "DATABASE" in key]
+    port = COMPOSE["services"]["master"]["environment"]["FLOTILLA_EXTERNAL_RUNNER"]
+    assert port == f"http://{RUNNER}:8020"
+
+
+def test_the_runners_image_has_what_starts_servers_and_installs_by_hash_alone() -> None:
+    text = RUNNER_FILE.read_text()
+    installs = re.findall(r"pip .*? install .*", text.replace("\\\n", ""))
+
+    assert LONG_RUNNING[RUNNER]["build"]["dockerfile"] == "00_master_mcp/runner.Dockerfile"
+    assert len(installs) == 3
+    assert all("--require-hashes" in each and "--only-binary" in each for each in installs)
+    assert "EXPOSE 8020\n" in text
+    assert "'127.0.0.1', 8020, " in text
+    assert {"bubblewrap", "git", "nodejs", "npm"} <= set(text.split())
+    assert not [line for line in text.splitlines() if line.startswith("COPY") and "config" in line]
+
+
+def test_the_runners_lock_is_cut_from_that_of_everything() -> None:
+    lock = (ROOT / "00_master_mcp/runner-requirements.txt").read_text()
+    pinned = re.findall(r"^([\w.-]+==\S+)", lock, re.MULTILINE)
+    everything = (ROOT / "requirements-dev.txt").read_text()
+
+    assert [pin.partition("==")[0] for pin in pinned] == ["uv"]
+    assert [pin for pin in pinned if f"\n{pin} " not in everything] == []
+    assert set(re.findall(r"--hash=\S+", lock)) <= set(re.findall(r"--hash=\S+", everything))
+    assert "--hash=sha256:" in lock
 
 
 @pytest.mark.parametrize("service", [name for name in SERVICES if name != "master"])

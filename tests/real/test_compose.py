@@ -11,17 +11,19 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import anyio
 import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.types import TextContent
 
 from tests.real.docker_engine import Docker, docker_engine
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.timeout(900)]
 
 PROJECT = "flotilla-test"
-SERVICES = ("master", "linux-cli", "cmdb", "redis", "postgres")
+SERVICES = ("master", "external-runner", "linux-cli", "cmdb", "redis", "postgres")
 OURS = ("master", "linux-cli", "cmdb")
 
 
@@ -117,7 +119,7 @@ def test_only_the_hub_is_published_and_only_on_loopback(fleet: Compose) -> None:
     assert published == {name: [loopback] if name == "master" else [] for name in SERVICES}
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [name for name in SERVICES if name != "external-runner"])
 def test_a_container_has_no_root_no_capabilities_and_nowhere_to_write(
     fleet: Compose, service: str
 ) -> None:
@@ -172,6 +174,68 @@ def test_spokes_have_no_way_out(fleet: Compose) -> None:
     for network in ("mcp-network", "state"):
         of = ["network", "inspect", "-f", "{{.Internal}}", f"{PROJECT}_{network}"]
         assert fleet.docker.out(*of) == "true"
+
+
+def test_the_runner_has_four_rights_and_nothing_of_the_fleets_but_a_public_key(
+    fleet: Compose,
+) -> None:
+    status = fleet.inside("external-runner", "cat", "/proc/1/status")
+    rights = next(line.split()[1] for line in status.splitlines() if line.startswith("CapBnd"))
+    found = fleet.inside("external-runner", "find", "/hub", "-type", "f")
+
+    assert int(rights, 16) == 1 << 0 | 1 << 5 | 1 << 6 | 1 << 7  # CHOWN, KILL, SETGID, SETUID
+    assert found == "/hub/public_key.pem"
+    refused = fleet.fails_inside("external-runner", "touch", "/usr/anything")
+    assert "Read-only file system" in refused
+    postgres = [fleet.address("postgres", "state"), "5432"]
+    assert fleet.inside("external-runner", "python", "-c", KNOCK, *postgres) == "False"
+
+
+PROGRAM = """
+import json, os, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    told = {
+        "initialize": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "who", "version": "1"},
+        },
+        "ping": {},
+        "tools/list": {"tools": [{"name": "who", "inputSchema": {"type": "object"}}]},
+    }
+    said = f"{os.getuid()} {os.path.exists('/data/admin_token')} {sorted(os.environ)}"
+    called = {"content": [{"type": "text", "text": said}]}
+    answer = {"result": told.get(asked["method"], called)}
+    if asked["method"] not in (*told, "tools/call"):
+        answer = {"error": {"code": -32601, "message": "no such method"}}
+    if "id" in asked:
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], **answer}), flush=True)
+"""
+
+
+async def test_an_external_server_runs_in_the_runner_as_a_user_of_its_own(fleet: Compose) -> None:
+    entry = {"command": "python3", "args": ["-c", PROGRAM]}
+    token = fleet.inside("master", "cat", "/data/owner_token")
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx2.AsyncClient(headers=headers, base_url=fleet.url, timeout=30) as owner:
+        added = await owner.post("/mcp/servers", json={"name": "who", "entry": entry})
+        assert added.status_code == 200, added.text
+        state: dict[str, Any] = {}
+        until = time.monotonic() + 30
+        while state.get("state") != "running":
+            assert time.monotonic() < until, state
+            await anyio.sleep(0.25)
+            state = (await owner.get("/mcp/servers/who")).json()
+    async with fleet.client() as client:
+        result = await client.call_tool("ext_who_who", {})
+    said = result.content[0]
+    assert isinstance(said, TextContent)
+    assert said.text.startswith("65000 False ")
+    assert "FLOTILLA_DATA_DIR" not in said.text
+    assert state["protection"]["user"] == "its own (65000), without rights"
+    for command in ("npx", "uvx", "bwrap", "git"):
+        assert fleet.inside("external-runner", command, "--version")
 
 
 def test_a_spoke_takes_nothing_without_the_hubs_word(fleet: Compose) -> None:

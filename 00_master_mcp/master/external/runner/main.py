@@ -12,6 +12,7 @@ from flotilla.identity import Verifier
 from flotilla.logs import set_up_logs
 from flotilla.redaction import Redactor
 from flotilla.serving.run import exit_when_misconfigured
+from flotilla.settings import Misconfigured
 from master.external.den import Den
 from master.external.here import Here
 from master.external.runner.messages import AUDIENCE
@@ -20,9 +21,14 @@ from master.external.runner.settings import Settings
 
 
 def build(settings: Settings, common: CommonSettings) -> Runner:
-    """The runner whose programs have their homes in the data folder."""
+    """The runner whose programs have their homes in the data folder; Misconfigured without one."""
+    folder = common.data_dir / "external"
+    try:
+        folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(f"FLOTILLA_DATA_DIR: cannot make {folder}: {error.strerror}") from None
     den = Den(
-        common.data_dir / "external",
+        folder,
         hidden=(common.data_dir, common.config_dir, Path("secrets")),
         closed=(common.data_dir,),
         env=os.environ,
