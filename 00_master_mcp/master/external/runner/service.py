@@ -31,21 +31,15 @@ class Runner:
         self._max_programs = max_programs
         self._names: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._lodging: set[asyncio.Task[None]] = set()
-        self._surveyed = self._closing = False
+        self._closing = False
 
-    async def serve(
-        self, bind: str, port: int, stop: asyncio.Event, up: Callable[[int], None] | None = None
-    ) -> None:
-        """Serve until `stop` is set, and end every program; `up` hears of the port.
-
-        Misconfigured when the port cannot be had.
-        """
+    async def serve(self, bind: str, port: int, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, and end every program; Misconfigured without the port."""
         serving = web.AppRunner(self._app(), access_log=None, handle_signals=False)
         await serving.setup()
         try:
             # First of all what a killed life of ours left running has to end.
             await self._here.launcher()
-            self._surveyed = True
             try:
                 await web.TCPSite(serving, bind, port, reuse_address=True).start()
             except OSError as error:
@@ -53,10 +47,7 @@ class Runner:
                     f"the runner cannot listen on {bind}:{port}: {error.strerror}. "
                     "Set FLOTILLA_RUNNER_PORT to move it"
                 ) from None
-            found: int = serving.addresses[0][1]
-            log.info("runner_up", bind=bind, port=found)
-            if up is not None:
-                up(found)
+            log.info("runner_up", bind=bind, port=port)
             await stop.wait()
         finally:
             await outlast(self._close(serving))
