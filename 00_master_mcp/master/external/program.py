@@ -36,7 +36,11 @@ class ProgramLink(Link):
 
     @property
     def standing(self) -> Standing:
-        return self._supervisor.standing
+        """How it stands; one whose session has ended is no longer running while it ends itself."""
+        standing = self._supervisor.standing
+        if standing.state == "running" and not self.connected:
+            return standing.model_copy(update={"state": "backing_off", "reason": self.reason})
+        return standing
 
     def start(self) -> None:
         """Start a program that waits for its next try, or for a setting that it lacked, now."""

@@ -19,6 +19,7 @@ PLAIN = {
     "describe": "Give a tool another description.",
     "daemon": "Start a program that leaves the group, the session and the environment.",
     "ignore": "From now on ignore every signal and the end of the input.",
+    "hush": "Close the output, and stay.",
     "end": "Say something on standard error, and end.",
     "names": "Tell what variables there are.",
 }
@@ -94,6 +95,9 @@ class Puppet:
                     signal.signal(number, signal.SIG_IGN)
                 self._stubborn = True
                 return "ignored"
+            case "hush":
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                return "nobody hears this"
             case "end":
                 print(given["words"], file=sys.stderr, flush=True)
                 os._exit(given.get("code", 3))

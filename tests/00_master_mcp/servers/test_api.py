@@ -28,7 +28,7 @@ async def test_admin_and_owner_see_the_servers_and_how_they_are(estate: Estate) 
         calm, off = servers["calm"], servers["off"]
         assert calm["state"] == "running"
         assert calm["version"] == "1.2.3"
-        assert calm["tools"] == 8
+        assert calm["tools"] == 9
         assert calm["origin"] == "file"
         assert calm["held"] == []
         assert calm["pid"] > 1
@@ -171,7 +171,7 @@ async def test_an_unset_variable_is_named_and_the_entry_can_be_replaced(
     assert again.status_code == 409
     await estate.remove("lacking")
     await estate.add("lacking", puppet(folder, env={"API_KEY": "given"}))
-    assert (await estate.reached("lacking", "running"))["tools"] == 8
+    assert (await estate.reached("lacking", "running"))["tools"] == 9
 
 
 async def test_what_lacked_a_setting_runs_when_it_is_set_and_the_server_started(

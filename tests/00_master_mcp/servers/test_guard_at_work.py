@@ -57,7 +57,7 @@ async def test_a_tool_that_changes_is_held_back_told_and_offered_again_when_acce
             refused = await alone.call_tool("echo", {"text": "a"})
             assert refused.is_error and "not_found" in refused.content[0].text
             assert "echo" not in await shown(alone)
-        assert (await shifty.state("shifty"))["tools"] == 7
+        assert (await shifty.state("shifty"))["tools"] == 8
 
         wrong = await shifty.owner.post(
             "/mcp/servers/shifty/accept", json={"tool": "echo", "digest": "0" * 64}
@@ -68,7 +68,7 @@ async def test_a_tool_that_changes_is_held_back_told_and_offered_again_when_acce
         async def accept() -> None:
             told = await shifty.act("shifty", "accept", tool="echo", digest=held["digest"])
             assert told["held"] == []
-            assert told["tools"] == 8
+            assert told["tools"] == 9
 
         await told_of_tools(client, accept)
         assert (await shown(client))["ext_shifty_echo"] == "Give back the text, louder."
@@ -145,7 +145,7 @@ async def test_a_removed_server_is_met_anew_when_it_is_added_again(
     assert (await estate.add("again", puppet(folder)))["held"] == []
     told = await estate.reached("again", "running")
     assert told["held"] == []
-    assert told["tools"] == 8
+    assert told["tools"] == 9
 
 
 async def test_what_was_seen_and_accepted_survives_a_restart_of_the_hub(
