@@ -49,7 +49,7 @@ def open_token_book(folder: Path) -> TokenBook:
 
 
 def clients_only(book: TokenBook, owners: str) -> Authenticate:
-    """Admit clients by their bearer token; the owner only to paths that start with `owners`."""
+    """Admit clients by their bearer token; the owner only to the path `owners` and below it."""
 
     async def authenticate(scope: Scope, receive: Receive) -> Admitted | Refused:
         token = bearer_token(scope)
@@ -58,7 +58,7 @@ def clients_only(book: TokenBook, owners: str) -> Authenticate:
             why = "no bearer token came with the request" if token is None else "unknown token"
             hint = "Send 'Authorization: Bearer <token>'; the first start wrote admin_token."
             return Refused(401, "not_allowed", why, hint)
-        if principal == OWNER and not scope["path"].startswith(owners):
+        if principal == OWNER and not f"{scope['path']}/".startswith(f"{owners}/"):
             hint = "Use the admin token for clients."
             return Refused(403, "not_allowed", "the owner's token is not for MCP clients", hint)
         return Admitted(Caller(principal), receive)

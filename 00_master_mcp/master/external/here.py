@@ -22,9 +22,10 @@ class Here:
 
     async def launcher(self) -> Launcher:
         """What starts programs here; the machine is looked at before the first one."""
-        if self._making is None:
-            self._making = asyncio.create_task(to_thread.run_sync(self._make))
-        return await asyncio.shield(self._making)
+        making = self._making
+        if making is None or (making.done() and (making.cancelled() or making.exception())):
+            making = self._making = asyncio.create_task(to_thread.run_sync(self._make))
+        return await asyncio.shield(making)
 
     @asynccontextmanager
     async def open(self, name: str, entry: ServerEntry) -> AsyncGenerator[Started]:

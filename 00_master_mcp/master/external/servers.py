@@ -60,6 +60,9 @@ class ServerState(Model):
     protection: Protection | None = None
 
 
+Listing = tuple[Mapping[str, Any], ...]
+
+
 class ExternalServers:
     """Those that are enabled are linked up with; every change is kept for the next start.
 
@@ -90,6 +93,8 @@ class ExternalServers:
         self._starter = starter or Here(den.launcher)
         self._changing = asyncio.Lock()
         self._guarding = asyncio.Lock()
+        self._reviewed_last: dict[str, tuple[Listing, Listing]] = {}
+        """Of each server the tools that were read last, and those of them that are offered."""
         self._reviewing: set[asyncio.Task[None]] = set()
         for name, known in store.servers().items():
             if not known.entry.disabled:
@@ -162,6 +167,7 @@ class ExternalServers:
             self._store.get(name)
             async with self._guarding:
                 await to_thread.run_sync(self._guard.accept, name, tool, digest)
+                self._reviewed_last.pop(name, None)
             if name in self._offers:
                 await self._review(name, self._offers[name])
         log.info("external_tool_accepted", server=name, tool=tool)
@@ -194,6 +200,19 @@ class ExternalServers:
 
     def _reviewed(self, service: str, offer: Offer) -> Offer:
         """The offer without the tools that wait for somebody to look at them."""
+        before, offered = self._reviewed_last.get(service, ((), ()))
+        if not before or before != offer.of("tools"):
+            offered = self._tools_offered(service, offer)
+            self._reviewed_last[service] = offer.of("tools"), offered
+        return Offer(
+            {**offer.lists, "tools": offered},
+            offer.capabilities,
+            offer.instructions,
+            offer.version,
+            offer.ttl_ms,
+        )
+
+    def _tools_offered(self, service: str, offer: Offer) -> Listing:
         foreign = self._catalogue.tools_but_of(service)
         reviewed = self._guard.review(service, offer.of("tools"), foreign)
         for held in reviewed.held:
@@ -205,13 +224,7 @@ class ExternalServers:
                 digest=held.digest,
                 findings=[finding.rule for finding in held.findings],
             )
-        return Offer(
-            {**offer.lists, "tools": reviewed.offered},
-            offer.capabilities,
-            offer.instructions,
-            offer.version,
-            offer.ttl_ms,
-        )
+        return reviewed.offered
 
     def _open(self, name: str, entry: ServerEntry) -> None:
         """Link up with a server; one that lacks its settings says so in its state."""
@@ -232,6 +245,7 @@ class ExternalServers:
 
     async def _close(self, name: str) -> None:
         self._offers.pop(name, None)
+        self._reviewed_last.pop(name, None)
         self._not_configured.pop(name, None)
         await self._links.remove(name)
         if name in self._catalogue:
