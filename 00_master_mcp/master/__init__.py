@@ -4,7 +4,6 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 import structlog
 from starlette.applications import Starlette
@@ -119,13 +118,13 @@ def _external(
     """Other people's servers, from `mcp.json` and from what was changed since."""
     file = settings.mcp_config or common.config_dir / DEFAULT_FILE
     services, own = tuple(fleet.services), common.data_dir / "hub"
-    runner = settings.external_runner
+    runner, house = settings.external_runner, common.config_dir.resolve().parent
     return ExternalServers(
         store=ServerStore(own / "servers.json", load_config(file, services), services),
         guard=Guard(own / "tools_seen.json"),
         den=Den(
             common.data_dir / "external",
-            hidden=(common.data_dir, common.config_dir, Path("secrets")),
+            hidden=(common.data_dir, common.config_dir, house / "secrets", house / ".env"),
             closed=(common.data_dir,),
             env=os.environ,
             secrets=common.secret_values(),
