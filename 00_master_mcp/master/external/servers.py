@@ -270,7 +270,10 @@ class ExternalServers:
 
     def _standing(self, name: str, link: Link | None) -> Standing:
         if isinstance(link, ProgramLink):
-            return link.standing
+            standing = link.standing
+            # It was linked up with just now, and its supervisor has not had a turn yet.
+            begun = standing.state != "stopped"
+            return standing if begun else standing.model_copy(update={"state": "starting"})
         if link is None:
             reason = self._not_configured.get(name)
             return Standing(state="not_configured" if reason else "disabled", reason=reason)

@@ -13,7 +13,7 @@ import pytest
 from tests.everything import serving
 
 from .house import House
-from .ways import SOUTHS, WAYS, Way
+from .ways import PIPED, PIPES, SOUTHS, WAYS, Way
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +33,9 @@ async def house(
             for south in SOUTHS
         }
         external = {south.name: south.entry(served[south.name].url) for south in SOUTHS}
+        external |= {south.name: south.entry() for south in PIPES}
         fleet = await open_.enter_async_context(start_fleet_in(folder, external=external))
-        await connected(fleet, *served)
+        await connected(fleet, *external)
         yield House(fleet, served)
 
 
@@ -49,11 +50,11 @@ async def connected(fleet: Any, *servers: str) -> None:
     """Return once the hub is connected to these servers."""
     wanted = {f'mcp_service_health{{service="{server}"}} 1.0' for server in servers}
     async with httpx2.AsyncClient() as http:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while not wanted <= set((await http.get(f"{fleet.url}/metrics")).text.splitlines()):
                 await anyio.sleep(0.01)
 
 
-@pytest.fixture(params=WAYS, ids=str)
+@pytest.fixture(params=[*WAYS, *PIPED], ids=str)
 def way(request: pytest.FixtureRequest) -> Way:
     return request.param

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 import httpx2
 from mcp import Client
 from mcp.client.sse import sse_client
@@ -32,12 +33,12 @@ class House:
     served: Mapping[str, Serving]
 
     def world(self, way: Way) -> World:
-        return self.served[way.south.name].world
+        return self.served[way.south.twin].world
 
     def url(self, way: Way, view: str | None = None) -> str:
         """Where the client of a way connects; `view` is the path before `/mcp` and `/sse`."""
         if way.north is None:
-            return self.served[way.south.name].url
+            return self.served[way.south.twin].url
         path = f"/servers/{way.south.name}" if view is None else view
         return f"{self.fleet.url}{path}/{'sse' if way.north.sse else 'mcp'}"
 
@@ -55,9 +56,15 @@ class House:
         """A client of the SDK; by default it sees its server alone, under its own names."""
         url, sent = self.url(way, view), {**self.headers(way), **(headers or {})}
         if way.shared_stream:
-            opened = sse_client(url, headers=sent, httpx_client_factory=_http)
-            async with Client(opened, mode="legacy", **more) as client:
-                yield client
+            opened, finished = sse_client(url, headers=sent, httpx_client_factory=_http), False
+            try:
+                async with Client(opened, mode="legacy", **more) as client:
+                    yield client
+                    finished = True
+            except* anyio.BrokenResourceError:
+                # The SDK's reader breaks when a message comes to a client that is just closing.
+                if not finished:
+                    raise
             return
         async with (
             _http(sent) as http,

@@ -1,10 +1,13 @@
 """The ways that a message may take: what the client speaks, through the hub or not, to a server."""
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.everything import Era
 
+TESTS = Path(__file__).resolve().parents[2]
 HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"
 
 
@@ -20,8 +23,24 @@ class South:
     def modern(self) -> bool:
         return self.era is Era.MODERN
 
-    def entry(self, url: str) -> dict[str, Any]:
+    @property
+    def twin(self) -> str:
+        """The server of its era that a client can reach without the hub."""
+        if self.transport != "stdio":
+            return self.name
+        return "modern" if self.modern else "handshake"
+
+    def entry(self, url: str = "") -> dict[str, Any]:
         """What stands in mcp.json of it."""
+        if self.transport == "stdio":
+            command = ["-m", "everything", "--transport", "stdio", "--era", self.era.value]
+            return {
+                "command": sys.executable,
+                "args": command,
+                "env": {"PYTHONPATH": str(TESTS)},
+                "readable": [str(TESTS), sys.prefix],
+                "timeoutS": 20,
+            }
         return {"type": "sse" if self.transport == "sse" else "http", "url": url, "timeoutS": 20}
 
 
@@ -73,6 +92,12 @@ SOUTHS = (
     South("handshake", "streamable-http", Era.HANDSHAKE),
     South("sse", "sse", Era.HANDSHAKE),
 )
+PIPES = (
+    South("stdio-modern", "stdio", Era.MODERN),
+    South("stdio-handshake", "stdio", Era.HANDSHAKE),
+)
+"""The same as programs that the hub starts; nobody reaches them without it."""
+PIPED = [Way(north, south) for south in PIPES for north in NORTHS]
 THROUGH = [Way(north, south) for south in SOUTHS for north in NORTHS]
 """Every way through the hub."""
 WAYS = [*(Way(None, south) for south in SOUTHS), *THROUGH]

@@ -43,7 +43,7 @@ LEVEL_S = 1.0
 """How long is waited for a server that is told which log messages are wanted."""
 SUBSCRIBE_S = 2.0
 """How long is waited for a server that is asked to tell of a resource."""
-MAX_SETTLE_S = 5.0
+MAX_SETTLE_S = 1.0
 SETTLE_S = 0.05
 """Changes that come together are looked at once."""
 
@@ -199,8 +199,8 @@ class Handshake:
                 self._stale.clear()
                 started = monotonic()
                 await self._listed(conversation, found, told)
-                # One that always has news, or long lists, gets a fifth of the hub's attention.
-                pause_s = min(max(SETTLE_S, 4 * (monotonic() - started)), MAX_SETTLE_S)
+                # One that always has news, or long lists, gets half of the hub's attention.
+                pause_s = min(max(SETTLE_S, monotonic() - started), MAX_SETTLE_S)
             elif not conversation.busy:
                 # One that works for a client may do one thing at a time: it is left in peace.
                 async with within(ASK_S, f"{self._service} did not answer a ping"):
