@@ -15,8 +15,13 @@ PREFIXES = ("", "/dotted", "/servers/{service}")
 form that survives in the address to which HTTP+SSE clients post."""
 
 
+_SAFE = View("safe")
+
+
 def view_of(path: str, query: str, services: Collection[str]) -> View | Refused:
     """The view of a URL; Refused for a server that the fleet lacks or an unknown naming."""
+    if path == "/mcp" and not query:
+        return _SAFE
     first, _, rest = path.strip("/").partition("/")
     if first == "servers":
         service = rest.partition("/")[0]

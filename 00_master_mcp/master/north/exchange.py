@@ -12,7 +12,7 @@ from flotilla import Principal, correlation, meta
 from flotilla.identity import Caller
 from flotilla.logs import bound
 from flotilla.serving.gates import CALLER, MAX_BODY_BYTES, whole_body
-from flotilla.serving.headers import headers_of
+from flotilla.serving.headers import RequestHeaders, headers_of
 from master import rpc
 from master.catalogue import View
 from master.north.client import Client, Teller
@@ -40,7 +40,7 @@ class Exchange:
         return headers_of(self.scope).lines
 
     @property
-    def headers(self) -> Mapping[str, str]:
+    def headers(self) -> RequestHeaders:
         return headers_of(self.scope)
 
     @property

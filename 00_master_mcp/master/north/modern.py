@@ -12,17 +12,24 @@ from mcp.shared.inbound import (
 )
 
 from flotilla import meta
+from flotilla.serving.headers import RequestHeaders
 from master import rpc
+from master.call import TOOLS_CALL
 from master.catalogue import Catalogue, View
-from master.north.exchange import Exchange
+from master.north.exchange import VERSION, Exchange
+from master.north.introduction import MODERN_VERSIONS
 from master.north.methods import Methods, answered
 from master.north.reply import Reply, event
 from master.north.sessions import Outbox
 from master.north.streams import pour
 from master.north.work import Work
 from master.offer import CAPABILITIES, Kind
+from master.upstream.wire import CLIENT_CAPABILITIES
 
 _SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
+_VERSION = "io.modelcontextprotocol/protocolVersion"
+_ENCODED = "=?"
+"""How a header value begins that is not what it says (`=?base64?…?=`)."""
 _CHANGES = ("toolsListChanged", "promptsListChanged", "resourcesListChanged")
 MAX_LISTENERS = 2000
 
@@ -152,12 +159,8 @@ class Modern:
 
     def _check(self, message: rpc.Message, exchange: Exchange) -> None:
         """The headers must repeat the body; RpcError says which lies."""
-        if doubled := find_duplicated_routing_header(exchange.header_lines):
-            raise rpc.RpcError(-32020, f"{doubled} header appears more than once")
-        body = {"method": message.method, "params": message.params}
-        verdict = classify_inbound_request(body, headers=exchange.headers)
-        if isinstance(verdict, InboundLadderRejection):
-            raise rpc.RpcError(verdict.code, verdict.message, data=verdict.data)
+        if not _agree(message, exchange.headers):
+            self._look_closer(message, exchange)
         if message.method != "tools/call":
             return
         entry = self._catalogue.known(str(message.params.get("name", "")), exchange.view)
@@ -168,3 +171,28 @@ class Modern:
             )
             if wrong is not None:
                 raise rpc.RpcError(wrong.code, wrong.message, data=wrong.data)
+
+    def _look_closer(self, message: rpc.Message, exchange: Exchange) -> None:
+        if doubled := find_duplicated_routing_header(exchange.header_lines):
+            raise rpc.RpcError(rpc.HEADER_MISMATCH, f"{doubled} header appears more than once")
+        body = {"method": message.method, "params": message.params}
+        verdict = classify_inbound_request(body, headers=exchange.headers)
+        if isinstance(verdict, InboundLadderRejection):
+            raise rpc.RpcError(verdict.code, verdict.message, data=verdict.data)
+
+
+def _agree(message: rpc.Message, headers: RequestHeaders) -> bool:
+    """Whether a call's headers repeat its body to the letter, each of them sent once.
+
+    So it mostly is, and then nothing of the full ladder is left to ask.
+    """
+    name, marks = message.params.get("name"), message.meta
+    return (
+        headers.get("mcp-method") == message.method == TOOLS_CALL
+        and headers.get("mcp-name") == name
+        and isinstance(name, str)
+        and not name.startswith(_ENCODED)
+        and headers.get(VERSION) == marks.get(_VERSION) == MODERN_VERSIONS[0]
+        and CLIENT_CAPABILITIES in marks
+        and len(headers) == len(headers.lines)
+    )
