@@ -10,15 +10,13 @@ from typing import Literal
 
 import structlog
 
-from flotilla import Unavailable
 from master import rpc
-from master.call import Call
 from master.offer import Offer
-from master.result import Result
+from master.upstream.chosen import Chosen
 from master.upstream.handshake.speaker import Handshake
 from master.upstream.handshake.transport import Transport
 from master.upstream.lines.speaker import Ended, ModernLines, OtherEra
-from master.upstream.link import Speaker, Told
+from master.upstream.link import Told
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +27,7 @@ behind it, and one that then refuses that one speaks 2026-07-28 after all."""
 Era = Literal["modern", "handshake"]
 
 
-class LinesProbing:
+class LinesProbing(Chosen):
     """One program over all its lives; `connect` makes the transport of the life that it has now."""
 
     def __init__(
@@ -40,12 +38,9 @@ class LinesProbing:
         roots: tuple[str, ...] = (),
         probe_s: float = PROBE_S,
     ) -> None:
-        self._service = service
+        super().__init__(service)
         self._modern = ModernLines(service, connect, discover_s=probe_s)
         self._handshake = Handshake(service, connect, roots=roots)
-        self._spoken: Speaker | None = None
-        self._watched: frozenset[str] = frozenset()
-        self._level: str | None = None
         self.first: Era = "modern"
         """What is tried first when it starts the next time."""
 
@@ -67,26 +62,6 @@ class LinesProbing:
         finally:
             self._spoken = None
 
-    async def send(self, call: Call) -> Result:
-        return await self._now().send(call)
-
-    async def probe(self, timeout_s: float) -> str | None:
-        return await self._now().probe(timeout_s)
-
-    def watch(self, uris: frozenset[str]) -> None:
-        self._watched = uris
-        if self._spoken is not None:
-            self._spoken.watch(uris)
-
-    async def watched(self) -> None:
-        if self._spoken is not None:
-            await self._spoken.watched()
-
-    async def log_level(self, level: str) -> None:
-        self._level = level
-        if self._spoken is not None:
-            await self._spoken.log_level(level)
-
     async def _shake_hands(self, told: Told) -> None:
         opened = _Opened(told)
         try:
@@ -100,21 +75,6 @@ class LinesProbing:
             await self._speak(self._modern, told)
         finally:
             self.first = "handshake" if opened.opened else "modern"
-
-    async def _speak(self, speaker: Speaker, told: Told) -> None:
-        self._spoken = speaker
-        speaker.watch(self._watched)
-        if self._level is not None:
-            await speaker.log_level(self._level)
-        await speaker.hold(told)
-
-    def _now(self) -> Speaker:
-        if self._spoken is None:
-            raise Unavailable(
-                f"{self._service} cannot be reached",
-                hint="It is being reconnected; call again soon.",
-            )
-        return self._spoken
 
 
 class _Opened:
