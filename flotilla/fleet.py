@@ -1,32 +1,32 @@
-"""`config/services.yaml`: the services of the fleet, their ports, namespaces and time limits."""
+"""`config/services.yaml`: the fleet's services, where they listen, and what keeps each going."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flotilla.names import BadName, check_namespace
+from flotilla.resilience import RATES, Count, Resilience, Seconds
 from flotilla.settings import Misconfigured
 
 HUB = "master"
 
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
-class ServiceEntry(BaseModel):
-    """One service: `number` is that of its folder, the times are those of one call."""
+ANY = "*"
+"""In `external`: every external server."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+class ServiceEntry(Resilience):
+    """One service: `number` is that of its folder."""
 
     number: int = Field(ge=0, le=99)
     port: Port
     namespaces: tuple[str, ...] = Field(min_length=1)
-    timeout_s: Seconds = 30
-    long_timeout_s: Seconds = 300
     url: str | None = None
     """Where the hub reaches it; by default FLOTILLA_SPOKE_URL with its name and port."""
 
@@ -35,17 +35,40 @@ class ServiceEntry(BaseModel):
         return f"{self.number:02}"
 
 
+class HubLimits(BaseModel):
+    """What the hub itself takes before it turns calls away."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    calls: Count = 2000
+    """Calls in the hub at once."""
+    lag_s: Seconds = 1.0
+    """How late the hub's own clock may be before it takes no more calls for a while."""
+    cache_mb: Count = 64
+
+
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    hub: HubLimits = HubLimits()
     services: dict[str, ServiceEntry]
+    external: dict[str, Resilience] = Field(default_factory=dict[str, Resilience])
 
 
 class FleetConfig:
     """The services by name, with the ports that the environment moved."""
 
-    def __init__(self, services: Mapping[str, ServiceEntry], env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        services: Mapping[str, ServiceEntry],
+        env: Mapping[str, str],
+        *,
+        hub: HubLimits | None = None,
+        external: Mapping[str, Resilience] | None = None,
+    ) -> None:
         self.services = dict(services)
+        self.hub = hub or HubLimits()
+        self._external = {ANY: Resilience(), **(external or {})}
         self._ports = {name: _port(name, entry, env) for name, entry in services.items()}
         self._spoke_url = env.get("FLOTILLA_SPOKE_URL") or "http://127.0.0.1:{port}"
         _check(self.services, self._ports)
@@ -61,11 +84,16 @@ class FleetConfig:
             where = " ".join(str(error).split())
             raise Misconfigured(f"{file} is not valid YAML: {where}") from None
         try:
-            services = _File.model_validate(parsed).services
+            read = _File.model_validate(_with_defaults(parsed))
         except ValidationError as error:
             raise Misconfigured(f"{file}: {_told(error)}") from None
         try:
-            return cls(services, os.environ if env is None else env)
+            return cls(
+                read.services,
+                os.environ if env is None else env,
+                hub=read.hub,
+                external=read.external,
+            )
         except Misconfigured as error:
             raise Misconfigured(f"{file}: {error}") from None
 
@@ -75,6 +103,10 @@ class FleetConfig:
             known = ", ".join(self.services)
             raise Misconfigured(f"services.yaml has no service {name!r}; it has {known}")
         return entry
+
+    def resilience(self, name: str) -> Resilience:
+        """That of a service of the fleet, or of an external server."""
+        return self.services.get(name) or self._external.get(name) or self._external[ANY]
 
     def port(self, name: str) -> int:
         self.service(name)
@@ -100,6 +132,42 @@ class FleetConfig:
         for name in names:
             self.service(name)
         return [name for name in self.services if name in names]
+
+
+def _with_defaults(parsed: Any) -> Any:
+    """The file with what `defaults` and `external.*` say written out at each entry."""
+    if not isinstance(parsed, dict):
+        return parsed
+    told = cast("dict[str, Any]", parsed)
+    defaults: Any = told.get("defaults") or {}
+    rest = {key: value for key, value in told.items() if key != "defaults"}
+    services = rest.get("services")
+    external: Any = rest.get("external") or {}
+    if isinstance(services, dict):
+        known = {name: {"rate_limit": rate.model_dump()} for name, rate in RATES.items()}
+        rest["services"] = {
+            name: _over(_over(defaults, known.get(name, {})), entry)
+            for name, entry in cast("dict[str, Any]", services).items()
+        }
+    if isinstance(external, dict):
+        every = _over(defaults, cast("dict[str, Any]", external).get(ANY, {}))
+        rest["external"] = {
+            ANY: every,
+            **{
+                name: _over(every, entry)
+                for name, entry in cast("dict[str, Any]", external).items()
+                if name != ANY
+            },
+        }
+    return rest
+
+
+def _over(below: Any, above: Any) -> Any:
+    """`above`, with the members that only `below` has, at every depth."""
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    under, over = cast("dict[str, Any]", below), cast("dict[str, Any]", above)
+    return {**under, **{key: _over(under.get(key), value) for key, value in over.items()}}
 
 
 def _port(name: str, entry: ServiceEntry, env: Mapping[str, str]) -> int:

@@ -20,5 +20,15 @@ class Settings(ServiceSettings, env_prefix="FLOTILLA_"):
     run beside the hub without one."""
     stale_tools_s: float = Field(default=86_400.0, gt=0)
     """How long what a server offered stays listed, marked stale, while the server is away."""
+    profiles_config: Path | None = None
+    """The file of the profiles; `profiles.yaml` in the configuration folder by default."""
+    redis_url: str | None = Field(default=None, repr=False)
+    """Where hubs share limits, circuits and cached results, `redis://host:port/0`; a hub without
+    one keeps them in its process."""
+    database_url: str | None = Field(default=None, repr=False)
+    """A PostgreSQL in which hubs share what must last, `postgresql://user@host/name`; a hub without
+    one keeps files in the data folder."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes of this hub on its one port; more than one need Redis."""
     services: str | None = None
     """The services that are started (`00,01` or names), by default all of services.yaml."""
