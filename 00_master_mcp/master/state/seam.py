@@ -9,9 +9,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from flotilla.breaker import CircuitState
 from flotilla.resilience import Breaker, RateLimit
 
-CircuitState = Literal["closed", "open", "half_open"]
+LARGEST_CACHED_BYTES = 1024 * 1024
+"""Of one result; a larger one is not kept."""
 
 
 class RateLimits(Protocol):
@@ -43,10 +45,11 @@ class Circuit(Protocol):
         """As this hub knows it now, without asking the store."""
         ...
 
-    async def admit(self) -> int:
+    async def admit(self, longest_s: float = 300.0) -> int:
         """A ticket for one call; CircuitOpen when the service rests or another call probes it.
 
-        Give the ticket back exactly once, by one of the next three.
+        Give the ticket back exactly once, by one of the next three. If the call is the probe and
+        its hub dies, its place is free again after `longest_s`, the longest that it may take.
         """
         ...
 
@@ -63,7 +66,10 @@ class Circuit(Protocol):
         ...
 
     async def restored(self) -> None:
-        """The service is back, shown by a real exchange: an open circuit lets a call probe."""
+        """The service was away and is back, shown by a real exchange: the next call may probe it.
+
+        So it may where a probe is out already: that one was sent before, perhaps into the void.
+        """
         ...
 
 
@@ -157,7 +163,7 @@ class SharedState(Protocol):
 
     @property
     def away(self) -> str | None:
-        """Why the store cannot be reached, None while it can."""
+        """Why the store cannot be reached, without any password; None while it can."""
         ...
 
     def running(self) -> AbstractAsyncContextManager[None]:

@@ -1,0 +1,29 @@
+"""What people and callers are told of a circuit, whoever keeps it."""
+
+from math import ceil
+
+from flotilla.breaker import Standing, state_at
+from flotilla.errors import CircuitOpen
+from master.state.seam import CircuitView
+
+
+def viewed(standing: Standing, now: float) -> CircuitView:
+    state, retry_after_s = state_at(standing, now)
+    return CircuitView(state, standing.failures, standing.reason, retry_after_s)
+
+
+def refusal(service: str, standing: Standing, now: float) -> CircuitOpen:
+    """For a call that the circuit does not admit; `retryAfterMs` where the time is known."""
+    state, retry_after_s = state_at(standing, now)
+    hint = "master.getServiceHealth tells what failed."
+    if state == "half_open":
+        return CircuitOpen(
+            f"{service} rests after failures, and another call is finding out whether it is back",
+            hint=hint,
+        )
+    return CircuitOpen(
+        f"{service} rests after {standing.failures} failed calls in a row; "
+        f"a call may try it again in {ceil(retry_after_s)} s",
+        hint=hint,
+        details={"retryAfterMs": ceil(retry_after_s * 1000)},
+    )
