@@ -1,9 +1,9 @@
 """Whichever of several speakers is the right one for the connection that stands now."""
 
-from flotilla import Unavailable
 from master.call import Call
 from master.result import Result
 from master.upstream.link import Speaker, Told
+from master.upstream.transport.client import unreachable
 
 
 class Chosen:
@@ -45,8 +45,5 @@ class Chosen:
 
     def _now(self) -> Speaker:
         if self._spoken is None:
-            raise Unavailable(
-                f"{self._service} cannot be reached",
-                hint="It is being reconnected; call again soon.",
-            )
+            raise unreachable(self._service)
         return self._spoken

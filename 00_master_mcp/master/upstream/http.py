@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from time import monotonic
 
@@ -10,20 +12,46 @@ from master import rpc
 from master.upstream import wire
 from master.upstream.incoming import Scrub
 from master.upstream.pool import ConnectionPool
-from master.upstream.transport.client import Response
+from master.upstream.transport.client import (
+    Response,
+    Unreachable,
+    WentAway,
+    unreachable,
+    went_away,
+)
 from master.upstream.transport.target import Target
 
 LAST_WORD_S = 0.25
 """What the hub waits beyond a deadline: the server's own `timeout` says more."""
 MAX_REFUSAL_BYTES = 64 * 1024
+MAX_RETRY_AFTER_S = 3600.0
 
 
 class Refused(UpstreamError):
-    """An HTTP status that is no answer to the message; `status` says which."""
+    """An HTTP status that is no answer to the message; `status` says which.
 
-    def __init__(self, message: str, status: int, hint: str | None = None) -> None:
+    `retry_after_s` is how long the server wants to be left alone, where it has said so.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int,
+        hint: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class OutOfService(Unavailable):
+    """Somebody there says that the server is away (HTTP 502, 503, 504); else as `Refused`."""
+
+    def __init__(self, message: str, status: int, retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint="It is being reconnected; call again soon.")
+        self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class Http:
@@ -80,16 +108,11 @@ class Http:
         except FlotillaError:
             raise self.away() from None
 
-    def away(self) -> Unavailable:
-        return Unavailable(
-            f"{self.service} cannot be reached", hint="It is being reconnected; call again soon."
-        )
+    def away(self) -> Unreachable:
+        return unreachable(self.service)
 
-    def broke_off(self) -> Unavailable:
-        return Unavailable(
-            f"{self.service} went away before it answered",
-            hint="Whether the call took effect is not known; look before calling again.",
-        )
+    def broke_off(self) -> WentAway:
+        return went_away(self.service)
 
     async def _refused(self, response: Response) -> None:
         """Raise what a status of 300 or more means; an error response of MCP is none of ours."""
@@ -112,6 +135,26 @@ class Http:
                 "Its public key of the hub may be an old one, its clock wrong, or its entry in "
                 "mcp.json may lack a header.",
             )
+        after_s = retry_after_s(response.headers.get("retry-after"), datetime.now(UTC))
         if status in (502, 503, 504):
-            raise self.away()
-        raise Refused(f"{self.service} answered with HTTP {status}", status)
+            said = f"{self.service} is out of service (HTTP {status})"
+            raise OutOfService(said, status, after_s)
+        said = f"{self.service} answered with HTTP {status}"
+        raise Refused(said, status, retry_after_s=after_s)
+
+
+def retry_after_s(told: str | None, now: datetime) -> float | None:
+    """The seconds that a `retry-after` header asks for, at most an hour; None: it asks for none.
+
+    It is a number of seconds or a date (RFC 9110, 10.2.3).
+    """
+    if told is None:
+        return None
+    if told.isascii() and told.isdigit():
+        return min(float(told), MAX_RETRY_AFTER_S)
+    try:
+        at = parsedate_to_datetime(told)
+        left_s = (at - now).total_seconds()
+    except (ValueError, TypeError):  # no date, or one without a zone
+        return None
+    return min(max(0.0, left_s), MAX_RETRY_AFTER_S)

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Protocol
 
 import structlog
@@ -12,6 +14,7 @@ from master import rpc
 from master.call import Call
 from master.offer import Offer
 from master.result import Result
+from master.upstream.health import Health
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +82,16 @@ class Listener(Protocol):
     def said(self, service: str, method: str, params: rpc.Texts) -> None: ...
 
 
+class Comings(Protocol):
+    """Who hears when a server is away and when it is back, beside the link's listener."""
+
+    def went(self, service: str, reason: str) -> None: ...
+
+    def came_back(self, service: str) -> None:
+        """It has answered again; not told of the first time."""
+        ...
+
+
 class Link:
     """Keeps one server connected in `run`, and sends calls to it at any time."""
 
@@ -91,6 +104,9 @@ class Link:
         self.answered_once = False
         self.version: str | None = None
         self.reason: str | None = "not connected yet"
+        self.health = Health("unreachable", self.reason, away_since=datetime.now(UTC))
+        self.comings: Comings | None = None
+        self._away_at: float | None = None
 
     async def run(self) -> None:
         """Connect, listen, reconnect with backoff, for ever; cancel to end."""
@@ -127,9 +143,11 @@ class Link:
         self.answered_once = True
         if not self.connected:
             self.connected = True
+            self.health = Health("healthy", checked_at=datetime.now(UTC))
             counted: Mapping[str, Any] = {kind: len(each) for kind, each in offer.lists.items()}
             log.info("service_connected", upstream=self.service, **counted)
         self._listener.offered(self.service, offer)
+        self._tell_back()
 
     def updated(self, uri: str, params: rpc.Texts) -> None:
         self._listener.updated(self.service, uri, params)
@@ -142,5 +160,17 @@ class Link:
         self.reason = problem
         if self.connected:
             self.connected = False
+            self._away_at = monotonic()
+            self.health = Health("unreachable", problem, away_since=datetime.now(UTC))
             log.warning("service_away", upstream=self.service, reason=problem)
             self._listener.away(self.service)
+            if self.comings is not None:
+                self.comings.went(self.service, problem)
+
+    def _tell_back(self) -> None:
+        if self._away_at is None:
+            return
+        away_s, self._away_at = monotonic() - self._away_at, None
+        log.info("service_back", upstream=self.service, away_s=round(away_s, 2))
+        if self.comings is not None:
+            self.comings.came_back(self.service)

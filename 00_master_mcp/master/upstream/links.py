@@ -1,13 +1,14 @@
 """All the hub's links: what they hear goes into the catalogue, what changed is told on."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 import structlog
 
 from flotilla.metrics import Metrics
+from flotilla.resilience import HealthCheck
 from master import rpc
 from master.catalogue import Catalogue
 from master.offer import Kind, Offer
@@ -26,10 +27,30 @@ class Clients(Protocol):
     def said(self, service: str, method: str, params: rpc.Texts) -> None: ...
 
 
+def _as_usual(_service: str) -> HealthCheck:
+    return HealthCheck()
+
+
+def _nobody(*_told: str) -> None:
+    """Hears nothing."""
+
+
 class Links:
     """The links by their services. What a service away offered is listed for `stale_s` more."""
 
-    def __init__(self, catalogue: Catalogue, metrics: Metrics, stale_s: float) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        metrics: Metrics,
+        stale_s: float,
+        checks: Callable[[str], HealthCheck] = _as_usual,
+    ) -> None:
+        """`checks` tells how often a service is asked whether it answers."""
+        self.on_away: Callable[[str, str], None] = _nobody
+        """Called with a service that was there and is away, and why."""
+        self.on_back: Callable[[str], None] = _nobody
+        """Called with a service that was away and has answered again."""
+        self._checks = checks
         self._catalogue = catalogue
         self._metrics = metrics
         self._stale_s = stale_s
@@ -47,6 +68,7 @@ class Links:
     def join(self, link: Link) -> None:
         """A link that was made elsewhere, with this or something around it for its listener."""
         self._metrics.health(link.service, healthy=False)
+        link.comings = self
         self.by_service[link.service] = link
         if self._clients is not None:
             self._start(link)
@@ -122,6 +144,12 @@ class Links:
         self._tell_later(service, self._catalogue.mark_stale(service))
         loop = asyncio.get_running_loop()
         self._forgetting[service] = loop.call_later(self._stale_s, self._forget, service)
+
+    def went(self, service: str, reason: str) -> None:
+        self.on_away(service, reason)
+
+    def came_back(self, service: str) -> None:
+        self.on_back(service)
 
     def updated(self, service: str, uri: str, params: rpc.Texts) -> None:
         if self._clients is not None:

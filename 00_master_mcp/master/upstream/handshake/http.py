@@ -119,19 +119,25 @@ class HttpSession:
                     async for each in messages_of(response, self._http.scrub):
                         place.answered = True
                         await ears.heard(each, request)
-            for _ in range(MAX_RESUMES):
-                if place.answered or not place.last_id:
-                    break
-                await ears.paused(request)
-                await asyncio.sleep(place.retry_s)
-                await self._resumed(ears, request, place)
-            if not place.answered:
-                ears.failed(request, self._http.broke_off())
-        except rpc.RpcError as error:
+        except (rpc.RpcError, FlotillaError) as error:
             ears.failed(request, self._meant(error))
-        except FlotillaError as error:
-            lost = self._lost_session(error)
-            ears.failed(request, lost or error)
+            return
+        try:
+            await self._taken_up(ears, request, place)
+        except (rpc.RpcError, FlotillaError) as error:
+            # Whatever it is, it is no answer to the request, which the server has had long since.
+            self._meant(error)
+        if not place.answered:
+            ears.failed(request, self._http.broke_off())
+
+    async def _taken_up(self, ears: Ears, request: int, place: _Place) -> None:
+        """Read on where the stream of a request broke off, until it brings the answer."""
+        for _ in range(MAX_RESUMES):
+            if place.answered or not place.last_id:
+                return
+            await ears.paused(request)
+            await asyncio.sleep(place.retry_s)
+            await self._resumed(ears, request, place)
 
     async def _resumed(self, ears: Ears, request: int | None, place: _Place) -> None:
         headers = self._headers({**_GET, **_after(place)})
@@ -166,9 +172,9 @@ class HttpSession:
             try:
                 await self._resumed(ears, None, place)
             except Refused as error:
-                lost = self._lost_session(error)
-                if lost is not None:
-                    raise lost from None
+                meant = self._meant(error)
+                if meant is not error:
+                    raise meant from None
                 if error.status in (400, 405, 501):
                     return
                 raise
@@ -186,16 +192,18 @@ class HttpSession:
             headers[VERSION] = self._version
         return headers
 
-    def _meant(self, error: rpc.RpcError) -> FlotillaError | rpc.RpcError:
+    def _meant(self, error: FlotillaError | rpc.RpcError) -> FlotillaError | rpc.RpcError:
         """An error with status 404 on a session says that the session is gone (§ Sessions)."""
-        if error.status == 404 and self._version is not None and error.code != rpc.METHOD_NOT_FOUND:
-            return self._gone()
-        return error
-
-    def _lost_session(self, error: FlotillaError) -> SessionLost | None:
         if isinstance(error, Refused) and error.status == 404 and self._session is not None:
             return self._gone()
-        return None
+        if (
+            isinstance(error, rpc.RpcError)
+            and error.status == 404
+            and self._version is not None
+            and error.code != rpc.METHOD_NOT_FOUND
+        ):
+            return self._gone()
+        return error
 
     def _gone(self) -> SessionLost:
         lost = SessionLost(f"{self._http.service} has forgotten the session")

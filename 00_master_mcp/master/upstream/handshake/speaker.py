@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from flotilla import FlotillaError, TimedOut, Unavailable, UpstreamError, meta
+from flotilla import FlotillaError, TimedOut, UpstreamError, meta
 from master import rpc
 from master.call import Call
 from master.result import Result
@@ -20,6 +20,7 @@ from master.upstream.handshake.suspended import Suspended
 from master.upstream.handshake.transport import SessionLost, Transport
 from master.upstream.link import Told
 from master.upstream.listing import offer_of
+from master.upstream.transport.client import unreachable, went_away
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +85,7 @@ class Handshake:
             self._open.clear()
             self._conversation = None
             self._suspended.clear()
-            conversation.end(self._broke_off())
+            conversation.end(went_away(self._service))
             if not carrying.done():
                 carrying.cancel()
             await asyncio.wait({carrying})
@@ -148,10 +149,13 @@ class Handshake:
             return await self._next(conversation, await conversation.open(call), call)
         except SessionLost:
             # The server has not acted on it: once more, on the session that is opened next.
-            async with within(REOPEN_S, f"{self._service} did not open a new session"):
-                while self._conversation in (None, conversation):
-                    self._open.clear()
-                    await self._open.wait()
+            try:
+                async with asyncio.timeout(REOPEN_S):
+                    while self._conversation in (None, conversation):
+                        self._open.clear()
+                        await self._open.wait()
+            except TimeoutError:
+                raise unreachable(self._service) from None
         conversation = self._now()
         return await self._next(conversation, await conversation.open(call), call)
 
@@ -237,10 +241,7 @@ class Handshake:
 
     def _now(self) -> Conversation:
         if self._conversation is None:
-            raise Unavailable(
-                f"{self._service} cannot be reached",
-                hint="It is being reconnected; call again soon.",
-            )
+            raise unreachable(self._service)
         return self._conversation
 
     def _can(self, capability: str, detail: str) -> bool:
@@ -249,12 +250,6 @@ class Handshake:
     def _given_up(self, pending: Pending) -> None:
         if self._conversation is not None:
             self._conversation.cancel(pending, "its question was not answered in time")
-
-    def _broke_off(self) -> Unavailable:
-        return Unavailable(
-            f"{self._service} went away before it answered",
-            hint="Whether the call took effect is not known; look before calling again.",
-        )
 
     def _quietly(self, asking: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
         """Ask for something whose refusal changes nothing."""

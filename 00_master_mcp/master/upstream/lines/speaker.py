@@ -24,6 +24,7 @@ from master.upstream.handshake.speaker import REVISIONS
 from master.upstream.handshake.transport import Transport
 from master.upstream.link import Told
 from master.upstream.listing import offer_of
+from master.upstream.transport.client import unreachable, went_away
 from master.upstream.watching import Watching
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,7 @@ class ModernLines:
         try:
             await unless_ended(self._held(transport, conversation, told, opened), carrying)
         finally:
-            conversation.end(self._broke_off())
+            conversation.end(went_away(self._service))
             carrying.cancel()
             await asyncio.wait({carrying})
             if not carrying.cancelled():
@@ -218,14 +219,5 @@ class ModernLines:
 
     def _now(self) -> Conversation:
         if self._conversation is None:
-            raise Unavailable(
-                f"{self._service} cannot be reached",
-                hint="It is being reconnected; call again soon.",
-            )
+            raise unreachable(self._service)
         return self._conversation
-
-    def _broke_off(self) -> Unavailable:
-        return Unavailable(
-            f"{self._service} went away before it answered",
-            hint="Whether the call took effect is not known; look before calling again.",
-        )

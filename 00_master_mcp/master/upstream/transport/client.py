@@ -103,15 +103,15 @@ class WentAway(Unavailable):
     """The connection ended before the answer did; whether the server acted is not known."""
 
 
-def unreachable(target: Target) -> Unreachable:
+def unreachable(service: str) -> Unreachable:
     return Unreachable(
-        f"{target.name} cannot be reached", hint="It is being reconnected; call again soon."
+        f"{service} cannot be reached", hint="It is being reconnected; call again soon."
     )
 
 
-def went_away(target: Target) -> WentAway:
+def went_away(service: str) -> WentAway:
     return WentAway(
-        f"{target.name} went away before it answered",
+        f"{service} went away before it answered",
         hint="Whether the call took effect is not known; look before calling again.",
     )
 

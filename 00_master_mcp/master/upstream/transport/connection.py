@@ -115,7 +115,7 @@ class Connection(asyncio.Protocol):
     def give_up(self, answer: Answer) -> None:
         """Nobody wants the rest of `answer`."""
         if self._answer is answer:
-            self._fail(went_away(self.target))
+            self._fail(went_away(self.target.name))
 
     def abort(self) -> None:
         self._disarm()
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
                 self._answer = None
                 self._wake()
             else:
-                self._fail(went_away(self.target))
+                self._fail(went_away(self.target.name))
         self._transport = None
 
     # Within:

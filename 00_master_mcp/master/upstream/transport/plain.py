@@ -189,7 +189,7 @@ class PlainClient:
         self._names.forget(target.host, target.port)
         if due_at is not None and due_at - monotonic() <= TICK_S:
             raise too_late(target)
-        raise unreachable(target)
+        raise unreachable(target.name)
 
     async def _tried(
         self, target: Target, address: str, until: float, left: int

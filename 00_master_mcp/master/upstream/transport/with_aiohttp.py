@@ -142,12 +142,12 @@ def _translated(target: Target, silence_s: float | None) -> Generator[None]:
     try:
         yield
     except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError):
-        raise unreachable(target) from None
+        raise unreachable(target.name) from None
     except aiohttp.SocketTimeoutError:
         raise too_silent(target, silence_s or 0.0) from None
     except TimeoutError:
         raise too_late(target) from None
     except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError):
-        raise went_away(target) from None
+        raise went_away(target.name) from None
     except aiohttp.ClientError as error:
         raise broke_http(target, type(error).__name__) from None
