@@ -9,6 +9,12 @@ APPROVAL = "io.flotilla/approval"
 """A listed tool: `required` where a person must say yes."""
 LONG = "io.flotilla/long"
 """A listed tool that may take minutes."""
+TTL_MS = "io.flotilla/ttlMs"
+"""A listed tool whose results may be kept: for how many milliseconds, for the principal that asked
+and the same arguments."""
+CACHE = "io.flotilla/cache"
+"""A result that was not made for this call: `{"hit": true, "ageMs": 1200}` where it was kept from
+an earlier one, `{"joined": true}` where it answers several that came at once."""
 STALE = "io.flotilla/stale"
 """A listed tool whose service is away just now."""
 UNTRUSTED = "io.flotilla/untrusted"

@@ -8,6 +8,8 @@ from flotilla.names import check_tool_name
 
 Run = Callable[..., Awaitable[Any]]
 
+MAX_TTL_S = 86_400
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
@@ -31,9 +33,17 @@ class Tool:
     """It may take minutes: it gets the service's `long_timeout_s` instead of `timeout_s`."""
     untrusted: bool = False
     """What it returns was written by strangers: marked so, and stripped of invisible Unicode."""
+    ttl_s: float | None = None
+    """For how long a result may be given again to the principal that asked, for the same
+    arguments, unless a tool of the same namespace that is not read-only runs meanwhile; None: not
+    at all."""
 
     def __post_init__(self) -> None:
         check_tool_name(self.name)
+        if self.ttl_s is not None and not (self.read_only and 0.001 <= self.ttl_s <= MAX_TTL_S):
+            raise ValueError(
+                f"tool {self.name!r}: ttl_s is for read-only tools, 0.001 to {MAX_TTL_S}"
+            )
 
 
 def reads(
@@ -44,6 +54,7 @@ def reads(
     open_world: bool = False,
     long: bool = False,
     untrusted: bool = False,
+    ttl_s: float | None = None,
 ) -> Tool:
     """A tool that changes nothing."""
     return Tool(
@@ -55,6 +66,7 @@ def reads(
         open_world=open_world,
         long=long,
         untrusted=untrusted,
+        ttl_s=ttl_s,
     )
 
 

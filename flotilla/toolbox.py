@@ -116,6 +116,7 @@ class _Ready:
             meta.NAME: tool.name,
             **({meta.APPROVAL: "required"} if tool.approval else {}),
             **({meta.LONG: True} if tool.long else {}),
+            **({} if tool.ttl_s is None else {meta.TTL_MS: round(tool.ttl_s * 1000)}),
         }
         self.listed: dict[str, Any] = {
             "name": tool.name,

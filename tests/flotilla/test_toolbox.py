@@ -158,6 +158,24 @@ async def test_a_tool_that_needs_approval_runs_only_with_it() -> None:
     assert error_code_of(await box.call("os.files.wipe", arguments, context(approved=True))) is None
 
 
+def test_a_tool_says_for_how_long_its_results_may_be_kept() -> None:
+    (listed,) = toolbox(reads("os.files.find", Files().find, ttl_s=2.5)).listing()
+    assert listed["_meta"] == {meta.NAME: "os.files.find", meta.TTL_MS: 2500}
+    (silent,) = toolbox().listing()
+    assert meta.TTL_MS not in silent["_meta"]
+
+
+@pytest.mark.parametrize("ttl_s", [0, -1, 0.0001, 86_401, float("nan"), float("inf")])
+def test_results_are_kept_for_a_time_that_makes_sense(ttl_s) -> None:
+    with pytest.raises(ValueError, match=r"os\.files\.find.*ttl_s"):
+        reads("os.files.find", Files().find, ttl_s=ttl_s)
+
+
+def test_results_of_a_tool_that_may_write_are_never_kept() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        Tool(name="os.files.find", run=Files().find, ttl_s=5)
+
+
 async def test_secrets_and_invisible_text_do_not_leave() -> None:
     tool = reads("os.files.find", Files().find, untrusted=True)
     box = toolbox(tool, secrets=("canary-value",))
