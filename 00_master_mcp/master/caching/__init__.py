@@ -1,0 +1,1 @@
+"""What the cache stage is made of: which results are kept, for whom, in which form."""
