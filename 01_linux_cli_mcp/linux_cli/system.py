@@ -83,7 +83,7 @@ class System:
 
     def tools(self) -> tuple[Tool, ...]:
         return (
-            reads("os.linux.getSystemInfo", self.get_system_info),
+            reads("os.linux.getSystemInfo", self.get_system_info, ttl_s=5),
             reads("os.linux.getDiskUsage", self.get_disk_usage),
         )
 

@@ -94,8 +94,10 @@ class ClassTools:
 
     def tools(self) -> tuple[Tool, ...]:
         return (
-            reads("data.cmdb.listClasses", self.list_classes, title="List classes"),
-            reads("data.cmdb.getClassSchema", self.get_class_schema, title="Show a class"),
+            reads("data.cmdb.listClasses", self.list_classes, title="List classes", ttl_s=10),
+            reads(
+                "data.cmdb.getClassSchema", self.get_class_schema, title="Show a class", ttl_s=60
+            ),
             writes(
                 "data.cmdb.defineClass",
                 self.define_class,
