@@ -18,7 +18,7 @@ class Store(Database):
             place,
             service="cmdb",
             called="the CMDB's database",
-            scripts=migrations.SCRIPTS,
+            versions=migrations.VERSIONS,
             seed=seeding.seed,
             pool_size=pool_size,
             connect_timeout_s=connect_timeout_s,

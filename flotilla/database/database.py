@@ -33,7 +33,7 @@ Seed = Callable[[AsyncConnection], Awaitable[None]]
 class Database:
     """Opens nothing before `opened`; answers Unavailable while the database is away.
 
-    `called` is the database in words for people, `scripts` the folder of its migrations, `seed`
+    `called` is the database in words for people, `versions` the folder of its migrations, `seed`
     what follows them. `connect_timeout_s` bounds a new connection, `lock_timeout_s` the wait for
     other processes, `answer_timeout_s` that for one answer of PostgreSQL.
     """
@@ -44,7 +44,7 @@ class Database:
         *,
         service: str,
         called: str,
-        scripts: Path,
+        versions: Path,
         pool_size: int,
         connect_timeout_s: float,
         lock_timeout_s: float,
@@ -54,7 +54,7 @@ class Database:
         self._place = place
         self._service = service
         self._called = called
-        self._scripts = scripts
+        self._versions = versions
         self._seed = seed
         self._pool_size = pool_size
         self._connect_timeout_s = connect_timeout_s
@@ -72,13 +72,17 @@ class Database:
         return self._place.is_postgresql
 
     @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[None]:
-        """Open as long as the service runs; a database that is away is tried again later."""
+    async def opened(self, *, migrate: bool = True) -> AsyncGenerator[None]:
+        """Open as long as the service runs; a database that is away is tried again later.
+
+        Without `migrate` nothing is waited for: the first use migrates.
+        """
         self._reader = self._engine(writes=False)
         self._writer = self._engine(writes=True)
         try:
             try:
-                await self._migrate()
+                if migrate:
+                    await self._migrate()
             except Unavailable as error:
                 log.warning("database_away", service=self._service, reason=error.message)
             yield
@@ -125,7 +129,7 @@ class Database:
             if self.is_postgresql:
                 await connection.execute(CreateSchema(self._place.schema, if_not_exists=True))
             async with turn():
-                await connection.run_sync(upgrade, self._scripts)
+                await connection.run_sync(upgrade, self._versions)
             if self._seed is not None:
                 await self._seed(connection)
         self._migrated = True

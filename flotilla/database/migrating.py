@@ -10,19 +10,21 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
+SCRIPTS = Path(__file__).parent / "scripts"
 _TURN_S = 0.005
 _one_at_a_time = threading.Lock()
 """Of this process, as alembic is: it keeps the connection that it works on in its modules, where
 services that share a process would take each other's."""
 
 
-def upgrade(connection: Connection, scripts: Path) -> None:
+def upgrade(connection: Connection, versions: Path) -> None:
     """Run what is missing inside the caller's transaction, which holds the write lock.
 
-    `scripts` is the folder with `env.py` and `versions`. Only within `turn`.
+    `versions` is the folder of the service's migrations. Only within `turn`.
     """
     config = Config()
-    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    for option, folder in (("script_location", SCRIPTS), ("version_locations", versions)):
+        config.set_main_option(option, str(folder).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -1,5 +1,5 @@
-"""How the tables became what they are, for alembic."""
+"""How the tables became what they are."""
 
 from pathlib import Path
 
-SCRIPTS = Path(__file__).parent
+VERSIONS = Path(__file__).parent / "versions"

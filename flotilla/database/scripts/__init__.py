@@ -1,0 +1,1 @@
+"""What alembic runs; the versions are each service's own."""
