@@ -27,6 +27,9 @@ from flotilla.serving.run import Running
 from flotilla.serving.spokes import spoke_service
 from master import build as build_hub
 from master.settings import Settings as HubSettings
+from tests.backends.postgres_server import postgres as postgres
+from tests.backends.redis_server import redis_process as redis_process
+from tests.backends.redis_server import redis_server as redis_server
 
 
 @pytest.fixture

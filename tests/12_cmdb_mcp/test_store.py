@@ -26,7 +26,9 @@ from flotilla import CommonSettings, Misconfigured
 from flotilla.toolbox import error_code_of
 
 if TYPE_CHECKING:
-    from conftest import Cmdb, Postgres
+    from conftest import Cmdb
+
+    from tests.backends.postgres_server import Postgres
 
 pytestmark = pytest.mark.anyio
 
