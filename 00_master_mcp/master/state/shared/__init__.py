@@ -1,0 +1,1 @@
+"""State that several hubs share in Redis or Valkey."""

@@ -1,0 +1,172 @@
+"""Commands of many callers over one connection, each answered in its turn.
+
+Callers that come at once share one write, and a caller that leaves disturbs nobody: its answer is
+read and forgotten. A server that does not answer for `PATIENCE_S` breaks the line for all.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import InvalidResponse, NoScriptError, RedisError, ResponseError
+
+from master.state.shared.scripts import Script
+
+PATIENCE_S = 0.2
+GRACE_S = 0.04
+"""More, for answers that have come while this process was busy and are yet to be read."""
+
+Argument = str | bytes | int | float
+
+
+class Away(Exception):
+    """Redis cannot be asked; the text says why, and may hold what the server said."""
+
+
+class Line:
+    def __init__(self, connection: AbstractConnection, on_broken: Callable[[str], None]) -> None:
+        """Over a connection that is connected; `on_broken` is called once, with the reason."""
+        self._connection = connection
+        self._on_broken = on_broken
+        self._loop = asyncio.get_running_loop()
+        self._asked = deque[tuple[float, asyncio.Future[Any]]]()
+        self._unsent: list[bytes] = []
+        self._has_unsent = asyncio.Event()
+        self._broken: str | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._suspect: asyncio.Future[Any] | None = None
+        self._tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._read())]
+
+    async def ask(self, *command: Argument) -> Any:
+        """The answer as Redis gave it, texts as bytes; Away when there is none, or an error."""
+        try:
+            return await self._put(command)
+        except ResponseError as error:
+            raise self._refused(error) from None
+
+    async def run(self, script: Script, keys: Sequence[str], *arguments: Argument) -> Any:
+        """What the script answers; the server is sent its text once."""
+        try:
+            return await self._put(("EVALSHA", script.sha, len(keys), *keys, *arguments))
+        except NoScriptError:
+            return await self.ask("EVAL", script.source, len(keys), *keys, *arguments)
+        except ResponseError as error:
+            raise self._refused(error) from None
+
+    def break_off(self, reason: str) -> None:
+        """All who wait are told; nothing can be asked any more."""
+        if self._broken is None:
+            self._end(reason)
+            self._on_broken(reason)
+
+    async def close(self) -> None:
+        if self._broken is None:
+            self._end("closed")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await hang_up(self._connection)
+
+    def _end(self, reason: str) -> None:
+        self._broken = reason
+        if self._watch is not None:
+            self._watch.cancel()
+        for _, answer in self._asked:
+            if not answer.done():
+                answer.set_exception(Away(reason))
+        self._asked.clear()
+
+    def _put(self, command: tuple[Argument, ...]) -> asyncio.Future[Any]:
+        if self._broken is not None:
+            raise Away(self._broken)
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        self._unsent += self._connection.pack_command(*command)
+        self._asked.append((self._loop.time(), answer))
+        self._has_unsent.set()
+        if self._watch is None:
+            self._watch = self._loop.call_later(PATIENCE_S, self._look)
+        return answer
+
+    def _refused(self, error: ResponseError) -> Away:
+        # A replica that takes no writes, a user without the right: it can be asked nothing.
+        self.break_off(reason_of(error))
+        return Away(reason_of(error))
+
+    def _look(self) -> None:
+        """Whether the oldest command has waited too long."""
+        self._watch = None
+        if not self._asked:
+            return
+        asked_at, oldest = self._asked[0]
+        left_s = asked_at + PATIENCE_S - self._loop.time()
+        if left_s <= 0:
+            if self._suspect is oldest:
+                self.break_off("it does not answer")
+                return
+            self._suspect, left_s = oldest, GRACE_S
+        self._watch = self._loop.call_later(left_s, self._look)
+
+    async def _send(self) -> None:
+        try:
+            while True:
+                await self._has_unsent.wait()
+                self._has_unsent.clear()
+                chunks, self._unsent = self._unsent, []
+                await self._connection.send_packed_command(chunks, check_health=False)
+        except (RedisError, OSError) as error:
+            self.break_off(reason_of(error))
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                self._settle(await answer_of(self._connection))
+        except Exception as error:  # noqa: BLE001 - whatever a stranger sends breaks the line alone
+            self.break_off(reason_of(error))
+
+    def _settle(self, reply: Any) -> None:
+        if not self._asked:
+            raise InvalidResponse("an answer that nobody asked for")
+        _, answer = self._asked.popleft()
+        if answer.done():
+            return
+        if isinstance(reply, ResponseError):
+            answer.set_exception(reply)
+        else:
+            answer.set_result(reply)
+
+
+async def answer_of(connection: AbstractConnection) -> Any:
+    """The next thing that the server sends; a refusal of one command is an answer too."""
+    reading: Awaitable[Any] = connection.read_response(
+        disable_decoding=True, timeout=math.inf, disconnect_on_error=False
+    )
+    try:
+        return await reading
+    except ResponseError as refusal:
+        return refusal
+
+
+async def hang_up(connection: AbstractConnection) -> None:
+    # A server that hangs does not read the goodbye either.
+    await connection.disconnect(nowait=True)
+
+
+def reason_of(error: BaseException) -> str:
+    """In words that a person can use."""
+    if isinstance(error, (TimeoutError, exceptions.TimeoutError)):
+        return "it does not answer"
+    if isinstance(error, (InvalidResponse, ValueError)):
+        # What a server that is no Redis said is no use to anybody, and may hold anything.
+        return "what answers there is no Redis"
+    if not is_theirs(error):
+        return f"the hub failed with {type(error).__name__}"
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+
+
+def is_theirs(error: BaseException) -> bool:
+    """Whether Redis, the network or whoever answers may have caused it, and not a mistake here."""
+    return isinstance(error, (RedisError, OSError, ValueError, Away))
