@@ -1,0 +1,1 @@
+"""The files that messages carry: images, audio, blobs, embedded resources. All of it is pure."""
