@@ -21,17 +21,11 @@ def kept_s(entry: Entry, settings: Resilience) -> float:
 
     services.yaml goes before what the tool says; what an external server says counts for nothing.
     """
-    if not reads_only(entry) or entry.needs_approval:
-        return 0.0
     said = settings.cache.get(entry.name)
-    if said is not None:
-        return said
-    if entry.origin.external:
-        return 0.0
-    ttl_ms = meta.marks_of(entry.listed).get(meta.TTL_MS)
-    if not isinstance(ttl_ms, (int, float)) or not 0 < ttl_ms <= MAX_TTL_S * 1000:
-        return 0.0
-    return ttl_ms / 1000
+    if said is None:
+        said = 0.0 if entry.origin.external else _said_s(entry)
+    # Last, since most tools say nothing and this is asked for every call.
+    return said if said and reads_only(entry) and not entry.needs_approval else 0.0
 
 
 def may_hold(entry: Entry, settings: Resilience) -> bool:
@@ -47,3 +41,10 @@ def is_plain(call: Call) -> bool:
 def group_of(entry: Entry) -> str:
     """What a call that may write drops as one: the tool's namespace, `ext.<server>` outside."""
     return namespace_of(entry.name)
+
+
+def _said_s(entry: Entry) -> float:
+    ttl_ms = meta.marks_of(entry.listed).get(meta.TTL_MS)
+    if not isinstance(ttl_ms, (int, float)) or not 0 < ttl_ms <= MAX_TTL_S * 1000:
+        return 0.0
+    return ttl_ms / 1000

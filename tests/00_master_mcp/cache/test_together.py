@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 
 from flotilla import TimedOut, Unavailable
@@ -172,7 +173,7 @@ async def test_where_all_fails_nobody_waits_for_more_than_two_failures_of_others
 async def test_a_follower_waits_no_longer_than_its_own_deadline() -> None:
     held = Held()
     (leader,) = await held.start(1)
-    with pytest.raises(TimedOut):
+    with anyio.fail_after(2), pytest.raises(TimedOut):
         await held.stage(call(within_s=0.01))
     held.gates[0].set_result(Result(TEXTS))
     assert mark_of(await leader) is None
