@@ -3,7 +3,7 @@
 from flotilla import RateLimited
 from flotilla.fleet import HUB
 from master.call import TOOLS_CALL, Call, Stage
-from master.catalogue import Catalogue
+from master.catalogue import Catalogue, Entry
 from master.load import Load, Why
 from master.meters import Meters
 from master.result import Result
@@ -15,6 +15,8 @@ _SAID: dict[Why, str] = {
 }
 _HINT = "Call again after retryAfterMs; the hub's own tools (master.*) are answered meanwhile."
 _UNKNOWN = "unknown"
+CALL = "master.tools.call"
+"""The hub's own tool that stands for another one."""
 
 
 def shed(inner: Stage, load: Load, meters: Meters, catalogue: Catalogue) -> Stage:
@@ -47,10 +49,18 @@ def shed(inner: Stage, load: Load, meters: Meters, catalogue: Catalogue) -> Stag
 
 def _service_of(call: Call, catalogue: Catalogue) -> str:
     """Whose it is as far as a look at a table tells; URIs would have to be searched for."""
+    entry = None
     if call.method == TOOLS_CALL:
         entry = catalogue.known(call.name, call.view)
+        if entry is not None and entry.name == CALL:
+            entry = _called_by_name(call, catalogue)
     elif call.method == "prompts/get":
         entry = catalogue.known(call.name, call.view, "prompts")
-    else:
-        entry = None
     return (call.view.service or _UNKNOWN) if entry is None else entry.service
+
+
+def _called_by_name(call: Call, catalogue: Catalogue) -> Entry | None:
+    """The tool that the arguments name: it runs in the place of the hub's own."""
+    name = call.arguments.get("name")
+    entry = catalogue.known(name, call.view) if isinstance(name, str) else None
+    return None if entry is None or entry.name == CALL else entry

@@ -29,13 +29,15 @@ class Deaf:
         raise AssertionError("nothing is poured here")
 
 
-def call(name: str, method: str = "tools/call", **params: str) -> Call:
+def call(
+    name: str, method: str = "tools/call", given: dict[str, Any] | None = None, **params: str
+) -> Call:
     return Call(
         method=method,
         principal=Principal("ann"),
         name=name,
         params=params,
-        arguments={},
+        arguments=given or {},
         meta={},
         correlation_id="c",
         traceparent=None,
@@ -53,9 +55,12 @@ class House:
         catalogue = Catalogue(
             {HUB: Origin(frozenset({"master"})), "echo": Origin(frozenset({"test.echo"}))}
         )
-        for service, tool in ((HUB, "master.look"), ("echo", "test.echo.say")):
-            listed = {"name": tool, "inputSchema": {"type": "object"}}
-            catalogue.offer(service, Offer({"tools": (listed,)}))
+        for service, names in (
+            (HUB, ["master.look", "master.tools.call"]),
+            ("echo", ["test.echo.say"]),
+        ):
+            listed = tuple({"name": name, "inputSchema": {"type": "object"}} for name in names)
+            catalogue.offer(service, Offer({"tools": listed}))
         self.registry = CollectorRegistry()
         self.load = Load(HubLimits(calls=calls), most_bytes=most_bytes)
         self.go = asyncio.Event()
@@ -115,6 +120,19 @@ async def test_a_name_that_only_looks_like_the_hubs_is_no_way_round() -> None:
     assert house.turned_away("unknown") == 3
     house.go.set()
     await asyncio.gather(*running)
+
+
+async def test_the_tool_that_calls_others_counts_as_the_one_that_it_calls() -> None:
+    house = House(calls=1)
+    running = await begun(house, call("test.echo.say"))
+    for name in ("test.echo.say", "test_echo_say", "master.tools.call", "nothing", 7, None):
+        with pytest.raises(RateLimited):
+            await house.stage(call("master_tools_call", given={"name": name}))
+    running += await begun(house, call("master.tools.call", given={"name": "master.look"}))
+    assert house.served == 2
+    house.go.set()
+    await asyncio.gather(*running)
+    assert house.turned_away("echo") == 2
 
 
 async def test_resources_are_turned_away_without_a_search_for_whose_they_are() -> None:
