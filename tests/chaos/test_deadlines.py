@@ -1,0 +1,69 @@
+"""A call ends when its caller said, to 50 ms, over every hop."""
+
+import pytest
+
+from .caller import Answered
+from .fault_proxy import BlackHole, Drip
+from .house import Ground, Site
+
+pytestmark = pytest.mark.anyio
+
+WAITS_MS = 300
+ROUNDS = 4
+
+
+def in_time(answers: list[Answered]) -> None:
+    """All ended by `timeout` in their time; the best of them tells what the fleet itself takes."""
+    assert {each.code for each in answers} == {"timeout"}
+    took_ms = sorted(each.took_s * 1e3 for each in answers)
+    assert took_ms[0] >= WAITS_MS - 50
+    # Other programs on this machine may hold up one of them, not half.
+    assert took_ms[len(took_ms) // 2] <= WAITS_MS + 50, took_ms
+
+
+async def ask(site: Site, tool: str = "test.trial.look") -> list[Answered]:
+    arguments = {"key": "late", "takesS": 3600}
+    return [await site.caller.call(tool, arguments, timeout_ms=WAITS_MS) for _ in range(ROUNDS)]
+
+
+async def test_a_tool_that_hangs_ends_with_its_callers_patience(ground: Ground) -> None:
+    async with ground.site(trial={"timeout_s": 30}) as site:
+        in_time(await ask(site))
+        book = await site.book()
+        assert book["running"] == 0
+        assert book["runs"] == {"look:late": ROUNDS}
+
+
+async def test_the_services_own_limit_is_one_too(ground: Ground) -> None:
+    async with ground.site(trial={"timeout_s": WAITS_MS / 1e3}) as site:
+        in_time([await site.look("late", 3600) for _ in range(ROUNDS)])
+
+
+@pytest.mark.parametrize("how", ["hang", "black hole", "drip"])
+async def test_a_server_that_says_nothing_ends_no_later(ground: Ground, how: str) -> None:
+    quiet = {"health_check": {"every_s": 60}, "breaker": {"failures": 1000}}
+    async with ground.site(trial={"timeout_s": 30, **quiet}) as site:
+        await site.look("warm")
+        if how == "hang":
+            await site.cue("hang")
+        else:
+            await site.proxy.suffer(BlackHole() if how == "black hole" else Drip(20))
+        in_time(await ask(site))
+
+
+async def test_a_deadline_holds_through_three_hops(ground: Ground) -> None:
+    async with ground.site(trial={"timeout_s": 30}) as inner:
+        token = inner.hub.token_file.read_text().strip()
+        entry = {
+            "type": "http",
+            "url": f"{inner.hub.url}/mcp",
+            "headers": {"Authorization": f"Bearer {token}"},
+        }
+        outer_ground = ground.beside("outer")
+        async with outer_ground.site(through=(), external={"inner": entry}) as outer:
+            name = await outer.listed("trial.look")
+            in_time(await ask(outer, name))
+            seen = await outer.caller.call(name, {"key": "seen"}, timeout_ms=WAITS_MS)
+            remaining_ms = seen.structured["remainingMs"]
+            assert WAITS_MS - 100 < remaining_ms <= WAITS_MS
+            assert (await inner.book())["running"] == 0

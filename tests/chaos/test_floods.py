@@ -1,0 +1,104 @@
+"""What one principal does is not noticed by another."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from flotilla import Principal
+from master.principals import TokenBook
+
+from .caller import Answered, Caller
+from .house import Ground, Site, as_fast
+
+pytestmark = pytest.mark.anyio
+
+ANN, BOB = "flt_ann", "flt_bob"
+
+
+@pytest.fixture
+def two_principals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hubs that know ann and bob by their tokens."""
+    book = TokenBook(
+        {
+            hashlib.sha256(token.encode()).digest(): Principal(token[4:], ("user",))
+            for token in (ANN, BOB)
+        }
+    )
+
+    def open_book(folder: Path) -> TokenBook:
+        (folder / "admin_token").write_text(ANN)
+        return book
+
+    monkeypatch.setattr("master.open_token_book", open_book)
+
+
+@asynccontextmanager
+async def both(site: Site) -> AsyncGenerator[tuple[Caller, Caller]]:
+    async with Caller.of(site.hub, ANN) as ann, Caller.of(site.hub, BOB) as bob:
+        yield ann, bob
+
+
+async def in_turn(caller: Caller, calls: int) -> list[Answered]:
+    return [await caller.call("test.trial.look", {"key": f"{n}"}) for n in range(calls)]
+
+
+@pytest.mark.usefixtures("two_principals")
+async def test_a_flood_by_one_principal_is_not_noticed_by_another(backed: Ground) -> None:
+    limited = {"rate_limit": {"per_minute": 1200, "burst": 40}}
+    async with backed.site(trial=limited) as site, both(site) as (ann, bob):
+        await in_turn(bob, 5)
+        alone = await in_turn(bob, 10)
+        flood = [asyncio.create_task(_flood(ann)) for _ in range(3)]
+        together = await in_turn(bob, 15)
+        answers = [each for one in flood for each in await one]
+        assert {each.code for each in [*alone, *together]} == {None}
+        assert as_fast(median(e.took_s for e in together), median(e.took_s for e in alone))
+        turned = [each for each in answers if each.code == "rate_limited"]
+        assert len(answers) - len(turned) <= 40 + 1200 / 60 * 2
+        assert len(turned) > 50
+        assert all(each.error["retryAfterMs"] > 0 for each in turned)
+        found = await site.metric(
+            "mcp_calls_turned_away_total", service="trial", reason="rate_limit"
+        )
+        assert found == len(turned)
+
+
+async def _flood(caller: Caller) -> list[Answered]:
+    """About two hundred calls a second, for half a second."""
+    answers: list[Answered] = []
+    for n in range(50):
+        answers.append(await caller.call("test.trial.look", {"key": f"flood {n}"}))
+        await asyncio.sleep(0.005)
+    return answers
+
+
+@pytest.mark.usefixtures("two_principals")
+async def test_slow_calls_of_one_principal_leave_places_to_another(ground: Ground) -> None:
+    narrow = {"places": {"calls": 20, "waiting": 20, "wait_s": 1.0}, "timeout_s": 2}
+    async with ground.site(trial=narrow) as site, both(site) as (ann, bob):
+        slow = {"key": "slow", "takesS": 1.0}
+        flood = [asyncio.create_task(ann.call("test.trial.look", slow)) for _ in range(100)]
+        while (await site.book())["running"] < 10:
+            await asyncio.sleep(0.01)
+        answers = await in_turn(bob, 5)
+        assert {each.code for each in answers} == {None}
+        assert max(each.took_s for each in answers) < 0.5
+        await asyncio.gather(*flood)
+
+
+@pytest.mark.usefixtures("two_principals")
+async def test_hubs_that_share_redis_count_a_principal_once(cluster: Ground) -> None:
+    limited = {"rate_limit": {"per_minute": 60, "burst": 10}}
+    async with cluster.site(trial=limited, hubs=3) as site:
+        answers: list[Answered] = []
+        for hub in site.hubs:
+            async with Caller.of(hub, ANN) as ann:
+                answers += await in_turn(ann, 10)
+        served = sum(each.code is None for each in answers)
+        assert 10 <= served <= 12
+        assert {each.code for each in answers} == {None, "rate_limited"}
