@@ -25,6 +25,7 @@ from flotilla.errors import Unavailable
 log = structlog.get_logger(__name__)
 
 _PING_S = 2.0
+_GOODBYE_S = 2.0
 
 _T = TypeVar("_T")
 Seed = Callable[[AsyncConnection], Awaitable[None]]
@@ -88,8 +89,9 @@ class Database:
             yield
         finally:
             with anyio.CancelScope(shield=True):
-                await self._reader.dispose()
-                await self._writer.dispose()
+                async with anyio.create_task_group() as closing:
+                    for engine in (self._reader, self._writer):
+                        closing.start_soon(_disposed, engine)
             self._migrated = False
 
     async def ready(self) -> str | None:
@@ -190,6 +192,12 @@ class Database:
             },
             **common,
         )
+
+
+async def _disposed(engine: AsyncEngine) -> None:
+    # A server that hangs would not say goodbye; its connections end all the same.
+    with anyio.move_on_after(_GOODBYE_S):
+        await engine.dispose()
 
 
 async def _shielded(work: Awaitable[_T]) -> _T:

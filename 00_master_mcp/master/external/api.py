@@ -20,6 +20,7 @@ from flotilla import (
     Model,
     NotAllowed,
     NotFound,
+    Unavailable,
     correlation,
 )
 from flotilla.identity import Caller
@@ -36,6 +37,7 @@ _STATUS: Mapping[str, int] = {
     NotAllowed.code: 403,
     NotFound.code: 404,
     Conflict.code: 409,
+    Unavailable.code: 503,
 }
 
 

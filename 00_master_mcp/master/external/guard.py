@@ -1,233 +1,102 @@
 """The rug-pull guard: a tool that changes after it was first seen waits until a person has looked.
 
-Trust on first use: what a server offers when it is first met is offered and remembered, unless the
-scan finds something severe in it; from then on only that. The person who adds a server is the one
-who judges its first listing. Held back is a tool whose definition changed, or in which something
-severe was found, until exactly that definition is accepted.
+It remembers what `judging.py` decides by, in a document that all hubs share.
 """
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
-from flotilla import Conflict, Misconfigured, Model, NotFound
-from flotilla.sizes import strip_invisible
-from master.external.scan import Finding, scan, shown
-from master.external.statefile import read_state, write_state
+from anyio import to_thread
 
-PARTS = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
-"""What a model reads of a tool, or the fleet decides by."""
-MAX_KEPT_BYTES = 64 * 1024
-"""Of a definition, to show later what changed; of a larger one only the digest is kept."""
-MAX_CHANGES = 50
-_MAX_SHOWN = 500
-_NOTHING = object()
-"""Where there is no such member, which is not the same as one that is null."""
+from flotilla import Conflict, Misconfigured, NotFound, Unavailable
+from master.documents.files import FileDocuments
+from master.documents.kept import Kept
+from master.documents.seam import Documents
+from master.external.judging import Held, Known, Reviewed, digest_of, judge, parts_of
+from master.state.seam import News
 
+DOCUMENT = "tools_seen"
+TOPIC = "guard"
 
-class Change(Model):
-    """One part of a tool that is not what it was; None where there was, or is, nothing."""
-
-    part: str
-    old: str | None
-    new: str | None
-
-
-class Held(Model):
-    """A tool that is not offered: why, and what a person needs to decide."""
-
-    server: str
-    tool: str
-    digest: str
-    reason: Literal["changed", "suspicious", "ambiguous"]
-    changes: tuple[Change, ...] = ()
-    findings: tuple[Finding, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is remembered of a tool: its digest, and the definition if that was small enough."""
-
-    digest: str
-    parts: Mapping[str, Any] | None
-    accepted: bool = False
-    """A person has read it, findings and all."""
-
-
-@dataclass(frozen=True)
-class Reviewed:
-    """What a server's listing comes to."""
-
-    offered: tuple[dict[str, Any], ...]
-    """Whole definitions, without invisible characters; the names are as the server has them."""
-    held: tuple[Held, ...]
-    notices: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict[str, Any])
-    """Findings in tools that are offered, by the tool's name."""
-    learned: Mapping[str, Known] = field(default_factory=dict[str, Known])
-    """What is now remembered for the first time."""
-
-
-def judge(
-    server: str,
-    tools: Sequence[Mapping[str, Any]],
-    known: Mapping[str, Known],
-    foreign: Collection[str] = (),
-) -> Reviewed:
-    """Decide on a listing by what is remembered of the server; pure.
-
-    `foreign` are the names of other servers' tools. What has no name is left out, and a name that
-    stands for two different tools is held back.
-    """
-    named = [tool for tool in tools if isinstance(tool.get("name"), str)]
-    own = {str(tool["name"]) for tool in named}
-    offered: dict[str, dict[str, Any]] = {}
-    held: dict[str, Held] = {}
-    notices: dict[str, tuple[Finding, ...]] = {}
-    learned: dict[str, Known] = {}
-    digests: dict[str, str] = {}
-    for tool in named:
-        name, digest = str(tool["name"]), digest_of(tool)
-        if digests.setdefault(name, digest) != digest:
-            offered.pop(name, None)
-            learned.pop(name, None)
-            held[name] = Held(server=server, tool=name, digest=digest, reason="ambiguous")
-            continue
-        if name in held or name in offered:
-            continue
-        findings = scan(tool, own, foreign)
-        reason = _reason(digest, known.get(name), findings)
-        if reason is not None:
-            changes = _changes(known.get(name), tool)
-            held[name] = Held(
-                server=server,
-                tool=name,
-                digest=digest,
-                reason=reason,
-                changes=changes,
-                findings=findings,
-            )
-            continue
-        offered[name] = {**_visible(dict(tool)), "name": name}
-        if findings:
-            notices[name] = findings
-        if name not in known:
-            learned[name] = Known(digest, parts_of(tool))
-    return Reviewed(tuple(offered.values()), tuple(held.values()), notices, learned)
-
-
-def _reason(
-    digest: str, known: Known | None, findings: Sequence[Finding]
-) -> Literal["changed", "suspicious"] | None:
-    if known is not None and known.digest != digest:
-        return "changed"
-    severe = any(finding.severity == "severe" for finding in findings)
-    # Also for one that is known: a newer scan may see what an older one did not.
-    return "suspicious" if severe and not (known and known.accepted) else None
-
-
-def digest_of(tool: Mapping[str, Any]) -> str:
-    """The SHA-256 of a tool's definition as canonical JSON, in hexadecimal."""
-    told = {part: tool[part] for part in PARTS if tool.get(part) is not None}
-    return hashlib.sha256(_canonical(told).encode()).hexdigest()
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def parts_of(tool: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What is kept of a definition, None when it is too large."""
-    told = {part: tool[part] for part in PARTS if tool.get(part) is not None}
-    return told if len(json.dumps(told)) <= MAX_KEPT_BYTES else None
-
-
-def changes_between(old: Any, new: Any, part: str = "") -> list[Change]:
-    """What differs, leaf by leaf, as `inputSchema.properties.path.description`."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        before, after = cast("Mapping[str, Any]", old), cast("Mapping[str, Any]", new)
-        keys = [*before, *(key for key in after if key not in before)]
-        return [
-            change
-            for key in keys
-            for change in changes_between(
-                before.get(key, _NOTHING),
-                after.get(key, _NOTHING),
-                f"{part}.{shown(key)}" if part else shown(key),
-            )
-        ]
-    # By the text, since to Python 1 and True are equal.
-    if old is not _NOTHING and new is not _NOTHING and _canonical(old) == _canonical(new):
-        return []
-    return [Change(part=part, old=_told(old), new=_told(new))]
-
-
-def _changes(known: Known | None, tool: Mapping[str, Any]) -> tuple[Change, ...]:
-    if known is None or known.digest == digest_of(tool):
-        return ()
-    if known.parts is None:
-        return (Change(part="definition", old=f"SHA-256 {known.digest}", new=None),)
-    now = {part: tool[part] for part in PARTS if tool.get(part) is not None}
-    return tuple(changes_between(known.parts, now)[:MAX_CHANGES])
-
-
-def _told(value: Any) -> str | None:
-    if value is _NOTHING:
-        return None
-    text = shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}... ({len(text)} characters)"
-
-
-def _visible(value: Any) -> Any:
-    """The same JSON without invisible characters in any text, names of members included."""
-    if isinstance(value, str):
-        return strip_invisible(value)
-    if isinstance(value, dict):
-        members = cast("dict[str, Any]", value).items()
-        return {strip_invisible(key): _visible(inner) for key, inner in members}
-    if isinstance(value, list):
-        return [_visible(inner) for inner in cast("list[Any]", value)]
-    return value
+Memory = Mapping[str, Mapping[str, Known]]
+"""What is known of tools, by server and by name."""
 
 
 class Guard:
-    """Remembers tools in one small file, and what is held back until it is accepted.
+    """Remembers tools for all hubs, and what this one holds back until it is accepted.
 
-    Its methods block for that file where they write; Misconfigured when it is not what was written.
+    What cannot be remembered is not offered: a tool that a stranger shows while the memory is away
+    could be another one tomorrow, and nobody would know. Raises Misconfigured when the memory is
+    not what was written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known = _parsed(read_state(path), path)
+    def __init__(self, documents: Documents | Path, news: News | None = None) -> None:
+        if isinstance(documents, Path):
+            documents = FileDocuments(documents.parent)
+        self._kept: Kept[Memory] = Kept(
+            documents,
+            DOCUMENT,
+            read=partial(_parsed, where=documents.where(DOCUMENT)),
+            write=_document,
+            news=news,
+            topic=TOPIC,
+        )
         self._held: dict[str, dict[str, Held]] = {}
         self._waiting: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._judged_by: dict[str, Mapping[str, Known]] = {}
+        """What was known of each server when its listing was reviewed last."""
+        self._unsaved: dict[str, str] = {}
+        """The servers some of whose tools are not offered since they could not be remembered."""
 
-    def review(
+    @property
+    def away(self) -> str | None:
+        """Why the memory did not answer when it was asked last."""
+        return self._kept.away
+
+    async def refresh(self) -> None:
+        """Read what other hubs remembered; Unavailable or Misconfigured leaves what is known."""
+        await self._kept.refresh()
+
+    def outdated(self, server: str) -> bool:
+        """Whether its last review would now come to something else, by what is remembered."""
+        if server in self._unsaved:
+            return self.away is None
+        return self._judged_by.get(server) != self._kept.value.get(server, {})
+
+    def unsaved(self, server: str) -> str | None:
+        """Why some of its tools wait although nobody has to look at them."""
+        return self._unsaved.get(server)
+
+    async def review(
         self, server: str, tools: Sequence[Mapping[str, Any]], foreign: Collection[str] = ()
     ) -> Reviewed:
-        """What of a server's whole listing is offered; what is new and harmless is remembered."""
-        reviewed = judge(server, tools, self._known.get(server, {}), foreign)
-        if reviewed.learned:
-            self._keep(server, reviewed.learned)
-        self._held[server] = {held.tool: held for held in reviewed.held}
-        self._waiting = {key: tool for key, tool in self._waiting.items() if key[0] != server}
-        by_digest = {digest_of(tool): tool for tool in tools}
-        for held in reviewed.held:
-            self._waiting[server, held.tool] = by_digest[held.digest]
-        return reviewed
+        """What of a server's whole listing is offered; what is new and harmless is remembered.
+
+        The scan runs in a thread.
+        """
+        while True:
+            known = self._kept.value.get(server, {})
+            reviewed = await to_thread.run_sync(judge, server, tools, known, foreign)
+            unsaved = await self._remember(server, reviewed.learned)
+            if unsaved is not None:
+                return self._reviewed(server, tools, known, reviewed.without_learned(), unsaved)
+            now = self._kept.value.get(server, {})
+            # Else another hub has met the server meanwhile, with other tools under these names.
+            if now == {**known, **reviewed.learned}:
+                return self._reviewed(server, tools, now, reviewed)
 
     def held(self, server: str | None = None) -> list[Held]:
         """What waits for a person now, of one server or of all."""
         chosen = self._held if server is None else {server: self._held.get(server, {})}
         return [held for by_tool in chosen.values() for held in by_tool.values()]
 
-    def accept(self, server: str, tool: str, digest: str) -> None:
+    async def accept(self, server: str, tool: str, digest: str) -> None:
         """Remember a held definition as read and accepted; the next review offers it.
 
         NotFound when nothing of that name is held back, Conflict when it is not the one that was
-        shown, or has two definitions at once.
+        shown, or has two definitions at once; Unavailable when it cannot be remembered.
         """
         held = self._held.get(server, {}).get(tool)
         if held is None:
@@ -239,32 +108,87 @@ class Guard:
             )
         if held.reason == "ambiguous":
             raise Conflict(f"{server!r} offers two different tools {tool!r}; accept neither")
-        waiting = self._waiting[server, tool]
-        self._keep(server, {tool: Known(digest, parts_of(waiting), accepted=True)})
-        del self._held[server][tool]
+        accepted = Known(digest, parts_of(self._waiting[server, tool]), accepted=True)
 
-    def forget(self, server: str) -> None:
+        def with_accepted(memory: Memory) -> Memory:
+            return {**memory, server: {**memory.get(server, {}), tool: accepted}}
+
+        await self._kept.change(with_accepted)
+        self._held.get(server, {}).pop(tool, None)
+
+    async def forget(self, server: str) -> None:
         """Forget a server that was removed; added again, it is met for the first time."""
+
+        def without(memory: Memory) -> Memory:
+            if server not in memory:
+                return memory
+            return {name: each for name, each in memory.items() if name != server}
+
+        self._dismiss(server)
+        await self._kept.change(without)
+
+    def keep_only(self, servers: Collection[str]) -> None:
+        """Drop what waits of others, which this hub has no longer."""
+        for server in self._judged_by.keys() - set(servers):
+            self._dismiss(server)
+
+    def _dismiss(self, server: str) -> None:
         self._held.pop(server, None)
-        if server in self._known:
-            self._write({name: each for name, each in self._known.items() if name != server})
+        self._judged_by.pop(server, None)
+        self._unsaved.pop(server, None)
 
-    def _keep(self, server: str, more: Mapping[str, Known]) -> None:
-        self._write({**self._known, server: {**self._known.get(server, {}), **more}})
+    async def _remember(self, server: str, learned: Mapping[str, Known]) -> str | None:
+        """Keep what was learned but for what others met first; else tells why it cannot be."""
+        if not learned and self._kept.known:
+            return None
+        if self.away is not None:
+            # Whoever asks for news tries again; every server that waited for it would take turns.
+            return self.away
 
-    def _write(self, known: dict[str, dict[str, Known]]) -> None:
-        servers = {
-            server: {
-                name: {"digest": each.digest, "accepted": each.accepted, "parts": each.parts}
-                for name, each in tools.items()
-            }
-            for server, tools in known.items()
+        def with_learned(memory: Memory) -> Memory:
+            known = memory.get(server, {})
+            new = {tool: each for tool, each in learned.items() if tool not in known}
+            return {**memory, server: {**known, **new}} if new else memory
+
+        try:
+            await self._kept.change(with_learned)
+        except Unavailable as error:
+            return error.message
+        return None
+
+    def _reviewed(
+        self,
+        server: str,
+        tools: Sequence[Mapping[str, Any]],
+        known: Mapping[str, Known],
+        reviewed: Reviewed,
+        unsaved: str | None = None,
+    ) -> Reviewed:
+        self._held[server] = {held.tool: held for held in reviewed.held}
+        self._waiting = {key: tool for key, tool in self._waiting.items() if key[0] != server}
+        by_digest = {digest_of(tool): tool for tool in tools} if reviewed.held else {}
+        for held in reviewed.held:
+            self._waiting[server, held.tool] = by_digest[held.digest]
+        self._judged_by[server] = known
+        if unsaved is None:
+            self._unsaved.pop(server, None)
+        else:
+            self._unsaved[server] = unsaved
+        return reviewed
+
+
+def _document(memory: Memory) -> dict[str, Any]:
+    servers = {
+        server: {
+            name: {"digest": each.digest, "accepted": each.accepted, "parts": each.parts}
+            for name, each in tools.items()
         }
-        write_state(self._path, {"version": 1, "servers": servers})
-        self._known = known
+        for server, tools in memory.items()
+    }
+    return {"version": 1, "servers": servers}
 
 
-def _parsed(state: Mapping[str, Any], path: Path) -> dict[str, dict[str, Known]]:
+def _parsed(state: Mapping[str, Any], where: str) -> Memory:
     try:
         if state.get("version", 1) != 1:
             raise ValueError("another version")
@@ -277,5 +201,5 @@ def _parsed(state: Mapping[str, Any], path: Path) -> dict[str, dict[str, Known]]
         }
     except (AttributeError, KeyError, TypeError, ValueError):
         raise Misconfigured(
-            f"{path} is not ours; mend it, or delete it and review every tool anew"
+            f"{where} is not ours; mend it, or delete it and review every tool anew"
         ) from None

@@ -4,27 +4,33 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from operator import ne
 from typing import Any
 
 import structlog
 from anyio import to_thread
 
-from flotilla import Model, NotConfigured
+from flotilla import Misconfigured, Model, NotConfigured, Unavailable
 from master import rpc
 from master.catalogue import Catalogue, Origin
+from master.documents.upkeep import Upkeep
 from master.external.config import ServerEntry
 from master.external.den import Den
-from master.external.guard import Guard, Held
+from master.external.guard import TOPIC as GUARD
+from master.external.guard import Guard
 from master.external.handles import Resolved, resolve
 from master.external.here import Here
+from master.external.judging import Held
 from master.external.openapi_speaker import OpenApiSpeaker
 from master.external.process import Starter
 from master.external.program import ProgramLink
 from master.external.sandbox import Protection
+from master.external.store import TOPIC as SERVERS
 from master.external.store import Known, ServerStore
 from master.external.store import Origin as EntryOrigin
 from master.external.supervise import Standing, State
 from master.offer import Offer
+from master.state.seam import News
 from master.streaming.scrub import Scrubber
 from master.upstream.authority import Fixed
 from master.upstream.handshake.http import HttpSession
@@ -47,7 +53,7 @@ class ServerState(Model):
     name: str
     state: State
     reason: str | None = None
-    """Why it does not run, or ended last."""
+    """Why it does not run, or ended last, or why its new tools are not offered yet."""
     entry: Mapping[str, Any]
     """Its entry, without the values of secrets."""
     origin: EntryOrigin
@@ -66,7 +72,8 @@ Listing = tuple[Mapping[str, Any], ...]
 class ExternalServers:
     """Those that are enabled are linked up with; every change is kept for the next start.
 
-    `starter` starts the programs among them, on this machine unless it is given.
+    `starter` starts the programs among them, on this machine unless it is given; `news` tells that
+    another hub has changed something.
     """
 
     def __init__(
@@ -79,6 +86,7 @@ class ExternalServers:
         links: Links,
         pool: ConnectionPool,
         starter: Starter | None = None,
+        news: News | None = None,
     ) -> None:
         self._store = store
         self._guard = guard
@@ -96,20 +104,29 @@ class ExternalServers:
         self._reviewed_last: dict[str, tuple[Listing, Listing]] = {}
         """Of each server the tools that were read last, and those of them that are offered."""
         self._reviewing: set[asyncio.Task[None]] = set()
-        for name, known in store.servers().items():
-            if not known.entry.disabled:
-                self._open(name, known.entry)
+        self._opened: dict[str, ServerEntry] = {}
+        """Those that were linked up with, or could not be, by the entries that said how."""
+        self._upkeep = Upkeep(self._catch_up, news, (SERVERS, GUARD))
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """At the end no list is read any more."""
+        """Linked up within with what is enabled here and by other hubs; at the end no list is read
+        any more."""
         try:
-            yield
+            async with self._upkeep.running():
+                async with self._changing:
+                    await self._settle()
+                yield
         finally:
             for task in self._reviewing:
                 task.cancel()
             if self._reviewing:
                 await asyncio.wait(self._reviewing)
+
+    @property
+    def apart(self) -> str | None:
+        """Why what other hubs change is not known here now, and no change can be kept."""
+        return self._upkeep.away
 
     def limits(self, name: str) -> tuple[float, float] | None:
         """The time limits of a server's calls in seconds; None where the name is none of ours."""
@@ -125,40 +142,46 @@ class ExternalServers:
     async def add(self, name: str, raw: Any) -> ServerState:
         """Add a server by its JSON entry and start it unless it is disabled.
 
-        Conflict when the name is taken, InvalidArgument when the entry is wrong.
+        Conflict when the name is taken, InvalidArgument when the entry is wrong; Unavailable, as
+        from every other change, when it cannot be kept.
         """
         async with self._changing:
-            known = await to_thread.run_sync(self._store.add, name, raw)
-            if not known.entry.disabled:
-                self._open(name, known.entry)
+            await self._store.add(name, raw)
+            await self._settle()
         log.info("external_added", server=name)
         return self.state(name)
 
     async def remove(self, name: str) -> None:
         """Stop a server and forget it, and what was accepted of it."""
         async with self._changing:
-            await to_thread.run_sync(self._store.remove, name)
-            await self._close(name)
+            await self._store.remove(name)
+            await self._settle()
             async with self._guarding:
-                await to_thread.run_sync(self._guard.forget, name)
+                try:
+                    await self._guard.forget(name)
+                except Unavailable as error:
+                    # It is gone all the same; added again, it is judged by what it was.
+                    log.warning("external_not_forgotten", server=name, reason=error.message)
         log.info("external_removed", server=name)
 
     async def start(self, name: str) -> ServerState:
         """Enable and start a server, now if it waits for its next try; one that runs is kept."""
         async with self._changing:
-            known = await to_thread.run_sync(self._store.set_disabled, name, False)
+            await self._store.set_disabled(name, False)
             link = self._links.by_service.get(name)
             if isinstance(link, ProgramLink):
                 link.start()
             elif link is None:
-                self._open(name, known.entry)
+                # What it lacked may be there now.
+                self._opened.pop(name, None)
+            await self._settle()
         return self.state(name)
 
     async def stop(self, name: str) -> ServerState:
         """Stop a server and keep it stopped."""
         async with self._changing:
-            await to_thread.run_sync(self._store.set_disabled, name, True)
-            await self._close(name)
+            await self._store.set_disabled(name, True)
+            await self._settle()
         return self.state(name)
 
     async def accept(self, name: str, tool: str, digest: str) -> ServerState:
@@ -166,8 +189,7 @@ class ExternalServers:
         async with self._changing:
             self._store.get(name)
             async with self._guarding:
-                await to_thread.run_sync(self._guard.accept, name, tool, digest)
-                self._reviewed_last.pop(name, None)
+                await self._guard.accept(name, tool, digest)
             if name in self._offers:
                 await self._review(name, self._offers[name])
         log.info("external_tool_accepted", server=name, tool=tool)
@@ -188,22 +210,54 @@ class ExternalServers:
     def said(self, service: str, method: str, params: rpc.Texts) -> None:
         self._links.said(service, method, params)
 
+    async def _catch_up(self) -> str | None:
+        """Do as other hubs have decided; tells why that is not known."""
+        unknown: str | None = None
+        try:
+            await self._store.refresh()
+            await self._guard.refresh()
+        except (Unavailable, Misconfigured) as error:
+            unknown = str(error)
+        async with self._changing:
+            await self._settle()
+        for service, offer in list(self._offers.items()):
+            if self._guard.outdated(service):
+                await self._review(service, offer)
+        return unknown or self._guard.away
+
+    async def _settle(self) -> None:
+        """Open and close what the store says by now; the caller holds `_changing`."""
+        servers = self._store.servers()
+        wanted = {name: each.entry for name, each in servers.items() if not each.entry.disabled}
+        for name, entry in list(self._opened.items()):
+            if wanted.get(name) != entry:
+                await self._close(name)
+        self._guard.keep_only(servers)
+        for name, entry in wanted.items():
+            if name not in self._opened:
+                self._open(name, entry)
+
     async def _review(self, service: str, offer: Offer) -> None:
         """Pass on what may be offered; strangers' texts are read beside the loop, list by list."""
         async with self._guarding:
             if self._offers.get(service) is not offer:
                 return
-            reviewed = await to_thread.run_sync(self._reviewed, service, offer)
+            reviewed = await self._reviewed(service, offer)
         link = self._links.by_service.get(service)
         if self._offers.get(service) is offer and link is not None and link.connected:
             self._links.offered(service, reviewed)
 
-    def _reviewed(self, service: str, offer: Offer) -> Offer:
+    async def _reviewed(self, service: str, offer: Offer) -> Offer:
         """The offer without the tools that wait for somebody to look at them."""
         before, offered = self._reviewed_last.get(service, ((), ()))
-        if not before or before != offer.of("tools"):
-            offered = self._tools_offered(service, offer)
-            self._reviewed_last[service] = offer.of("tools"), offered
+        told = offer.of("tools")
+        if (
+            not before
+            or self._guard.outdated(service)
+            or await to_thread.run_sync(ne, before, told)
+        ):
+            offered = await self._tools_offered(service, offer)
+            self._reviewed_last[service] = told, offered
         return Offer(
             {**offer.lists, "tools": offered},
             offer.capabilities,
@@ -212,9 +266,9 @@ class ExternalServers:
             offer.ttl_ms,
         )
 
-    def _tools_offered(self, service: str, offer: Offer) -> Listing:
+    async def _tools_offered(self, service: str, offer: Offer) -> Listing:
         foreign = self._catalogue.tools_but_of(service)
-        reviewed = self._guard.review(service, offer.of("tools"), foreign)
+        reviewed = await self._guard.review(service, offer.of("tools"), foreign)
         for held in reviewed.held:
             log.warning(
                 "external_tool_held",
@@ -228,6 +282,7 @@ class ExternalServers:
 
     def _open(self, name: str, entry: ServerEntry) -> None:
         """Link up with a server; one that lacks its settings says so in its state."""
+        self._opened[name] = entry
         self._not_configured.pop(name, None)
         if entry.type == "stdio":
             link: Link = ProgramLink(name, entry, self._starter, self)
@@ -244,6 +299,7 @@ class ExternalServers:
         self._links.join(link)
 
     async def _close(self, name: str) -> None:
+        self._opened.pop(name, None)
         self._offers.pop(name, None)
         self._reviewed_last.pop(name, None)
         self._not_configured.pop(name, None)
@@ -254,10 +310,13 @@ class ExternalServers:
     def _state(self, name: str, known: Known) -> ServerState:
         link = self._links.by_service.get(name)
         standing = self._standing(name, link)
+        if standing.state == "running" and name not in self._reviewed_last:
+            # Its tools are still being read.
+            standing = standing.model_copy(update={"state": "starting"})
         return ServerState(
             name=name,
             state=standing.state,
-            reason=standing.reason,
+            reason=standing.reason or self._guard.unsaved(name),
             entry=known.entry.shown(),
             origin=known.origin,
             version=None if link is None else link.version,

@@ -1,15 +1,21 @@
-"""Changes made while the hub runs, kept in `servers.json` and laid over what `mcp.json` says."""
+"""Changes made while hubs run, kept in a document and laid over what `mcp.json` says."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from flotilla import Conflict, InvalidArgument, Misconfigured, NotFound
+from master.documents.files import FileDocuments
+from master.documents.kept import Kept
+from master.documents.seam import Documents
 from master.external.config import ServerEntry, check_server_name, parse_entry
-from master.external.statefile import read_state, write_state
+from master.state.seam import News
 
 Origin = Literal["file", "runtime"]
+DOCUMENT = "servers"
+TOPIC = "servers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,64 +54,102 @@ def layered(
     return found
 
 
-class ServerStore:
-    """The external servers as they are now; each change is on disk before it is told.
+Changes = Mapping[str, Change]
 
-    Its methods block for a small file; `services` are the names that the fleet itself uses.
-    Raises Misconfigured when the file of changes is not what was written.
+
+class ServerStore:
+    """The external servers as they are now; each change is kept before it is told.
+
+    `services` are the names that the fleet itself uses. Until the document was read once, and while
+    it cannot be, the servers are those that are known; every change then raises Unavailable. Raises
+    Misconfigured when the document is not what was written.
     """
 
     def __init__(
-        self, path: Path, from_file: Mapping[str, ServerEntry], services: Collection[str] = ()
+        self,
+        documents: Documents | Path,
+        from_file: Mapping[str, ServerEntry],
+        services: Collection[str] = (),
+        news: News | None = None,
     ) -> None:
-        self._path = path
+        if isinstance(documents, Path):
+            documents = FileDocuments(documents.parent)
         self._from_file = dict(from_file)
         self._services = services
-        self._changes = _parsed(read_state(path), path, services)
+        where = documents.where(DOCUMENT)
+        self._kept: Kept[Changes] = Kept(
+            documents,
+            DOCUMENT,
+            read=partial(_parsed, where=where, services=services),
+            write=_document,
+            news=news,
+            topic=TOPIC,
+        )
+
+    async def refresh(self) -> None:
+        """Read what other hubs changed; Unavailable or Misconfigured leaves what is known."""
+        await self._kept.refresh()
 
     def servers(self) -> dict[str, Known]:
-        return layered(self._from_file, self._changes)
+        return layered(self._from_file, self._kept.value)
 
     def get(self, name: str) -> Known:
         """The server of that name; NotFound when there is none."""
-        known = self.servers().get(name)
-        if known is None:
-            raise NotFound(f"there is no external server {name!r}")
-        return known
+        return self._named(name, self._kept.value)
 
-    def add(self, name: str, raw: Any) -> Known:
+    async def add(self, name: str, raw: Any) -> Known:
         """Add a server by its JSON entry; Conflict when the name is taken, InvalidArgument."""
         try:
             check_server_name(name, self._services)
             entry = parse_entry(name, raw)
         except Misconfigured as error:
             raise InvalidArgument(str(error)) from None
-        if name in self.servers():
-            raise Conflict(f"there is an external server {name!r} already", hint="Remove it first.")
-        self._keep(name, Change(entry=entry))
-        return self.get(name)
 
-    def remove(self, name: str) -> None:
+        def added(changes: Changes) -> Changes:
+            if name in layered(self._from_file, changes):
+                told = f"there is an external server {name!r} already"
+                raise Conflict(told, hint="Remove it first.")
+            return _but_for(name, changes, Change(entry=entry))
+
+        return self._named(name, await self._kept.change(added))
+
+    async def remove(self, name: str) -> None:
         """Forget a server, one of the file too; NotFound when there is none."""
-        self.get(name)
-        self._keep(name, Change(removed=True) if name in self._from_file else None)
 
-    def set_disabled(self, name: str, disabled: bool) -> Known:
+        def removed(changes: Changes) -> Changes:
+            self._named(name, changes)
+            void = Change(removed=True) if name in self._from_file else None
+            return _but_for(name, changes, void)
+
+        await self._kept.change(removed)
+
+    async def set_disabled(self, name: str, disabled: bool) -> Known:
         """Enable or disable a server; NotFound when there is none."""
-        self.get(name)
-        old = self._changes.get(name, Change())
-        self._keep(name, replace(old, disabled=disabled))
-        return self.get(name)
 
-    def _keep(self, name: str, change: Change | None) -> None:
-        changes = {key: old for key, old in self._changes.items() if key != name}
-        if change is not None:
-            changes[name] = change
-        write_state(
-            self._path,
-            {"version": 1, "servers": {key: _written(each) for key, each in changes.items()}},
-        )
-        self._changes = changes
+        def switched(changes: Changes) -> Changes:
+            self._named(name, changes)
+            old = changes.get(name, Change())
+            if old.disabled == disabled:
+                return changes
+            return _but_for(name, changes, replace(old, disabled=disabled))
+
+        return self._named(name, await self._kept.change(switched))
+
+    def _named(self, name: str, changes: Changes) -> Known:
+        known = layered(self._from_file, changes).get(name)
+        if known is None:
+            raise NotFound(f"there is no external server {name!r}")
+        return known
+
+
+def _but_for(name: str, changes: Changes, change: Change | None) -> Changes:
+    """The changes with another one for that server, or with none."""
+    others = {key: old for key, old in changes.items() if key != name}
+    return others if change is None else {**others, name: change}
+
+
+def _document(changes: Changes) -> dict[str, Any]:
+    return {"version": 1, "servers": {name: _written(each) for name, each in changes.items()}}
 
 
 def _written(change: Change) -> dict[str, Any]:
@@ -120,20 +164,20 @@ def _written(change: Change) -> dict[str, Any]:
     return told
 
 
-def _parsed(state: Mapping[str, Any], path: Path, services: Collection[str]) -> dict[str, Change]:
+def _parsed(state: Mapping[str, Any], where: str, services: Collection[str]) -> Changes:
     servers = state.get("servers", {})
     if not isinstance(servers, dict) or state.get("version", 1) != 1:
-        raise Misconfigured(f"{path} is not ours; mend it, or delete it to start anew")
+        raise Misconfigured(f"{where} is not ours; mend it, or delete it to start anew")
     found: dict[str, Change] = {}
     for name, raw in cast("dict[str, Any]", servers).items():
         if not isinstance(raw, dict):
-            raise Misconfigured(f"{path}: servers.{name} is not a JSON object")
+            raise Misconfigured(f"{where}: servers.{name} is not a JSON object")
         told = cast("dict[str, Any]", raw)
         disabled = told.get("disabled")
         entry = None
         if "entry" in told:
             check_server_name(name, services)
-            entry = parse_entry(name, told["entry"], str(path))
+            entry = parse_entry(name, told["entry"], where)
         found[name] = Change(
             entry=entry,
             removed=told.get("removed") is True,

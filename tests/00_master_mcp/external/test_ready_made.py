@@ -14,6 +14,7 @@ import pytest
 
 from flotilla import NotConfigured, Unavailable
 from flotilla.fleet import FleetConfig
+from master.documents.files import FileDocuments
 from master.external.child import Child
 from master.external.config import load_config
 from master.external.fetch import fetch_of
@@ -182,7 +183,7 @@ async def test_an_official_server_works_shut_in_and_hides_nothing_in_its_tools(
             await conversation.begin()
             tools = (await conversation.ask("tools/list"))["tools"]
             answer = await conversation.ask("tools/call", name=tool, arguments=told)
-        reviewed = Guard(tmp_path / "tools_seen.json").review(name, tools)
+        reviewed = await Guard(FileDocuments(tmp_path)).review(name, tools)
         assert reviewed.held == ()
         assert tool in {each["name"] for each in reviewed.offered}
         assert expected in json.dumps(answer)

@@ -1,0 +1,1 @@
+"""What the hubs of one fleet must share lastingly: small documents, in files or in PostgreSQL."""
