@@ -3,6 +3,7 @@
 from flotilla.context import Context, Deadline, Principal
 from flotilla.errors import (
     ApprovalRequired,
+    CircuitOpen,
     Conflict,
     FlotillaError,
     InvalidArgument,
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "MAX_TEXT_BYTES",
     "ApprovalRequired",
+    "CircuitOpen",
     "CommonSettings",
     "Conflict",
     "Context",

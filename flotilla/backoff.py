@@ -12,12 +12,13 @@ def delay_s(
     base_s: float = BASE_S,
     cap_s: float = CAP_S,
     jitter: Callable[[], float] = random.random,
+    factor: float = 2.0,
 ) -> float:
-    """Seconds before try number `attempt` (0 is at once), doubling from `base_s` to `cap_s`.
+    """Seconds before try number `attempt` (0 is at once), from `base_s` by `factor` to `cap_s`.
 
     Between half and the whole of that, so that many who wait do not come back together.
     """
     if attempt <= 0:
         return 0.0
-    full = min(cap_s, base_s * 2.0 ** min(attempt - 1, 60))
+    full = min(cap_s, base_s * factor ** min(attempt - 1, 60))
     return full * (0.5 + jitter() / 2)

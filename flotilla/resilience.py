@@ -38,17 +38,22 @@ class Breaker(_Part):
 
 
 class Places(_Part):
-    """How many calls of the service run at once, and how many more may wait for a place."""
+    """How many calls of the service run at once, and how many more may wait for a place.
+
+    Of either one principal has at most `share`, so that whoever floods a service leaves room for
+    the others.
+    """
 
     calls: Count = 64
     waiting: int = Field(default=64, ge=0, le=1_000_000)
     wait_s: Seconds = 1.0
+    share: float = Field(default=0.75, gt=0, le=1)
 
 
 class RateLimit(_Part):
     """How often one principal may call the service."""
 
-    per_minute: float = Field(default=1200, gt=0, le=10_000_000)
+    per_minute: float = Field(default=6000, gt=0, le=10_000_000)
     burst: Count | None = None
     """Calls at once; by default what may come in six seconds, and at least one."""
 

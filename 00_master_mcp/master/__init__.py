@@ -35,6 +35,7 @@ from master.pipeline import pipeline
 from master.principals import clients_only, open_token_book
 from master.services import Services
 from master.settings import Settings
+from master.steadiness.parts import Steadiness
 from master.upstream.authority import Signed
 from master.upstream.http import Http
 from master.upstream.links import Links
@@ -59,17 +60,25 @@ def build(
     if settings.approvals == "off":
         log.warning("APPROVALS_ARE_OFF", meaning="every destructive call runs unasked")
     metrics, drain = Metrics(), Drain(HUB)
+    steadiness = Steadiness.of(fleet, settings.redis_url, metrics)
     spokes = [name for name in fleet.chosen(settings.services) if name != HUB]
     catalogue = Catalogue(
         {name: Origin(frozenset(fleet.service(name).namespaces)) for name in (HUB, *spokes)}
     )
-    pool, links = ConnectionPool(), Links(catalogue, metrics, settings.stale_tools_s)
+    pool = ConnectionPool()
+    links = Links(
+        catalogue,
+        metrics,
+        settings.stale_tools_s,
+        checks=lambda name: fleet.resilience(name).health_check,
+    )
+    links.on_back = steadiness.keepers.back
     signer = Signer(open_signing_key(common.data_dir / "hub", common.hub_public_key_path))
     for name in spokes:
         http = Http(name, f"{fleet.url(name)}/mcp", pool)
         links.add(name, Modern(http, Signed(name, signer), ready=True))
     external = _external(settings, common, fleet, catalogue, links, pool, signer)
-    door = _door(settings, common, fleet, external, catalogue, links, metrics, drain)
+    door = _door(settings, common, fleet, external, catalogue, links, metrics, drain, steadiness)
 
     async def ready() -> str | None:
         waiting = [name for name in spokes if not links.by_service[name].answered_once]
@@ -79,7 +88,12 @@ def build(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        async with pool.running(), external.running(), links.running(door):
+        async with (
+            steadiness.running(),
+            pool.running(),
+            external.running(),
+            links.running(door),
+        ):
             yield
 
     app = service_app(
@@ -145,10 +159,17 @@ def _door(
     links: Links,
     metrics: Metrics,
     drain: Drain,
+    steadiness: Steadiness,
 ) -> Door:
     """The way in, and behind it the way of a call."""
     redactor = Redactor(common.secret_values())
-    overview = Services(fleet=fleet, links=links.by_service, catalogue=catalogue, metrics=metrics)
+    overview = Services(
+        fleet=fleet,
+        links=links.by_service,
+        catalogue=catalogue,
+        metrics=metrics,
+        steadiness=steadiness,
+    )
     own = Toolbox(overview.tools(), redactor)
     catalogue.offer(HUB, Offer({"tools": tuple(own.listing())}, {"tools": {}}))
     subscriptions = Subscriptions(links.watch, links.watched)
@@ -164,6 +185,7 @@ def _door(
         limits=limits,
         links=links.by_service,
         own=own,
+        steadiness=steadiness,
         metrics=metrics,
         redactor=redactor,
         approvals_off=settings.approvals == "off",

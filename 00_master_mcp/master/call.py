@@ -19,6 +19,11 @@ TOOLS_CALL = "tools/call"
 class Hearer(Protocol):
     """Where a client hears of its request before the answer, and a large answer in pieces."""
 
+    @property
+    def told(self) -> bool:
+        """Whether anything of this request has gone to the client yet."""
+        ...
+
     async def notify(self, method: str, params: Mapping[str, str]) -> None:
         """A notification; `params` are the texts of its members, as the server wrote them."""
         ...
@@ -34,6 +39,31 @@ class Hearer(Protocol):
     async def pour(self, pieces: AsyncIterator[Piece]) -> bool:
         """Send a whole answer in pieces, as they come; whether it says `isError`."""
         ...
+
+
+class Relay:
+    """Hears for somebody else, and tells them everything as it is; overwrite what is to differ."""
+
+    __slots__ = ("hearer",)
+
+    def __init__(self, hearer: Hearer) -> None:
+        self.hearer = hearer
+
+    @property
+    def told(self) -> bool:
+        return self.hearer.told
+
+    async def notify(self, method: str, params: Mapping[str, str]) -> None:
+        await self.hearer.notify(method, params)
+
+    async def report(self, progress: float, total: float | None, said: str | None) -> None:
+        await self.hearer.report(progress, total, said)
+
+    async def pause(self) -> None:
+        await self.hearer.pause()
+
+    async def pour(self, pieces: AsyncIterator[Piece]) -> bool:
+        return await self.hearer.pour(pieces)
 
 
 @dataclass(frozen=True, slots=True)

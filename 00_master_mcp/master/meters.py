@@ -1,6 +1,7 @@
 """What the hub counts of how it keeps going, in the words of `getServiceHealth` and the log."""
 
-from collections.abc import Callable
+from collections import Counter as Tally
+from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -16,6 +17,7 @@ class Meters:
     """All have the label `service`: the one that the call was for."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._told: dict[str, Tally[Turned]] = {}
         self._turned = Counter(
             "mcp_calls_turned_away",
             "Calls answered without asking their service, by the reason.",
@@ -60,6 +62,11 @@ class Meters:
 
     def turned_away(self, service: str, reason: Turned) -> None:
         self._turned.labels(service, reason).inc()
+        self._told.setdefault(service, Tally())[reason] += 1
+
+    def turned_away_from(self, service: str) -> Mapping[Turned, int]:
+        """How many calls for the service were turned away since the start, by the reasons."""
+        return dict(self._told.get(service, {}))
 
     def retried(self, service: str) -> None:
         self._retries.labels(service).inc()

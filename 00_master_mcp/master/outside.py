@@ -6,13 +6,15 @@ see are stripped from the texts. A result that is too large to be held gets the 
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from functools import cache
+
+from typing_extensions import override
 
 from flotilla import meta
 from flotilla.json_text import from_json, to_json
 from flotilla.sizes import strip_invisible
-from master.call import Hearer
+from master.call import Relay
 from master.result import OURS, Result
 from master.streaming.splitter import Leave, Member, Piece
 
@@ -46,23 +48,12 @@ def visible(text: str) -> str:
     return strip_invisible(text)
 
 
-class FromOutside:
+class FromOutside(Relay):
     """Hears a stranger's answer for a client: one that comes in pieces is marked on its way."""
 
-    def __init__(self, hearer: Hearer) -> None:
-        self._hearer = hearer
-
-    async def notify(self, method: str, params: Mapping[str, str]) -> None:
-        await self._hearer.notify(method, params)
-
-    async def report(self, progress: float, total: float | None, said: str | None) -> None:
-        await self._hearer.report(progress, total, said)
-
-    async def pause(self) -> None:
-        await self._hearer.pause()
-
+    @override
     async def pour(self, pieces: AsyncIterator[Piece]) -> bool:
-        return await self._hearer.pour(_marked(pieces))
+        return await self.hearer.pour(_marked(pieces))
 
 
 async def _marked(pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:

@@ -1,4 +1,4 @@
-"""The way of a call, stage around stage: record, resolve, approve, forward."""
+"""The way of a call, stage around stage, as DESIGN draws it."""
 
 from collections.abc import Mapping
 
@@ -8,9 +8,15 @@ from flotilla.toolbox import Toolbox
 from master.call import Stage
 from master.catalogue import Catalogue
 from master.stages.approve import approved
+from master.stages.cache import cached
+from master.stages.content import checked
 from master.stages.forward import forwarded
+from master.stages.limit import limited
 from master.stages.record import recorded
 from master.stages.resolve import Limits, resolved
+from master.stages.shed import shed
+from master.stages.steady import steady
+from master.steadiness.parts import Steadiness
 from master.upstream.link import Link
 
 
@@ -20,11 +26,22 @@ def pipeline(
     limits: Limits,
     links: Mapping[str, Link],
     own: Toolbox,
+    steadiness: Steadiness,
     metrics: Metrics,
     redactor: Redactor,
     approvals_off: bool,
 ) -> Stage:
+    def connected(service: str) -> bool:
+        link = links.get(service)
+        return link is not None and link.connected
+
+    state, resilience, meters = steadiness.state, steadiness.resilience, steadiness.meters
     call = forwarded(links, own)
+    call = steady(call, steadiness.keepers, limits, connected, meters)
+    call = cached(call, state.cache, resilience, meters)
+    call = checked(call, resilience)
     call = approved(call, approvals_off=approvals_off)
+    call = limited(call, state.limits, resilience, meters)
     call = resolved(call, catalogue, limits)
+    call = shed(call, steadiness.load, meters, catalogue)
     return recorded(call, catalogue, metrics, redactor)

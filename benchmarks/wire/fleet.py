@@ -40,6 +40,8 @@ class Fleet:
         config = programs.folder / "config"
         config.mkdir()
         (config / "services.yaml").write_text(
+            # All limits are on, and high enough for one caller at full speed.
+            "defaults: {rate_limit: {per_minute: 10000000}, places: {calls: 1000, share: 1}}\n"
             "services:\n"
             f"  master: {{number: 0, port: {self._hub_port}, namespaces: [master]}}\n"
             f"  echo: {{number: 1, port: {self._echo_port}, namespaces: [bench.echo]}}\n"

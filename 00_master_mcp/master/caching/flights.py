@@ -1,12 +1,14 @@
 """Equal calls that come at once: one of them asks the server, the others wait for its answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Literal
+
+from typing_extensions import override
 
 from flotilla import TimedOut
 from master import rpc
-from master.call import Call, Hearer
+from master.call import Call, Hearer, Relay
 from master.streaming.splitter import Piece
 
 Outcome = Literal["landed", "failed", "left", "apart"]
@@ -67,23 +69,15 @@ class Flights:
             del self._by_key[(key, generation)]
 
 
-class Leading:
+class Leading(Relay):
     """Hears for the call that asks; an answer that is poured out to its client is nobody else's."""
 
     def __init__(self, hearer: Hearer, flight: Flight) -> None:
-        self._hearer = hearer
+        super().__init__(hearer)
         self._flight = flight
 
-    async def notify(self, method: str, params: Mapping[str, str]) -> None:
-        await self._hearer.notify(method, params)
-
-    async def report(self, progress: float, total: float | None, said: str | None) -> None:
-        await self._hearer.report(progress, total, said)
-
-    async def pause(self) -> None:
-        await self._hearer.pause()
-
+    @override
     async def pour(self, pieces: AsyncIterator[Piece]) -> bool:
         # At once: a client may take its time to read, and the others would wait for it.
         self._flight.end("apart")
-        return await self._hearer.pour(pieces)
+        return await self.hearer.pour(pieces)

@@ -23,6 +23,7 @@ class Hearing:
         self._token = rpc.text_of(token) if is_token else None
         self._client = client
         self._message = message
+        self.told = False
 
     async def notify(self, method: str, params: Mapping[str, str]) -> None:
         if method == "notifications/progress":
@@ -31,6 +32,7 @@ class Hearing:
             params = {**params, "progressToken": self._token}
         elif method == "notifications/message" and not self._wants(params):
             return
+        self.told = True
         await self._client.teller.tell(rpc.notice(method, params))
 
     async def report(self, progress: float, total: float | None, said: str | None) -> None:
@@ -59,6 +61,7 @@ class Hearing:
             code = error.get("code")
             known = code if isinstance(code, int) else rpc.INTERNAL_ERROR
             raise rpc.RpcError(known, str(error.get("message", "")), error.get("data"))
+        self.told = True
         await self._client.teller.pour(aiter(outgoing))
         return outgoing.is_error
 

@@ -9,11 +9,12 @@ from flotilla.resilience import Resilience
 from master.caching.flights import Flight, Flights, Leading
 from master.caching.frame import again, is_error, lasting, packed, unpacked
 from master.caching.key import key_of
-from master.caching.terms import group_of, is_plain, kept_s, may_hold, reads_only
+from master.caching.terms import group_of, is_plain, kept_s, may_hold
 from master.call import TOOLS_CALL, Call, Stage
 from master.meters import Meters
 from master.result import Result
 from master.state.seam import ResultCache
+from master.traits import only_reads
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,7 @@ def cached(
             return await inner(call)
         entry = call.resolved()
         settings = resilience(entry.service)
-        if reads_only(entry):
+        if only_reads(entry):
             ttl_s = kept_s(entry, settings)
             if ttl_s > 0 and is_plain(call):
                 return await answers.of(call, ttl_s)

@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 
+from typing_extensions import override
+
 from flotilla.resilience import Files, Resilience
-from master.call import Call, Hearer, Stage
+from master.call import Call, Hearer, Relay, Stage
 from master.catalogue import Entry
 from master.files.arguments import Spot, check, spots_of
 from master.files.carried import carried, carried_pieces
@@ -83,23 +85,15 @@ class _Spots:
         return known[1]
 
 
-class _Carrying:
+class _Carrying(Relay):
     """Hears a server's answer for a client: of one in pieces the files are looked at."""
 
-    __slots__ = ("_hearer", "_rule")
+    __slots__ = ("_rule",)
 
     def __init__(self, hearer: Hearer, rule: Rule) -> None:
-        self._hearer = hearer
+        super().__init__(hearer)
         self._rule = rule
 
-    async def notify(self, method: str, params: Mapping[str, str]) -> None:
-        await self._hearer.notify(method, params)
-
-    async def report(self, progress: float, total: float | None, said: str | None) -> None:
-        await self._hearer.report(progress, total, said)
-
-    async def pause(self) -> None:
-        await self._hearer.pause()
-
+    @override
     async def pour(self, pieces: AsyncIterator[Piece]) -> bool:
-        return await self._hearer.pour(carried_pieces(pieces, self._rule))
+        return await self.hearer.pour(carried_pieces(pieces, self._rule))

@@ -21,7 +21,8 @@ def forwarded(links: Mapping[str, Link], own: Toolbox) -> Stage:
             raise Unavailable(f"{entry.service} has just been taken out of the fleet")
         if not entry.origin.external:
             return await link.send(call)
-        call.hearer = FromOutside(call.hearer)
+        if not isinstance(call.hearer, FromOutside):  # it is where the call is tried again
+            call.hearer = FromOutside(call.hearer)
         return untrusted(await link.send(call))
 
     return stage

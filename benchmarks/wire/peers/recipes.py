@@ -51,6 +51,7 @@ async def flotilla(
     config = folder / "config"
     config.mkdir()
     (config / "services.yaml").write_text(
+        "defaults: {rate_limit: {per_minute: 10000000}, places: {calls: 1000, share: 1}}\n"
         f"services:\n  master: {{number: 0, port: {port}, namespaces: [master]}}\n"
     )
     servers = _servers({name: {"type": "http", "url": url} for name, url in behind.urls().items()})
