@@ -6,18 +6,19 @@ Pure: the links put in what the servers list, the transports read it out.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any
 
 from flotilla import NotFound, meta
 from flotilla.json_text import to_json
-from flotilla.names import MAX_NAME_LENGTH, namespace_of, safe_name
+from flotilla.names import EXTERNAL, MAX_NAME_LENGTH, namespace_of, safe_name
+from master.entry import Entry as Entry
+from master.entry import Origin as Origin
+from master.entry import View as View
 from master.external.names import canonical_name, safe_names
-from master.offer import KINDS, NOTHING, Kind, Listed, Offer
+from master.offer import KINDS, NOTHING, Kind, Offer
+from master.profiles import DEFAULT, FINDERS, SEARCH, Profile, Profiles
 from master.result import OURS
 from master.uris import PREFIX, likeness, prefixed, unprefixed
-
-Naming = Literal["safe", "dotted"]
-Approval = Literal["always", "destructive", "never"]
 
 _KEY: Mapping[Kind, str] = {
     "tools": "name",
@@ -25,72 +26,6 @@ _KEY: Mapping[Kind, str] = {
     "resources": "uri",
     "resourceTemplates": "uriTemplate",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What one URL shows: all services or one alone, under safe or under canonical names."""
-
-    naming: Naming = "safe"
-    service: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Whose offers these are, and so how they are named and how far they are trusted."""
-
-    namespaces: frozenset[str] = frozenset()
-    external: bool = False
-    """Somebody else's server: its names stand below `ext.<server>`, its marks count for nothing."""
-    approval: Approval = "destructive"
-    """Of an external server: which of its tools wait for a person."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One tool, prompt, resource or template of one service.
-
-    `name` is the canonical name (of a resource its URI), `given` what its server calls it, `listed`
-    its form in the server's list.
-    """
-
-    name: str
-    service: str
-    listed: Listed
-    kind: Kind = "tools"
-    given: str = ""
-    safe: str = ""
-    origin: Origin = Origin()
-    declares_headers: bool = False
-    """Its input schema has members that a client repeats in `Mcp-Param-*` headers."""
-
-    @property
-    def upstream_name(self) -> str:
-        return self.given or self.name
-
-    @property
-    def needs_approval(self) -> bool:
-        if self.kind != "tools":
-            return False
-        if not self.origin.external:
-            return self._marks.get(meta.APPROVAL) == "required"
-        if self.origin.approval != "destructive":
-            return self.origin.approval == "always"
-        return meta.members(self.listed.get("annotations")).get("destructiveHint") is True
-
-    @property
-    def is_long(self) -> bool:
-        return self._marks.get(meta.LONG) is True
-
-    @property
-    def missing_settings(self) -> str | None:
-        """What to set before it can work, None where nothing is missing."""
-        missing = self._marks.get(meta.NOT_CONFIGURED)
-        return None if missing is None else str(missing)
-
-    @property
-    def _marks(self) -> Mapping[str, Any]:
-        return {} if self.origin.external else meta.marks_of(self.listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +41,21 @@ class _Shelf:
         return self.entries.get(kind, ())
 
 
+_EMPTY = _Shelf(Origin())
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """What a view takes of all that is offered now."""
+
+    services: frozenset[str]
+    entries: Mapping[Kind, tuple[Entry, ...]]
+    by_name: Mapping[Kind, Mapping[str, Entry]]
+    by_uri: Mapping[str, Entry]
+    tools: tuple[Entry, ...]
+    """Those that a client may be told of: nothing is missing that they need."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """Something that a service listed and the catalogue does not take, and why."""
@@ -118,11 +68,12 @@ class Dropped:
 class Catalogue:
     """The offers of the services, in a fixed order, so that each list stays the same."""
 
-    def __init__(self, origins: Mapping[str, Origin]) -> None:
-        """`origins`: in the order in which services are listed."""
+    def __init__(self, origins: Mapping[str, Origin], profiles: Profiles | None = None) -> None:
+        """`origins`: in the order in which services are listed; external ones follow by name."""
+        self.profiles = profiles or Profiles.built_in()
         self._shelves = {service: _Shelf(origin) for service, origin in origins.items()}
-        self._by_name: dict[Kind, dict[str, Entry]] = {"tools": {}, "prompts": {}}
-        self._by_uri: dict[str, Entry] = {}
+        self._of_profile: dict[str, _Selection] = {}
+        self._of_service: dict[str, _Selection] = {}
         self._listings: dict[tuple[Kind, View], list[dict[str, Any]]] = {}
 
     def __contains__(self, service: object) -> bool:
@@ -136,12 +87,16 @@ class Catalogue:
 
     def add(self, service: str, origin: Origin) -> None:
         """One more service, which offers nothing yet."""
-        self._shelves.setdefault(service, _Shelf(origin))
+        shelves = {service: _Shelf(origin), **self._shelves}
+        own = {name: each for name, each in self._shelves.items() if not each.origin.external}
+        # By name, not by arrival: a list must not change because the hub was started anew.
+        self._shelves = own | {name: shelves[name] for name in sorted(shelves.keys() - own.keys())}
+        self._forget_what_was_made()
 
     def remove(self, service: str) -> frozenset[Kind]:
         """The service and all that it offered are gone; which lists are others now."""
         shelf = self._shelves.pop(service)
-        self._rebuild()
+        self._forget_what_was_made()
         return frozenset(kind for kind in KINDS if shelf.of(kind))
 
     def offer(self, service: str, offer: Offer) -> tuple[frozenset[Kind], list[Dropped]]:
@@ -158,7 +113,7 @@ class Catalogue:
             if before.of(kind) != entries[kind] or (before.stale and entries[kind])
         )
         if changed:
-            self._rebuild()
+            self._forget_what_was_made()
         return changed, dropped
 
     def mark_stale(self, service: str) -> frozenset[Kind]:
@@ -176,7 +131,7 @@ class Catalogue:
         if shelf is None or not shelf.stale:
             return frozenset()
         self._shelves[service] = _Shelf(shelf.origin)
-        self._rebuild()
+        self._forget_what_was_made()
         return frozenset(kind for kind in KINDS if shelf.of(kind))
 
     def count(self, service: str) -> int:
@@ -209,20 +164,23 @@ class Catalogue:
         entry = self.known(name, view, kind)
         if entry is not None:
             return entry
-        known = [_shown_name(each, view) for each in self._in_view(view, kind)]
+        known = [each.shown_name(view) for each in self._selected(view).entries[kind]]
         near = get_close_matches(name[:MAX_NAME_LENGTH], known, n=3, cutoff=0.7)
-        hint = f"Did you mean {', '.join(near)}?" if near else f"{kind}/list names them all."
-        raise NotFound(f"there is no {kind.removesuffix('s')} {name[:100]!r}", hint=hint)
+        hint = f"{kind}/list names them all."
+        if near:
+            hint = f"Did you mean {', '.join(near)}?"
+        elif kind == "tools" and view.service is None and self._profile(view).mode == "search":
+            hint = f"{SEARCH if view.naming == 'dotted' else safe_name(SEARCH)} finds tools."
+        where = "" if view.service or view.profile == DEFAULT else f" in profile {view.profile!r}"
+        raise NotFound(f"there is no {kind.removesuffix('s')} {name[:100]!r}{where}", hint=hint)
 
     def known(self, name: str, view: View, kind: Kind = "tools") -> Entry | None:
         """The tool or prompt that `find` finds, if there is one."""
-        entry = self._by_name[kind].get(name)
-        if entry is not None and view.service in (None, entry.service):
-            return entry
-        if view.service is None:
-            return None
-        given = (each for each in self._shelves[view.service].of(kind) if each.given == name)
-        return next(given, None)
+        return self._selected(view).by_name[kind].get(name)
+
+    def tools(self, view: View) -> tuple[Entry, ...]:
+        """The tools of a view that can work, listed or not; the same object until one changes."""
+        return self._selected(view).tools
 
     def find_uri(self, uri: str, view: View) -> Entry:
         """Whose resource a URI is; NotFound when that cannot be told.
@@ -230,18 +188,19 @@ class Catalogue:
         A server's own list decides, then its templates. `flotilla://servers/<server>/<uri>` names
         the server itself.
         """
+        selected = self._selected(view)
         if uri.startswith(PREFIX):
             service, given = unprefixed(uri)
-            if service in self._shelves and view.service in (None, service):
+            if service in selected.services:
                 return self._resource(service, given)
         elif view.service is not None:
             return self._resource(view.service, uri)
-        elif (entry := self._by_uri.get(uri)) is not None:
+        elif (entry := selected.by_uri.get(uri)) is not None:
             return entry
         else:
             alike = [
                 (likeness(entry.given, uri), entry.service)
-                for entry in self._in_view(view, "resourceTemplates")
+                for entry in selected.entries["resourceTemplates"]
             ]
             nearest, service = max(alike, key=lambda each: each[0], default=(-1, ""))
             if nearest >= 0:
@@ -253,17 +212,14 @@ class Catalogue:
         """What a list shows in this view; the same object until something changes."""
         found = self._listings.get((kind, view))
         if found is None:
-            found = [
-                self._shown(entry, view)
-                for entry in self._in_view(view, kind)
-                if entry.missing_settings is None or view.service is not None
-            ]
+            found = [self._shown(entry, view) for entry in self._listed(view, kind)]
             self._listings[(kind, view)] = found
         return found
 
     def ttl_ms(self, view: View, at_most: int) -> int:
         """How long a client may keep a list of this view: the least that any server says."""
-        said = (shelf.offer.ttl_ms for shelf in self._shelves_of(view))
+        services = self._selected(view).services
+        said = (self._shelves[service].offer.ttl_ms for service in services)
         return min((at_most, *(each for each in said if each is not None)))
 
     def _resource(self, service: str, uri: str) -> Entry:
@@ -278,7 +234,7 @@ class Catalogue:
         if entry.kind in ("tools", "prompts"):
             return {
                 **entry.listed,
-                "name": _shown_name(entry, view),
+                "name": entry.shown_name(view),
                 "_meta": {**marks, meta.NAME: entry.name},
             }
         shown = {**entry.listed, _KEY[entry.kind]: self._shown_uri(entry, view)}
@@ -287,16 +243,63 @@ class Catalogue:
     def _shown_uri(self, entry: Entry, view: View) -> str:
         if view.service is not None or entry.kind == "resourceTemplates":
             return entry.given
-        owner = self._by_uri.get(entry.given)
+        owner = self._selected(view).by_uri.get(entry.given)
         first = owner is not None and owner.service == entry.service
         return entry.given if first else prefixed(entry.service, entry.given)
 
-    def _shelves_of(self, view: View) -> Iterable[_Shelf]:
-        services = self._shelves if view.service is None else (view.service,)
-        return (self._shelves[service] for service in services)
+    def _listed(self, view: View, kind: Kind) -> Iterable[Entry]:
+        selected = self._selected(view)
+        if view.service is not None:
+            return selected.entries[kind]
+        if kind != "tools":
+            return [each for each in selected.entries[kind] if each.missing_settings is None]
+        return self._profile(view).arranged({tool.name: tool for tool in selected.tools})
 
-    def _in_view(self, view: View, kind: Kind) -> Iterable[Entry]:
-        return (entry for shelf in self._shelves_of(view) for entry in shelf.of(kind))
+    def _profile(self, view: View) -> Profile:
+        return self.profiles[view.profile]
+
+    def _selected(self, view: View) -> _Selection:
+        if view.service is None:
+            found = self._of_profile.get(view.profile)
+            if found is None:
+                found = self._of_profile[view.profile] = self._of(self._profile(view))
+            return found
+        found = self._of_service.get(view.service)
+        if found is None:
+            found = self._of_service[view.service] = self._whole(view.service)
+        return found
+
+    def _of(self, profile: Profile) -> _Selection:
+        """What a profile takes. Prompts and resources come with the tools of their service."""
+        tools = {
+            service: tuple(tool for tool in shelf.of("tools") if _takes(profile, tool))
+            for service, shelf in self._shelves.items()
+        }
+        services = {
+            service: shelf
+            for service, shelf in self._shelves.items()
+            if any(tool.name not in FINDERS for tool in tools[service])
+            or (not shelf.of("tools") and _takes_all(profile, service, shelf.origin))
+        }
+        entries: dict[Kind, tuple[Entry, ...]] = {
+            kind: tuple(entry for shelf in services.values() for entry in shelf.of(kind))
+            for kind in KINDS
+        }
+        entries["tools"] = tuple(tool for each in tools.values() for tool in each)
+        able = tuple(tool for tool in entries["tools"] if tool.missing_settings is None)
+        return _selection(frozenset(services), entries, able)
+
+    def _whole(self, service: str) -> _Selection:
+        shelf = self._shelves.get(service, _EMPTY)  # a client may outlive the server it looks at
+        entries: dict[Kind, tuple[Entry, ...]] = {kind: shelf.of(kind) for kind in KINDS}
+        services = frozenset((service,)) & self._shelves.keys()
+        return _selection(services, entries, shelf.of("tools"), given=True)
+
+    def _forget_what_was_made(self) -> None:
+        """Make it again, when it is asked for, from what is offered now."""
+        self._of_profile.clear()
+        self._of_service.clear()
+        self._listings.clear()
 
     def _entries(
         self, service: str, kind: Kind, offer: Offer, dropped: list[Dropped]
@@ -322,30 +325,42 @@ class Catalogue:
             entries.append(Entry(canonical, service, each, kind, given, safe, origin, repeats))
         return tuple(entries)
 
-    def _rebuild(self) -> None:
-        named: tuple[Kind, ...] = ("tools", "prompts")
-        self._by_name = {
-            kind: {
-                name: entry
-                for shelf in self._shelves.values()
-                for entry in shelf.of(kind)
-                for name in (entry.safe, entry.name)
-            }
-            for kind in named
-        }
-        self._by_uri = {}
-        for shelf in self._shelves.values():
-            for entry in shelf.of("resources"):
-                self._by_uri.setdefault(entry.given, entry)
-        self._listings.clear()
+
+def _selection(
+    services: frozenset[str],
+    entries: Mapping[Kind, tuple[Entry, ...]],
+    tools: tuple[Entry, ...],
+    *,
+    given: bool = False,
+) -> _Selection:
+    """`given`: entries answer to the names that their server gave them, too."""
+    named: tuple[Kind, ...] = ("tools", "prompts")
+    by_name: dict[Kind, dict[str, Entry]] = {}
+    for kind in named:
+        own = {entry.given: entry for entry in entries[kind]} if given else {}
+        ours = {name: entry for entry in entries[kind] for name in (entry.safe, entry.name)}
+        by_name[kind] = own | ours
+    by_uri: dict[str, Entry] = {}
+    for entry in entries["resources"]:
+        by_uri.setdefault(entry.given, entry)
+    return _Selection(services, entries, by_name, by_uri, tools)
 
 
-def _shown_name(entry: Entry, view: View) -> str:
-    if view.naming == "safe":
-        return entry.safe
-    if view.service is not None and entry.origin.external:
-        return entry.given
-    return entry.name
+def _takes(profile: Profile, tool: Entry) -> bool:
+    if tool.name in FINDERS:
+        return True
+    if not profile.takes(tool.name):
+        return False
+    if not profile.read_only:
+        return True
+    vouched = not tool.origin.external or tool.name in profile.include
+    return vouched and tool.hints("readOnlyHint")
+
+
+def _takes_all(profile: Profile, service: str, origin: Origin) -> bool:
+    """Whether the profile takes what lies in the service's namespaces, say by `ext.notes.*`."""
+    spaces = [f"{EXTERNAL}.{service}"] if origin.external else origin.namespaces
+    return any(profile.takes(f"{namespace}.") for namespace in spaces)
 
 
 def _objection(

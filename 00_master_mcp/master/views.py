@@ -1,4 +1,7 @@
-"""Which view of the fleet a URL shows: `/mcp`, `/mcp?names=dotted`, `/servers/<name>/mcp`."""
+"""Which view of the fleet a URL shows: `/mcp`, `/mcp/p/<profile>`, `/servers/<name>/mcp`.
+
+`?names=safe` or `?names=dotted` goes before the naming of a profile.
+"""
 
 from collections.abc import Collection
 from urllib.parse import parse_qs
@@ -6,56 +9,85 @@ from urllib.parse import parse_qs
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flotilla.serving.gates import Refused, answer
-from master.catalogue import View
+from master.entry import View
+from master.profiles import DEFAULT, Naming, Profiles
 
 VIEW = "flotilla.view"
 """Where the ASGI scope of a request holds its `View`."""
-PREFIXES = ("", "/dotted", "/servers/{service}")
-"""Below each of these stand /mcp, /sse and /messages/. `/dotted` is what `?names=dotted` says, in a
-form that survives in the address to which HTTP+SSE clients post."""
+MCP_PATHS = ("/mcp", "/dotted/mcp", "/servers/{service}/mcp", "/mcp/p/{profile}")
+SSE_PATHS = ("/sse", "/dotted/sse", "/servers/{service}/sse", "/mcp/p/{profile}/sse")
+MESSAGES_PATHS = (
+    "/messages/",
+    "/dotted/messages/",
+    "/servers/{service}/messages/",
+    "/mcp/p/{profile}/messages/",
+    "/mcp/p/{profile}/dotted/messages/",
+)
+"""`/dotted` is what `?names=dotted` says, in a form that survives in the address to which HTTP+SSE
+clients post. There a naming is always said: none means safe, whatever the profile has."""
 
 
-_SAFE = View("safe")
-
-
-def view_of(path: str, query: str, services: Collection[str]) -> View | Refused:
-    """The view of a URL; Refused for a server that the fleet lacks or an unknown naming."""
-    if path == "/mcp" and not query:
-        return _SAFE
-    first, _, rest = path.strip("/").partition("/")
+def view_of(path: str, query: str, services: Collection[str], profiles: Profiles) -> View | Refused:
+    """The view of a URL; Refused for a server or profile that is not there or an unknown naming."""
+    first, *rest = path.strip("/").split("/")
     if first == "servers":
-        service = rest.partition("/")[0]
-        if service not in services:
-            known = ", ".join(services)
-            return Refused(
-                404, "not_found", f"no server {service[:100]!r} here", f"One of {known}."
-            )
-        return View("dotted", service)
+        return _of_service(rest[0] if rest else "", services)
+    profile = DEFAULT
+    if first == "mcp" and rest[:1] == ["p"]:
+        profile, rest = "".join(rest[1:2]), rest[2:]
+        if profile not in profiles:
+            return _unknown("profile", profile, profiles)
     named = parse_qs(query).get("names", [])
-    if first == "dotted" or named == ["dotted"]:
-        return View("dotted")
-    if named in ([], ["safe"]):
-        return View("safe")
-    return Refused(400, "invalid_argument", f"names={named[0][:100]!r}", "Say safe or dotted.")
+    naming: Naming = profiles[profile].naming
+    if "messages" in (first, *rest[-1:]):
+        naming = "safe"
+    if first == "dotted" or rest[:1] == ["dotted"] or named == ["dotted"]:
+        naming = "dotted"
+    elif named == ["safe"]:
+        naming = "safe"
+    elif named:
+        return Refused(400, "invalid_argument", f"names={named[0][:100]!r}", "Say safe or dotted.")
+    return View(naming, profile=profile)
 
 
 def prefix_of(view: View) -> str:
-    """The prefix that stands for a view."""
+    """What stands before /messages/ in the address that shows a view."""
     if view.service is not None:
         return f"/servers/{view.service}"
-    return "/dotted" if view.naming == "dotted" else ""
+    where = "" if view.profile == DEFAULT else f"/mcp/p/{view.profile}"
+    return f"{where}/dotted" if view.naming == "dotted" else where
 
 
-def with_view(app: ASGIApp, services: Collection[str]) -> ASGIApp:
+def with_view(app: ASGIApp, services: Collection[str], profiles: Profiles | None = None) -> ASGIApp:
     """Put each request's view into its scope, or answer why there is none."""
+    profiles = profiles or Profiles.built_in()
+    plain = {"/mcp": View(profiles[DEFAULT].naming)} | {
+        f"/mcp/p/{name}": View(profiles[name].naming, profile=name) for name in profiles
+    }
 
     async def gate(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            view = view_of(scope["path"], scope["query_string"].decode("latin-1"), services)
-            if isinstance(view, Refused):
-                await answer(view, scope, receive, send)
-                return
+            path, query = scope["path"], scope["query_string"]
+            # What is asked most is known before it is asked.
+            view = None if query else plain.get(path)
+            if view is None:
+                found = view_of(path, query.decode("latin-1"), services, profiles)
+                if isinstance(found, Refused):
+                    await answer(found, scope, receive, send)
+                    return
+                view = found
             scope[VIEW] = view
         await app(scope, receive, send)
 
     return gate
+
+
+def _of_service(service: str, services: Collection[str]) -> View | Refused:
+    if service in services:
+        return View("dotted", service)
+    return _unknown("server", service, services)
+
+
+def _unknown(what: str, name: str, known: Collection[str] | Profiles) -> Refused:
+    told = f"no {what} {name[:100]!r} here"
+    return Refused(404, "not_found", told, f"One of {', '.join(known)}.")

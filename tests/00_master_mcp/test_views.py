@@ -1,7 +1,8 @@
 import pytest
 
 from flotilla.serving.gates import Refused
-from master.catalogue import View
+from master.entry import View
+from master.profiles import Profiles
 from master.views import view_of
 
 SERVICES = ("master", "cmdb")
@@ -22,7 +23,7 @@ SERVICES = ("master", "cmdb")
     ],
 )
 def test_a_url_says_what_it_shows(path: str, query: str, view: View) -> None:
-    assert view_of(path, query, SERVICES) == view
+    assert view_of(path, query, SERVICES, Profiles.built_in()) == view
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,6 @@ def test_a_url_says_what_it_shows(path: str, query: str, view: View) -> None:
     ],
 )
 def test_a_url_that_shows_nothing_is_refused(path: str, query: str, status: int) -> None:
-    refused = view_of(path, query, SERVICES)
+    refused = view_of(path, query, SERVICES, Profiles.built_in())
     assert isinstance(refused, Refused)
     assert refused.status == status

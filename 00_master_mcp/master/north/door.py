@@ -1,4 +1,4 @@
-"""The hub's routes for clients: /mcp, /sse and /messages/ below each prefix of a view."""
+"""The hub's routes for clients: the paths of MCP, of HTTP+SSE and of its messages in each view."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
@@ -14,7 +14,7 @@ from master.north.methods import Methods
 from master.north.modern import Modern
 from master.north.sessions import Sessions
 from master.offer import Kind
-from master.views import PREFIXES
+from master.views import MCP_PATHS, MESSAGES_PATHS, SSE_PATHS
 
 
 class Door:
@@ -22,6 +22,7 @@ class Door:
 
     def __init__(self, methods: Methods, catalogue: Catalogue) -> None:
         self._methods = methods
+        self._catalogue = catalogue
         self._sessions = Sessions(ended=methods.subscriptions.drop)
         self._modern = Modern(methods, catalogue)
         self._handshake = Handshake(methods, self._sessions)
@@ -32,19 +33,20 @@ class Door:
 
     def routes(self) -> list[BaseRoute]:
         return [
-            Route(f"{prefix}{path}", endpoint=_Asgi(serve), methods=methods)
-            for prefix in PREFIXES
-            for path, serve, methods in (
-                ("/mcp", self._mcp, ["GET", "POST", "DELETE"]),
-                ("/sse", self._handshake.sse, ["GET"]),
-                ("/messages/", self._handshake.messages, ["POST"]),
+            Route(path, endpoint=_Asgi(serve), methods=methods)
+            for paths, serve, methods in (
+                (MCP_PATHS, self._mcp, ["GET", "POST", "DELETE"]),
+                (SSE_PATHS, self._handshake.sse, ["GET"]),
+                (MESSAGES_PATHS, self._handshake.messages, ["POST"]),
             )
+            for path in paths
         ]
 
     def exact(self, services: Iterable[str]) -> dict[tuple[str, str], ASGIApp]:
         """What is called most, by method and whole path: no router needs to look for it."""
-        prefixes = ["", "/dotted", *(f"/servers/{service}" for service in services)]
-        return {("POST", f"{prefix}/mcp"): _Asgi(self._mcp) for prefix in prefixes}
+        paths = ["/mcp", "/dotted/mcp", *(f"/servers/{service}/mcp" for service in services)]
+        paths += [f"/mcp/p/{profile}" for profile in self._catalogue.profiles]
+        return {("POST", path): _Asgi(self._mcp) for path in paths}
 
     def changed(self, service: str, kinds: Collection[Kind]) -> None:
         """Tell every listening client, of either era, that these lists of a service changed."""

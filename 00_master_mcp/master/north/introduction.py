@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from flotilla import __version__
+from flotilla.names import safe_name
 from master import rpc
 from master.catalogue import Catalogue, View
+from master.profiles import FINDERS
 from master.result import HOP
 
 MODERN_VERSIONS = ("2026-07-28",)
@@ -24,6 +26,12 @@ CAPABILITIES: Mapping[str, Any] = {
     "logging": {},
 }
 """Of the whole fleet: servers come and go, and a client is told once what to expect."""
+
+
+HOW_TO_FIND = (
+    "Few of the tools are listed. Find the others with {0}, look at one with {1}, and call it by "
+    "its own name or with {2}."
+)
 
 
 def capabilities_of(catalogue: Catalogue, view: View) -> Mapping[str, Any]:
@@ -74,5 +82,13 @@ def complete(result: Mapping[str, Any]) -> str:
 
 
 def _instructions(catalogue: Catalogue, view: View, instructions: str) -> str:
-    own = None if view.service is None else catalogue.offered(view.service).instructions
-    return own or instructions
+    if view.service is not None:
+        return catalogue.offered(view.service).instructions or instructions
+    profile = catalogue.profiles[view.profile]
+    told = [instructions]
+    if profile.description:
+        told.append(f"This is the profile {view.profile}: {profile.description}")
+    if profile.mode == "search":
+        names = FINDERS if view.naming == "dotted" else tuple(map(safe_name, FINDERS))
+        told.append(HOW_TO_FIND.format(*names))
+    return " ".join(told)

@@ -32,7 +32,7 @@ def listed(catalogue: Catalogue, message: rpc.Message, client: Client, page: int
 
 
 def _cursor(start: int, kind: Kind, view: View) -> str:
-    raw = to_json([start, kind, view.service])
+    raw = to_json([start, kind, view.service, view.profile])
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
@@ -44,7 +44,7 @@ def _start(cursor: object, kind: Kind, view: View) -> int:
         if not isinstance(cursor, str):
             raise ValueError
         found = from_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if not isinstance(found, list) or found[1:] != [kind, view.service]:
+        if not isinstance(found, list) or found[1:] != [kind, view.service, view.profile]:
             raise ValueError
         start = found[0]  # pyright: ignore[reportUnknownVariableType]
         if not isinstance(start, int) or isinstance(start, bool) or start < 0:
