@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from flotilla import Context, Unavailable
+from flotilla import Unavailable
 from flotilla.fleet import HUB
 from flotilla.toolbox import Toolbox
 from master.call import Call, Stage
 from master.outside import FromOutside, untrusted
 from master.result import Result, of_json
+from master.search.tools import ClientContext
 from master.upstream.link import Link
 
 
@@ -28,12 +29,13 @@ def forwarded(links: Mapping[str, Link], own: Toolbox) -> Stage:
     return stage
 
 
-def _context(call: Call) -> Context:
-    return Context(
+def _context(call: Call) -> ClientContext:
+    return ClientContext(
         principal=call.principal,
         correlation_id=call.correlation_id,
         deadline=call.due(),
         traceparent=call.traceparent,
         approved=call.approved,
         report=call.hearer.report,
+        view=call.view,
     )
