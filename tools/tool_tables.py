@@ -19,7 +19,7 @@ from tools.environment import DEV_LOCK, enter  # noqa: E402  the path comes firs
 if __name__ == "__main__":
     enter(DEV_LOCK)
 
-from flotilla import CommonSettings, Spoke, Tool, meta  # noqa: E402  what it needs is installed by now
+from flotilla import CommonSettings, Spoke, meta  # noqa: E402  what it needs is installed by now
 from flotilla.fleet import HUB, FleetConfig  # noqa: E402
 from flotilla.host import open_package  # noqa: E402
 from flotilla.launch.plan import folder_of  # noqa: E402
@@ -78,19 +78,23 @@ def listing_of(name: str, fleet: FleetConfig) -> list[dict[str, Any]]:
     """What the service answers to `tools/list`, with the default settings."""
     package, settings = open_package(ROOT / folder_of(name, fleet))
     if name == HUB:
-        return Toolbox(hub_tools(fleet), Redactor()).listing()
+        return hub_listing(fleet)
     with tempfile.TemporaryDirectory() as folder:
         common = CommonSettings(data_dir=Path(folder))
         spoke: Spoke = package.build(settings.Settings.from_env({}), common)
         return Toolbox(spoke.tools, Redactor()).listing()
 
 
-def hub_tools(fleet: FleetConfig) -> tuple[Tool, ...]:
+def hub_listing(fleet: FleetConfig) -> list[dict[str, Any]]:
     """The hub's own tools, without a hub around them."""
     from master.catalogue import Catalogue
+    from master.search.tools import ToolSearch, own_listing
     from master.services import Services
 
-    return Services(fleet=fleet, links={}, catalogue=Catalogue({}), metrics=Metrics()).tools()
+    catalogue = Catalogue({})
+    services = Services(fleet=fleet, links={}, catalogue=catalogue, metrics=Metrics())
+    tools = (*services.tools(), *ToolSearch(catalogue).tools())
+    return own_listing(Toolbox(tools, Redactor()))
 
 
 def table(listing: Listing) -> str:

@@ -33,6 +33,9 @@ from master.north.subscriptions import Subscriptions
 from master.offer import Offer
 from master.pipeline import pipeline
 from master.principals import clients_only, open_token_book
+from master.profiles import DEFAULT_FILE as PROFILES_FILE
+from master.profiles import Profiles
+from master.search.tools import ToolSearch, own_listing
 from master.services import Services
 from master.settings import Settings
 from master.steadiness.parts import Steadiness
@@ -62,8 +65,10 @@ def build(
     metrics, drain = Metrics(), Drain(HUB)
     steadiness = Steadiness.of(fleet, settings.redis_url, metrics)
     spokes = [name for name in fleet.chosen(settings.services) if name != HUB]
+    profiles = Profiles.load(settings.profiles_config or common.config_dir / PROFILES_FILE)
     catalogue = Catalogue(
-        {name: Origin(frozenset(fleet.service(name).namespaces)) for name in (HUB, *spokes)}
+        {name: Origin(frozenset(fleet.service(name).namespaces)) for name in (HUB, *spokes)},
+        profiles,
     )
     pool = ConnectionPool()
     links = Links(
@@ -107,7 +112,7 @@ def build(
         lifespan=lifespan,
         own_hosts=("master",),
         exact=door.exact(catalogue),
-        gate=partial(with_view, services=catalogue),
+        gate=partial(with_view, services=catalogue, profiles=profiles),
     )
     return Service(
         name=HUB,
@@ -170,8 +175,8 @@ def _door(
         metrics=metrics,
         steadiness=steadiness,
     )
-    own = Toolbox(overview.tools(), redactor)
-    catalogue.offer(HUB, Offer({"tools": tuple(own.listing())}, {"tools": {}}))
+    own = Toolbox((*overview.tools(), *ToolSearch(catalogue).tools()), redactor)
+    catalogue.offer(HUB, Offer({"tools": tuple(own_listing(own))}, {"tools": {}}))
     subscriptions = Subscriptions(links.watch, links.watched)
 
     def limits(service: str) -> tuple[float, float]:
