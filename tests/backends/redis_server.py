@@ -1,4 +1,4 @@
-"""A real Redis or Valkey server on a free port of loopback; it can be stopped, paused, started anew.
+"""A real Redis or Valkey server on a free port of loopback: to stop, to pause, to start anew.
 
 Nothing of it is kept on a disk: a server that starts again is empty.
 """

@@ -175,6 +175,10 @@ class Embedded:
     def away(self) -> None:
         return None
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return ()
+
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         yield

@@ -19,7 +19,9 @@ class RedisState:
 
     def __init__(self, url: str, hub: HubLimits) -> None:
         """ValueError, without a word of the URL, where it cannot be one of Redis."""
-        self._store = Store(place_of(url), hears=self._hear)
+        place = place_of(url)
+        self._secrets = place.secrets
+        self._store = Store(place, hears=self._hear)
         circuits, self._news_channel = self._store.channels
         self._limits = SharedLimits(self._store)
         self._hubs = SharedHubs(self._store)
@@ -55,6 +57,10 @@ class RedisState:
     @property
     def away(self) -> str | None:
         return self._store.away
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return self._secrets
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

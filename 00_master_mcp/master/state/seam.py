@@ -166,6 +166,11 @@ class SharedState(Protocol):
         """Why the store cannot be reached, without any password; None while it can."""
         ...
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be read outside: the password of the store."""
+        ...
+
     def running(self) -> AbstractAsyncContextManager[None]:
         """Connected within, so far as the store is there; never waits long for it."""
         ...

@@ -7,7 +7,7 @@ from typing import Any, cast
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
-from master.state.shared.line import Away, answer_of, hang_up, reason_of
+from master.state.shared.line import Away, answer_of, reason_of
 
 
 class Ear:
@@ -17,7 +17,8 @@ class Ear:
         hears: Callable[[str, bytes], None],
         on_broken: Callable[[str], None],
     ) -> None:
-        """Over a connection that is connected; `on_broken` is called with the reason."""
+        """Over a connection that is connected, and closed by whom it is from; `on_broken` is called
+        with the reason."""
         self._connection = connection
         self._hears = hears
         self._on_broken = on_broken
@@ -44,7 +45,6 @@ class Ear:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await hang_up(self._connection)
 
     async def _listen(self) -> None:
         try:

@@ -6,8 +6,9 @@ read and forgotten. A server that does not answer for `PATIENCE_S` breaks the li
 
 import asyncio
 import math
+import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis import exceptions
@@ -29,7 +30,8 @@ class Away(Exception):
 
 class Line:
     def __init__(self, connection: AbstractConnection, on_broken: Callable[[str], None]) -> None:
-        """Over a connection that is connected; `on_broken` is called once, with the reason."""
+        """Over a connection that is connected, and closed by whom it is from; `on_broken` is called
+        once, with the reason."""
         self._connection = connection
         self._on_broken = on_broken
         self._loop = asyncio.get_running_loop()
@@ -69,7 +71,6 @@ class Line:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await hang_up(self._connection)
 
     def _end(self, reason: str) -> None:
         self._broken = reason
@@ -141,18 +142,13 @@ class Line:
 
 async def answer_of(connection: AbstractConnection) -> Any:
     """The next thing that the server sends; a refusal of one command is an answer too."""
-    reading: Awaitable[Any] = connection.read_response(
-        disable_decoding=True, timeout=math.inf, disconnect_on_error=False
-    )
     try:
-        return await reading
+        # The driver does not say what Redis may answer.
+        return await connection.read_response(  # pyright: ignore[reportUnknownVariableType]
+            disable_decoding=True, timeout=math.inf, disconnect_on_error=False
+        )
     except ResponseError as refusal:
         return refusal
-
-
-async def hang_up(connection: AbstractConnection) -> None:
-    # A server that hangs does not read the goodbye either.
-    await connection.disconnect(nowait=True)
 
 
 def reason_of(error: BaseException) -> str:
@@ -164,7 +160,13 @@ def reason_of(error: BaseException) -> str:
         return "what answers there is no Redis"
     if not is_theirs(error):
         return f"the hub failed with {type(error).__name__}"
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+    cause = error if isinstance(error, OSError) else error.__context__
+    if isinstance(cause, OSError) and cause.errno:
+        # Names that are not found have negative numbers, which the system does not know.
+        return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
+    # Which line of which script it was is no use to a person.
+    told = " ".join(str(error).partition(" script: ")[0].split())
+    return told[:200].rstrip(".") or type(error).__name__
 
 
 def is_theirs(error: BaseException) -> bool:

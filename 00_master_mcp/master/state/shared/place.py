@@ -7,8 +7,6 @@ from urllib.parse import urlsplit
 
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 
-from flotilla.redaction import Redactor
-
 # Neither the text of the URL nor that of the error: either may hold a password that is not quoted.
 _NOT_A_URL = "must be like redis://:password@host:6379/0, rediss://host:6379/0 or unix:///path"
 
@@ -19,7 +17,9 @@ class Place:
 
     connection: Callable[[], AbstractConnection] = field(repr=False)
     database: int
-    redactor: Redactor = field(repr=False)
+    where: str
+    """For people: host and port, or a path."""
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 def place_of(url: str) -> Place:
@@ -45,5 +45,6 @@ def place_of(url: str) -> Place:
     return Place(
         connection=lambda: kind(**options),
         database=int(given.get("db") or 0),
-        redactor=Redactor([given["password"]] if given.get("password") else ()),
+        where=given.get("path") or f"{given['host']}:{given.get('port', 6379)}",
+        secrets=(given["password"],) if given.get("password") else (),
     )

@@ -3,13 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import structlog
+from redis.asyncio.connection import AbstractConnection
 
+from flotilla.redaction import Redactor
 from master.state.shared.ear import Ear
-from master.state.shared.line import Argument, Away, Line, hang_up, is_theirs, reason_of
+from master.state.shared.line import Argument, Away, Line, is_theirs, reason_of
 from master.state.shared.place import Place
 from master.state.shared.scripts import TAKE, Script
 
@@ -47,6 +49,7 @@ class Store:
     def __init__(self, place: Place, *, hears: Callable[[str, bytes], None]) -> None:
         """`hears` is called with the channel and text of what hubs tell each other."""
         self._place = place
+        self._redactor = Redactor(place.secrets)
         self._hears = hears
         self._sharers: list[Sharer] = []
         self._on_return: list[Callable[[], None]] = []
@@ -131,16 +134,16 @@ class Store:
     async def _connected(self) -> AsyncGenerator[tuple[Line, Ear]]:
         """Both connections, when all that shares has arrived; Away or another error if not."""
         self._lost.clear()
-        speaking, hearing = self._place.connection(), self._place.connection()
-        line: Line | None = None
-        ear: Ear | None = None
-        try:
+        # Each on its own: the end of the hub may come while they are closed.
+        async with AsyncExitStack() as closing:
             async with asyncio.timeout(CONNECT_S):
-                await speaking.connect()
-                await hearing.connect()
+                speaking = await self._connect(closing)
+                hearing = await self._connect(closing)
                 ear = Ear(hearing, self._hears, self._gone)
+                closing.push_async_callback(ear.close)
                 await ear.listen(self.channels)
                 line = Line(speaking, self._gone)
+                closing.push_async_callback(line.close)
                 # One that may not be written to, or is full, is as good as away.
                 await line.run(TAKE, ("flotilla:probe",), 1, 1)
                 for sharer in self._sharers:
@@ -148,12 +151,13 @@ class Store:
                 for sharer in self._sharers:
                     await sharer.on_arrival(line)
             yield line, ear
-        finally:
-            for each in (line, ear):
-                if each is not None:
-                    await each.close()
-            await hang_up(speaking)
-            await hang_up(hearing)
+
+    async def _connect(self, closing: AsyncExitStack) -> AbstractConnection:
+        connection = self._place.connection()
+        # A server that hangs does not read the goodbye either.
+        closing.push_async_callback(connection.disconnect, nowait=True)
+        await connection.connect()
+        return connection
 
     async def _watch(self, line: Line, ear: Ear) -> None:
         """Return when the way is lost."""
@@ -183,7 +187,7 @@ class Store:
         """From now on nobody asks; told once, with the first reason."""
         self._lost.set()
         self._line = None
-        self._away = self._place.redactor.text(reason)
+        self._away = self._redactor.text(f"{self._place.where}: {reason}")
         self._tried.set()
         if self._away_since is None:
             self._away_since = time.monotonic()

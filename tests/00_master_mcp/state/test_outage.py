@@ -1,0 +1,442 @@
+"""Redis that goes away, hangs, refuses or lies: hubs go on alone, say so once, and come back."""
+
+import asyncio
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from flotilla.errors import CircuitOpen
+from flotilla.resilience import Breaker, RateLimit
+from master.state.seam import Cached, SharedState
+from tests.backends.redis_server import RedisServer
+from tests.conftest import find_free_port, until
+
+if TYPE_CHECKING:
+    from conftest import OpenStates
+
+pytestmark = pytest.mark.anyio
+
+BREAKER = Breaker(failures=2, open_s=60)
+FEW = RateLimit(per_minute=0.5, burst=2)
+HANG_S = 0.25
+"""The longest that anybody waits for a server that hangs."""
+SLACK_S = 0.25
+"""For a machine that is busy with other things."""
+
+
+def warnings(told: list[Any]) -> list[str]:
+    return [each["event"] for each in told if each["event"].startswith("shared_state")]
+
+
+async def is_kept(hub: SharedState, group: str = "os.linux") -> bool:
+    return isinstance(await hub.cache.get(group, "a"), Cached)
+
+
+async def keep(hub: SharedState, group: str = "os.linux") -> None:
+    generation = await hub.cache.get(group, "a")
+    assert isinstance(generation, int)
+    await hub.cache.put(group, "a", generation, b"1", 60)
+
+
+async def every_operation(hub: SharedState, tag: str) -> None:
+    """None of them raises, and each does what a hub alone can do."""
+    assert await hub.limits.take(tag, FEW) == 0.0
+    assert await hub.limits.take(tag, FEW) == 0.0
+    assert await hub.limits.take(tag, FEW) > 0.0
+    circuit = hub.circuits.of(tag, BREAKER)
+    await circuit.succeeded(await circuit.admit())
+    for _ in range(2):
+        await circuit.failed(await circuit.admit(), "refused")
+    with pytest.raises(CircuitOpen):
+        await circuit.admit()
+    await circuit.restored()
+    await circuit.dropped(await circuit.admit())
+    await circuit.succeeded(await circuit.admit())
+    await circuit.trip("away")
+    await keep(hub, tag)
+    assert await is_kept(hub, tag)
+    await hub.cache.drop(tag)
+    assert not await is_kept(hub, tag)
+    await hub.hubs.announce(f"http://{tag}")
+    assert await hub.hubs.address_of(hub.hubs.own_id) == f"http://{tag}"
+    assert (await hub.hubs.all())[hub.hubs.own_id] == f"http://{tag}"
+    await hub.news.tell("lists", "text")
+
+
+async def is_back(hub: SharedState) -> bool:
+    return hub.away is None
+
+
+async def test_a_redis_that_is_killed_is_missed_by_nobody_and_found_when_it_is_back(
+    redis_server: RedisServer, open_states: "OpenStates", told: Any
+) -> None:
+    async with open_states(redis_server.url) as (hub,):
+        await every_operation(hub, "before")
+        redis_server.stop()
+        await every_operation(hub, "during")
+        assert hub.away
+        assert warnings(told) == ["shared_state_away"]
+        await every_operation(hub, "later")
+        redis_server.start()
+        with anyio.fail_after(1 + SLACK_S):
+            await until(lambda: hub.away is None)
+        await every_operation(hub, "after")
+        assert warnings(told) == ["shared_state_away", "shared_state_back"]
+        assert redis_server.command("EXISTS", "flotilla:rate:after") == ":1"
+
+
+async def test_a_redis_that_hangs_is_waited_for_a_quarter_of_a_second_once(
+    redis_server: RedisServer, open_states: "OpenStates", told: Any
+) -> None:
+    async with open_states(redis_server.url) as (hub,):
+        circuit = hub.circuits.of("weather", BREAKER)
+        ticket = await circuit.admit()
+        group, key = "os.linux", "a"
+        redis_server.pause()
+        started = perf_counter()
+        await asyncio.gather(
+            *(hub.limits.take(f"caller {n}", FEW) for n in range(50)),
+            hub.cache.get(group, key),
+            hub.cache.put(group, key, 0, b"x" * 1_000_000, 60),
+            hub.cache.drop(group),
+            hub.hubs.all(),
+            hub.news.tell("lists", "text"),
+            *(circuit.failed(ticket, "refused") for _ in range(50)),
+        )
+        assert perf_counter() - started < HANG_S + SLACK_S
+        assert hub.away == f"127.0.0.1:{redis_server.port}: it does not answer"
+        started = perf_counter()
+        await every_operation(hub, "during")
+        assert perf_counter() - started < SLACK_S, "once it is known, nobody waits"
+        assert circuit.view.state == "open"
+        redis_server.go_on()
+        with anyio.fail_after(1 + SLACK_S):
+            await until(lambda: hub.away is None)
+        assert circuit.view.state == "open"
+        assert warnings(told) == ["shared_state_away", "shared_state_back"]
+
+
+async def test_a_redis_that_hangs_while_nobody_asks_is_found_out_by_the_hub_itself(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    async with open_states(redis_server.url) as (hub,):
+        redis_server.pause()
+        with anyio.fail_after(1 + HANG_S + 2 * SLACK_S):
+            await until(lambda: hub.away is not None)
+
+
+@pytest.mark.parametrize("how", ["nobody there", "hangs"])
+async def test_a_hub_starts_without_redis_and_shares_when_it_comes(
+    how: str, redis_server: RedisServer, open_states: "OpenStates", told: Any
+) -> None:
+    returned = list[str]()
+    redis_server.stop() if how == "nobody there" else redis_server.pause()
+    started = perf_counter()
+    async with open_states(redis_server.url) as (hub,):
+        assert perf_counter() - started < 1 + SLACK_S
+        hub.news.on_return(lambda: returned.append("back"))
+        assert hub.away
+        await every_operation(hub, "alone")
+        redis_server.start() if how == "nobody there" else redis_server.go_on()
+        with anyio.fail_after(1 + SLACK_S):
+            await until(lambda: hub.away is None)
+        assert returned == ["back"]
+        assert await hub.hubs.address_of(hub.hubs.own_id) == "http://alone"
+        assert warnings(told) == ["shared_state_away", "shared_state_back"]
+
+
+async def test_a_first_connection_is_no_return(
+    redis_server: RedisServer, open_states: "OpenStates", told: Any
+) -> None:
+    returned = list[str]()
+    async with open_states(redis_server.url) as (hub,):
+        hub.news.on_return(lambda: returned.append("back"))
+        await every_operation(hub, "first")
+    assert (returned, warnings(told)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        (b"", "onnection"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no Redis"),
+        (b"$12345\r\nhalf of a te", "answer"),
+        (b":what\r\n", "no Redis"),
+        (b"*-7\r\n", ""),
+        (b"-LOADING Redis is loading the dataset in memory\r\n", "loading"),
+        (b"-NOAUTH Authentication required.\r\n", "Authentication required"),
+        (b"-WRONGPASS invalid password\r\n", ""),
+    ],
+)
+async def test_whatever_answers_in_its_place_a_hub_goes_on_alone(
+    answers: bytes, why: str, open_states: "OpenStates", told: Any
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while answers and await reader.read(1000):
+            writer.write(answers)
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", find_free_port()) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with open_states(f"redis://:canary-of-redis@127.0.0.1:{port}/0") as (hub,):
+            await every_operation(hub, "alone")
+            assert hub.away is not None
+            assert why in hub.away
+            assert warnings(told) == ["shared_state_away"]
+            assert "canary" not in f"{hub.away}{told}"
+
+
+async def test_a_wrong_password_is_told_without_it(
+    redis_server: RedisServer, open_states: "OpenStates", told: Any
+) -> None:
+    url = redis_server.url.replace("redis://", "redis://canary-user:canary-of-redis@")
+    async with open_states(url) as (hub,):
+        await every_operation(hub, "alone")
+        assert hub.away is not None
+        assert "password" in hub.away
+        assert warnings(told) == ["shared_state_away"]
+        assert "canary" not in f"{hub.away}{told}"
+        assert hub.secrets == ("canary-of-redis",)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend", "why"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "maxmemory"),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "read only"),
+    ],
+    ids=["full", "replica"],
+)
+async def test_one_that_takes_no_writes_is_as_good_as_away(
+    spoil: tuple[str, ...],
+    mend: tuple[str, ...],
+    why: str,
+    redis_server: RedisServer,
+    open_states: "OpenStates",
+    told: Any,
+) -> None:
+    async with open_states(redis_server.url) as (hub,):
+        assert redis_server.command(*spoil) == "+OK"
+        try:
+            await every_operation(hub, "during")
+            assert hub.away is not None
+            assert why in hub.away
+            async with open_states(redis_server.url) as (late,):
+                assert late.away is not None
+        finally:
+            assert redis_server.command(*mend) == "+OK"
+        with anyio.fail_after(1 + SLACK_S):
+            await until(lambda: hub.away is None)
+        assert [each for each in warnings(told) if each.endswith("broken")] == []
+
+
+async def test_a_server_that_forgot_the_scripts_is_told_them_again(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    async with open_states(redis_server.url) as (hub,):
+        await every_operation(hub, "before")
+        redis_server.command("SCRIPT", "FLUSH")
+        await every_operation(hub, "after")
+        assert hub.away is None
+
+
+async def test_a_server_whose_clock_was_set_back_holds_nobody_up_for_long(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    async with open_states(redis_server.url) as (hub,):
+        an_hour_ahead = str((int(time()) + 3600) * 1_000_000)
+        redis_server.command("SET", "flotilla:rate:alice", an_hour_ahead)
+        assert 0.0 < await hub.limits.take("alice", RateLimit(per_minute=60, burst=5)) <= 1.0
+
+
+async def test_a_server_that_forgot_everything_is_told_it_again(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    async with open_states(redis_server.url, 2) as (one, other):
+        await one.circuits.of("weather", BREAKER).trip("away")
+        await one.hubs.announce("http://one")
+        redis_server.command("FLUSHALL")
+
+        async def is_told() -> bool:
+            return await other.hubs.address_of(one.hubs.own_id) == "http://one"
+
+        await until(is_told)
+        await until(lambda: redis_server.command("EXISTS", "flotilla:circuits") == ":1")
+        assert other.circuits.of("weather", BREAKER).view.state == "open"
+
+
+async def test_what_hubs_learn_of_services_while_alone_they_agree_on_afterwards(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    async with open_states(redis_server.url, 3) as hubs:
+        weather = [hub.circuits.of("weather", BREAKER) for hub in hubs]
+        cmdb = [hub.circuits.of("cmdb", BREAKER) for hub in hubs]
+        await cmdb[0].trip("was away before")
+        await until(lambda: {each.view.state for each in cmdb} == {"open"})
+        redis_server.stop()
+        for _ in range(2):
+            await weather[1].failed(await weather[1].admit(), "refused")
+        # Each sees for itself now, and keeps what it knew.
+        assert [each.view.state for each in weather] == ["closed", "open", "closed"]
+        assert [each.view.state for each in cmdb] == ["open"] * 3
+        await cmdb[2].restored()
+        await cmdb[2].succeeded(await cmdb[2].admit())
+        redis_server.start()
+        await until(lambda: {each.view.state for each in weather} == {"open"})
+        await until(lambda: {each.view.state for each in cmdb} == {"closed"})
+        assert {each.view.reason for each in weather} == {"refused"}
+        assert [hub.away for hub in hubs] == [None] * 3
+
+
+async def test_what_was_dropped_while_redis_was_away_is_not_found_when_it_is_back(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    async with open_states(redis_server.url, 2) as (one, other):
+        await keep(one, "os.linux")
+        await keep(one, "data.cmdb")
+        redis_server.pause()
+        await one.cache.drop("os.linux")
+        redis_server.go_on()
+        await until(lambda: one.away is None and other.away is None)
+        assert not await is_kept(other, "os.linux")
+        assert await is_kept(other, "data.cmdb")
+
+
+async def test_what_a_hub_kept_for_itself_in_one_outage_is_not_found_in_the_next(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    async with open_states(redis_server.url) as (hub,):
+        redis_server.stop()
+        await until(lambda: hub.away is not None)
+        await keep(hub)
+        assert await is_kept(hub)
+        redis_server.start()
+        await until(lambda: hub.away is None)
+        assert not await is_kept(hub)
+        redis_server.stop()
+        await until(lambda: hub.away is not None)
+        assert not await is_kept(hub)
+
+
+async def test_addresses_of_hubs_are_remembered_while_redis_is_away_and_gone_with_a_hub(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    async with open_states(redis_server.url) as (stays,):
+        async with open_states(redis_server.url) as (ends,):
+            await ends.hubs.announce("http://ends")
+            assert await stays.hubs.all() == {ends.hubs.own_id: "http://ends"}
+            # One that is killed cannot say goodbye: its key expires.
+            assert int(redis_server.command("PTTL", f"flotilla:hub:{ends.hubs.own_id}")[1:]) > 0
+            redis_server.stop()
+            await until(lambda: stays.away is not None)
+            assert await stays.hubs.address_of(ends.hubs.own_id) == "http://ends"
+            redis_server.start()
+
+            async def is_announced() -> bool:
+                return stays.away is None and bool(await stays.hubs.all())
+
+            await until(is_announced)
+        assert await stays.hubs.address_of(ends.hubs.own_id) is None
+        assert await stays.hubs.all() == {}
+
+
+async def test_callers_that_leave_disturb_neither_others_nor_the_circuit(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    async with open_states(redis_server.url) as (hub,):
+        takes = [asyncio.create_task(hub.limits.take(f"caller {n}", FEW)) for n in range(100)]
+        await asyncio.sleep(0)
+        for leaving in takes[::2]:
+            leaving.cancel()
+        assert await asyncio.gather(*takes[1::2]) == [0.0] * 50
+        circuit = hub.circuits.of("weather", BREAKER)
+        for turns in range(12):
+            await circuit.trip("away")
+            await circuit.restored()
+            leaving = asyncio.create_task(circuit.admit())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
+            if leaving.cancelled():
+
+                async def is_free() -> bool:
+                    try:
+                        await circuit.succeeded(await circuit.admit())
+                    except CircuitOpen:
+                        return False
+                    return True
+
+                await until(is_free)
+        assert hub.away is None
+
+
+async def test_a_closed_circuit_asks_nobody_while_calls_succeed(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    async with open_states(redis_server.url) as (hub,):
+        circuit = hub.circuits.of("weather", BREAKER)
+        redis_server.pause()
+        for _ in range(1000):
+            await circuit.succeeded(await circuit.admit())
+        redis_server.go_on()
+        assert hub.away is None
+
+
+async def test_two_fleets_on_one_server_know_nothing_of_each_other(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    heard = list[str]()
+    elsewhere = redis_server.url.removesuffix("0") + "1"
+    async with (
+        open_states(redis_server.url, 2) as (one, same),
+        open_states(elsewhere) as (other,),
+    ):
+        other.news.on("lists", heard.append)
+        reached = asyncio.Event()
+        same.news.on("lists", lambda _: reached.set())
+        await one.circuits.of("weather", BREAKER).trip("away")
+        await one.news.tell("lists", "text")
+        with anyio.fail_after(5):
+            await reached.wait()
+        await every_operation(other, "elsewhere")
+        assert heard == []
+        assert other.circuits.of("weather", BREAKER).view.state == "closed"
+
+
+async def test_a_hub_that_ends_leaves_no_task_no_connection_and_nothing_without_an_end(
+    redis_server: RedisServer, open_states: "OpenStates", told: Any
+) -> None:
+    before = asyncio.all_tasks()
+    async with open_states(redis_server.url, 3) as hubs:
+        for n, hub in enumerate(hubs):
+            await every_operation(hub, f"service-{n}")
+        keys = redis_server.command("EVAL", KEYS_WITHOUT_END, "0")
+    assert asyncio.all_tasks() == before
+    # The question itself comes over one.
+    await until(lambda: redis_server.command("CLIENT", "LIST").count("id=") == 1)
+    assert keys == "flotilla:hubs"
+    assert warnings(told) == []
+
+
+KEYS_WITHOUT_END = """
+local found = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if redis.call('PTTL', key) == -1 or string.sub(key, 1, 9) ~= 'flotilla:' then
+    table.insert(found, key)
+  end
+end
+return table.concat(found, ' ')
+"""
+
+
+async def test_a_hub_ends_at_once_while_redis_hangs(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    async with open_states(redis_server.url):
+        redis_server.pause()
+        started = perf_counter()
+    assert perf_counter() - started < 0.5 + SLACK_S
