@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 
 from flotilla import Misconfigured
-from flotilla.fleet import FleetConfig
+from flotilla.fleet import FleetConfig, HubLimits
+from flotilla.resilience import Breaker, Places, RateLimit, Resilience
 
+SHIPPED = Path(__file__).parents[2] / "config" / "services.yaml"
 GOOD = """
 services:
   master: {number: 0, port: 8000, namespaces: [master]}
@@ -73,3 +75,95 @@ def test_a_mistake_is_told_by_file_and_key(write, text, env, told) -> None:
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"cannot read .*services\.yaml"):
         FleetConfig.load(tmp_path / "services.yaml", {})
+
+
+LAYERS = """
+defaults:
+  timeout_s: 20
+  breaker: {failures: 7}
+services:
+  master: {number: 0, port: 8000, namespaces: [master]}
+  linux_cli:
+    number: 1
+    port: 8001
+    namespaces: [os.linux]
+    breaker: {open_s: 5}
+  web_search: {number: 2, port: 8002, namespaces: [web.search]}
+  ai_models:
+    number: 3
+    port: 8003
+    namespaces: [ai.models]
+    rate_limit: {burst: 2}
+external:
+  "*": {places: {calls: 4}}
+  github: {breaker: {open_s: 9}, timeout_s: 7}
+"""
+
+
+def test_a_service_has_its_own_values_before_the_defaults_and_those_before_the_built_in(
+    write,
+) -> None:
+    config = FleetConfig.load(write(LAYERS), {})
+    linux = config.resilience("linux_cli")
+    assert (linux.breaker.failures, linux.breaker.open_s, linux.timeout_s) == (7, 5, 20)
+    master = config.resilience("master")
+    assert (master.breaker.failures, master.breaker.open_s) == (7, 60)
+    assert FleetConfig.load(write(GOOD), {}).resilience("master").breaker == Breaker()
+
+
+def test_an_external_server_has_its_own_values_before_those_of_all_and_the_defaults(
+    write,
+) -> None:
+    config = FleetConfig.load(write(LAYERS), {})
+    github, other = config.resilience("github"), config.resilience("any.other")
+    assert (github.breaker.failures, github.breaker.open_s, github.timeout_s) == (7, 9, 7)
+    assert (other.breaker.failures, other.breaker.open_s, other.timeout_s) == (7, 60, 20)
+    assert github.places.calls == other.places.calls == 4
+    # Places of external servers are not those of the fleet's own services.
+    assert config.resilience("linux_cli").places.calls == Places().calls
+    assert FleetConfig.load(write(GOOD), {}).resilience("any.other") == Resilience()
+
+
+def test_what_costs_somebody_elses_money_or_patience_has_a_lower_rate_from_the_start(
+    write,
+) -> None:
+    config = FleetConfig.load(write(LAYERS), {})
+    assert config.resilience("web_search").rate_limit.per_minute == 60
+    assert config.resilience("ai_models").rate_limit == RateLimit(per_minute=10, burst=2)
+    slower = LAYERS.replace("timeout_s: 20", "timeout_s: 20\n  rate_limit: {per_minute: 600}")
+    config = FleetConfig.load(write(slower), {})
+    assert config.resilience("web_search").rate_limit.per_minute == 60
+    assert config.resilience("linux_cli").rate_limit.per_minute == 600
+    own = LAYERS.replace("rate_limit: {burst: 2}", "rate_limit: {per_minute: 99}")
+    assert FleetConfig.load(write(own), {}).resilience("ai_models").rate_limit.per_minute == 99
+
+
+def test_what_the_hub_takes_is_read_and_has_defaults(write) -> None:
+    assert FleetConfig.load(write(GOOD), {}).hub == HubLimits()
+    assert FleetConfig.load(write("hub: {calls: 9}" + GOOD), {}).hub.calls == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("defaults: {breaker: {failures: 0}}", "services.master.breaker.failures"),
+        ("defaults: {breaker: {failure: 3}}", "services.master.breaker.failure"),
+        ("external: {github: {retry: {factor: 0.5}}}", "external.github.retry.factor"),
+        ("external: [github]", "external"),
+        ("hub: {calls: none}", "hub.calls"),
+    ],
+)
+def test_a_mistake_in_what_keeps_a_service_going_is_told_by_its_key(write, text, told) -> None:
+    with pytest.raises(Misconfigured) as raised:
+        FleetConfig.load(write(text + GOOD), {})
+    assert told in str(raised.value)
+
+
+def test_the_file_that_comes_with_the_fleet_says_what_the_defaults_are() -> None:
+    config = FleetConfig.load(SHIPPED, {})
+    for name in config.services:
+        entry = config.resilience(name)
+        built_in = {part: getattr(Resilience(), part) for part in Resilience.model_fields}
+        assert {part: getattr(entry, part) for part in built_in} == built_in
+    assert config.resilience("any.external") == Resilience()
+    assert config.hub == HubLimits()
