@@ -97,8 +97,9 @@ async def test_a_database_that_hangs_is_given_up_in_time_also_at_the_end(
     documents = documents_at(database_url, connect_timeout_s=0.3, answer_timeout_s=0.3)
     async with documents.running():
         version = await documents.save("servers", {"a": 1}, None)
+        await documents.load("servers")
         serving = await _serving(database_url, postgres)
-        assert serving
+        assert len(serving) == 2, "one that reads and one that writes"
         try:
             for process in serving:
                 process.suspend()
