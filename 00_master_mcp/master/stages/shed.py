@@ -6,6 +6,7 @@ from master.call import TOOLS_CALL, Call, Stage
 from master.catalogue import Catalogue, Entry
 from master.load import Load, Why
 from master.meters import Meters
+from master.profiles import CALL
 from master.result import Result
 
 _SAID: dict[Why, str] = {
@@ -15,8 +16,6 @@ _SAID: dict[Why, str] = {
 }
 _HINT = "Call again after retryAfterMs; the hub's own tools (master.*) are answered meanwhile."
 _UNKNOWN = "unknown"
-CALL = "master.tools.call"
-"""The hub's own tool that stands for another one."""
 
 
 def shed(inner: Stage, load: Load, meters: Meters, catalogue: Catalogue) -> Stage:
