@@ -8,7 +8,7 @@ from typing import Any
 
 from flotilla import CommonSettings, Spoke
 from flotilla.fleet import HUB, FleetConfig, HubLimits, ServiceEntry
-from flotilla.resilience import Files, Resilience
+from flotilla.resilience import Resilience
 from master import build as build_hub
 from master.settings import Settings as HubSettings
 from tests.conftest import InProcessFleet, find_free_port
@@ -20,13 +20,15 @@ async def limited_fleet(
     spokes: Sequence[Spoke] = (),
     *,
     hub: HubLimits | None = None,
-    files: Files | None = None,
     external: Mapping[str, Mapping[str, Any]] | None = None,
+    **settings: Any,
 ) -> AsyncGenerator[InProcessFleet]:
-    """`files` are those of every service and of every external server (entries of mcp.json)."""
-    files = files or Files()
+    """`settings` are members of Resilience, the same for every service and external server.
+
+    `external` are entries of mcp.json by their names.
+    """
     entries = {
-        name: ServiceEntry(number=number, port=find_free_port(), namespaces=namespaces, files=files)
+        name: ServiceEntry(number=number, port=find_free_port(), namespaces=namespaces, **settings)
         for number, (name, namespaces) in enumerate(
             [(HUB, ("master",)), *((spoke.name, spoke.namespaces) for spoke in spokes)]
         )
@@ -35,7 +37,7 @@ async def limited_fleet(
         entries,
         {},
         hub=hub,
-        external={name: Resilience(files=files) for name in external or {}},
+        external={name: Resilience(**settings) for name in external or {}},
     )
     fleet = InProcessFleet(config, CommonSettings(data_dir=folder / "data", shutdown_grace_s=5))
     servers = folder / "mcp.json"
