@@ -1,14 +1,14 @@
 """`config/services.yaml`: the fleet's services, where they listen, and what keeps each going."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from flotilla.names import BadName, check_namespace
+from flotilla.names import EXTERNAL, BadName, check_namespace
 from flotilla.resilience import RATES, Count, Resilience, Seconds
 from flotilla.settings import Misconfigured
 
@@ -72,6 +72,9 @@ class FleetConfig:
         self._ports = {name: _port(name, entry, env) for name, entry in services.items()}
         self._spoke_url = env.get("FLOTILLA_SPOKE_URL") or "http://127.0.0.1:{port}"
         _check(self.services, self._ports)
+        for name, resilience in self._external.items():
+            if name != ANY:
+                _check_cache(f"external.{name}", resilience, (f"{EXTERNAL}.{name}",))
 
     @classmethod
     def load(cls, file: Path, env: Mapping[str, str] | None = None) -> "FleetConfig":
@@ -200,10 +203,19 @@ def _check(services: Mapping[str, ServiceEntry], ports: Mapping[str, int]) -> No
                 raise Misconfigured(f"services.{name}.namespaces: {error}") from None
             if (other := owners.setdefault(namespace, name)) != name:
                 raise Misconfigured(f"namespace {namespace} belongs to {other} and to {name}")
+        _check_cache(f"services.{name}", entry, entry.namespaces)
         if (other := at.setdefault(ports[name], name)) != name:
             raise Misconfigured(f"port {ports[name]} is that of {other} and of {name}")
         if (other := numbers.setdefault(entry.number, name)) != name:
             raise Misconfigured(f"number {entry.number} is that of {other} and of {name}")
+
+
+def _check_cache(where: str, entry: Resilience, namespaces: Collection[str]) -> None:
+    """Misconfigured for a tool that cannot be the service's: its setting would do nothing."""
+    for tool in entry.cache:
+        if not any(tool.startswith(f"{namespace}.") for namespace in namespaces):
+            own = ", ".join(namespaces)
+            raise Misconfigured(f"{where}.cache: {tool} is no tool of {own}")
 
 
 def _told(error: ValidationError) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Kept = Annotated[float, Field(ge=0, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -93,9 +94,9 @@ class Resilience(_Part):
     rate_limit: RateLimit = RateLimit()
     health_check: HealthCheck = HealthCheck()
     files: Files = Files()
-    cache: dict[str, Seconds] = Field(default_factory=dict[str, float])
+    cache: dict[str, Kept] = Field(default_factory=dict[str, float])
     """How long results of read-only tools may be kept, in seconds, by the tools' canonical names;
-    goes before what the tools say of themselves."""
+    goes before what the tools say of themselves, and 0 keeps none."""
 
 
 RATES = {"ai_models": RateLimit(per_minute=10), "web_search": RateLimit(per_minute=60)}

@@ -167,3 +167,46 @@ def test_the_file_that_comes_with_the_fleet_says_what_the_defaults_are() -> None
         assert {part: getattr(entry, part) for part in built_in} == built_in
     assert config.resilience("any.external") == Resilience()
     assert config.hub == HubLimits()
+
+
+LIMITS = """
+defaults: {timeout_s: 7, retry: {retries: 1}, rate_limit: {per_minute: 99}}
+services:
+  master: {number: 0, port: 8000, namespaces: [master]}
+  ai_models: {number: 16, port: 8016, namespaces: [ai.models]}
+  web_search: {number: 6, port: 8006, namespaces: [web.search], retry: {factor: 3}}
+external:
+  "*": {breaker: {failures: 2}}
+  docs: {timeout_s: 1, cache: {ext.docs.find: 0}}
+"""
+
+
+def test_defaults_hold_where_an_entry_says_nothing_at_every_depth(write) -> None:
+    fleet = FleetConfig.load(write(LIMITS), {})
+    search = fleet.resilience("web_search")
+    assert (search.timeout_s, search.retry.retries, search.retry.factor) == (7, 1, 3)
+    assert fleet.resilience("docs").breaker.failures == 2
+    assert (fleet.resilience("docs").timeout_s, fleet.resilience("other").timeout_s) == (1, 7)
+    assert fleet.resilience("other").breaker.failures == 2
+
+
+def test_models_and_searches_have_lower_rates_than_the_rest_from_the_start(write) -> None:
+    fleet = FleetConfig.load(write(LIMITS), {})
+    rates = {name: fleet.resilience(name).rate_limit.per_minute for name in fleet.services}
+    assert rates == {"master": 99, "ai_models": 10, "web_search": 60}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("timeout_s: 7", "timeout_s: soon", "timeout_s"),
+        ("retries: 1", "retrys: 1", "retry.retrys"),
+        ("ext.docs.find: 0", "ext.doc.find: 0", "external.docs.cache: ext.doc.find is no tool"),
+        ("failures: 2", "failures: 0", "breaker.failures"),
+        ("defaults: {", "default: {", "default"),
+    ],
+)
+def test_a_mistake_in_what_keeps_services_going_is_told(write, old, new, told) -> None:
+    with pytest.raises(Misconfigured) as raised:
+        FleetConfig.load(write(LIMITS.replace(old, new)), {})
+    assert told in str(raised.value)
