@@ -7,13 +7,13 @@ from time import monotonic
 from typing import Literal
 
 from flotilla import breaker
-from flotilla.breaker import CLOSED
+from flotilla.breaker import CLOSED, Standing
 from flotilla.fleet import HubLimits
 from flotilla.gcra import arrival
 from flotilla.resilience import Breaker, RateLimit
 from master.state.memory import EmbeddedCache
 from master.state.seam import CircuitView
-from master.state.telling import refusal, viewed
+from master.state.telling import refusal, told, viewed
 
 FEWEST_SWEPT = 1024
 
@@ -61,27 +61,31 @@ class EmbeddedCircuit:
         if self._standing.state == "closed":
             return self._standing.era
         now = self._clock()
-        self._standing, ticket = breaker.admit(self._standing, now, longest_s)
+        standing, ticket = breaker.admit(self._standing, now, longest_s)
+        self._stand(standing)
         if ticket is None:
             raise refusal(self._service, self._standing, now)
         return ticket
 
     async def succeeded(self, ticket: int) -> None:
-        self._standing = breaker.succeeded(self._standing, ticket)
+        self._stand(breaker.succeeded(self._standing, ticket))
 
     async def failed(self, ticket: int, reason: str) -> None:
-        self._standing = breaker.failed(
-            self._standing, ticket, reason, self._clock(), self._settings
-        )
+        now = self._clock()
+        self._stand(breaker.failed(self._standing, ticket, reason, now, self._settings))
 
     async def dropped(self, ticket: int) -> None:
-        self._standing = breaker.dropped(self._standing, ticket, self._clock())
+        self._stand(breaker.dropped(self._standing, ticket, self._clock()))
 
     async def trip(self, reason: str) -> None:
-        self._standing = breaker.tripped(self._standing, reason, self._clock(), self._settings)
+        self._stand(breaker.tripped(self._standing, reason, self._clock(), self._settings))
 
     async def restored(self) -> None:
-        self._standing = breaker.restored(self._standing, self._clock())
+        self._stand(breaker.restored(self._standing, self._clock()))
+
+    def _stand(self, standing: Standing) -> None:
+        told(self._service, self._standing, standing)
+        self._standing = standing
 
 
 class EmbeddedCircuits:

@@ -2,9 +2,27 @@
 
 from math import ceil
 
+import structlog
+
 from flotilla.breaker import Standing, state_at
 from flotilla.errors import CircuitOpen
 from master.state.seam import CircuitView
+
+log = structlog.get_logger(__name__)
+
+
+def told(service: str, before: Standing, after: Standing) -> None:
+    """Say in the log that the circuit is in another state now."""
+    if after.state == before.state:
+        return
+    tell = log.warning if after.state == "open" else log.info
+    tell(
+        "circuit_changed",
+        upstream=service,
+        circuit=after.state,
+        failures=after.failures,
+        reason=after.reason,
+    )
 
 
 def viewed(standing: Standing, now: float) -> CircuitView:

@@ -1,7 +1,7 @@
 """Redis that goes away, hangs, refuses or lies: hubs go on alone, say so once, and come back."""
 
 import asyncio
-from time import perf_counter, time
+from time import perf_counter, sleep, time
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -127,6 +127,20 @@ async def test_a_redis_that_hangs_while_nobody_asks_is_found_out_by_the_hub_itse
             await until(lambda: hub.away is not None)
 
 
+async def test_a_hub_that_was_busy_itself_does_not_blame_redis(
+    redis_server: RedisServer, open_states: "OpenStates", told: Any
+) -> None:
+    async with open_states(redis_server.url) as (hub,):
+        for n in range(3):
+            asked = asyncio.create_task(hub.limits.take(f"caller {n}", FEW))
+            for _ in range(n):
+                await asyncio.sleep(0)
+            # On purpose: nothing else runs in this process meanwhile.
+            sleep(2 * HANG_S)
+            assert await asked == 0.0
+        assert warnings(told) == []
+
+
 @pytest.mark.parametrize("how", ["nobody there", "hangs"])
 async def test_a_hub_starts_without_redis_and_shares_when_it_comes(
     how: str, redis_server: RedisServer, open_states: "OpenStates", told: Any
@@ -145,6 +159,46 @@ async def test_a_hub_starts_without_redis_and_shares_when_it_comes(
         assert returned == ["back"]
         assert await hub.hubs.address_of(hub.hubs.own_id) == "http://alone"
         assert warnings(told) == ["shared_state_away", "shared_state_back"]
+
+
+async def test_a_listener_that_fails_keeps_neither_redis_nor_the_others_away(
+    redis_server: RedisServer, open_states: "OpenStates", told: Any
+) -> None:
+    def fail(*_: str) -> None:
+        raise RuntimeError("on purpose")
+
+    async with open_states(redis_server.url, 2) as (hub, other):
+        returned, heard = asyncio.Event(), asyncio.Event()
+        hub.news.on("lists", fail)
+        hub.news.on("lists", lambda _: heard.set())
+        hub.news.on_return(fail)
+        hub.news.on_return(returned.set)
+        redis_server.stop()
+        await until(lambda: hub.away and other.away)
+        redis_server.start()
+        with anyio.fail_after(5):
+            await returned.wait()
+        await until(lambda: other.away is None)
+        await other.news.tell("lists", "")
+        with anyio.fail_after(5):
+            await heard.wait()
+        assert hub.away is None
+        failed = {each["event"] for each in told if each.get("exc_info")}
+        assert failed == {"shared_state_return_failed", "shared_news_failed"}
+
+
+async def test_a_flood_of_large_results_does_not_make_redis_seem_away(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    async with open_states(redis_server.url) as (hub,):
+        generation = await hub.cache.get("os.linux", "0")
+        assert isinstance(generation, int)
+        body = b"x" * 1_000_000
+        puts = [hub.cache.put("os.linux", f"{n}", generation, body, 60) for n in range(100)]
+        await asyncio.gather(*puts, *(hub.limits.take(f"caller {n}", FEW) for n in range(100)))
+        assert hub.away is None
+        found = [await hub.cache.get("os.linux", f"{n}") for n in range(100)]
+        assert 1 <= sum(isinstance(each, Cached) for each in found) <= 4
 
 
 async def test_a_first_connection_is_no_return(

@@ -12,6 +12,9 @@ from master.state.shared.store import Store
 GENERATION_MS = 86_400_000
 """A group that nobody asks about is forgotten, and with it what was kept of it."""
 
+MOST_ON_THE_WAY = 4 * 1024 * 1024
+"""Bytes; more would hold up the questions behind them so long that Redis seemed away."""
+
 
 class SharedCache:
     """While Redis is away each hub keeps results for itself, and begins with none."""
@@ -19,6 +22,7 @@ class SharedCache:
     def __init__(self, store: Store, max_bytes: int) -> None:
         self._store = store
         self._own = EmbeddedCache(max_bytes)
+        self._on_the_way = 0
         self._owed = set[str]()
         """Groups that were dropped while Redis could not be told; it is before it is asked."""
         store.serve(self)
@@ -36,15 +40,18 @@ class SharedCache:
         return Cached(body, age_us / 1e6)
 
     async def put(self, group: str, key: str, generation: int, body: bytes, ttl_s: float) -> None:
-        if len(body) > LARGEST_CACHED_BYTES:
+        if len(body) > LARGEST_CACHED_BYTES or self._on_the_way + len(body) > MOST_ON_THE_WAY:
             return
         keys = (_generation_key(group), _result_key(group, key))
         ttl_ms = max(1, int(ttl_s * 1000))
+        self._on_the_way += len(body)
         try:
             await self._store.run(PUT, keys, generation, body, ttl_ms)
         except Away:
-            # One that Redis told is none of ours, and nothing is kept.
+            # A generation that Redis told is none of ours, and then nothing is kept.
             await self._own.put(group, key, generation, body, ttl_s)
+        finally:
+            self._on_the_way -= len(body)
 
     async def drop(self, group: str) -> None:
         await self._own.drop(group)

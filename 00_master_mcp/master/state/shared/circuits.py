@@ -18,7 +18,7 @@ from master.state.seam import CircuitView
 from master.state.shared.line import Away, Line
 from master.state.shared.scripts import SWAP
 from master.state.shared.store import Store
-from master.state.telling import refusal, viewed
+from master.state.telling import refusal, told, viewed
 
 CIRCUITS = "flotilla:circuits"
 TTL_MS = 86_400_000
@@ -200,6 +200,7 @@ class SharedCircuits:
         known = self.known(service)
         if standing.revision < known.revision:
             return known
+        told(service, known, standing)
         self._known[service] = standing
         return standing
 

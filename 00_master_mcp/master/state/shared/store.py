@@ -181,7 +181,11 @@ class Store:
             return
         log.info("shared_state_back", away_s=round(time.monotonic() - since, 3))
         for hear in self._on_return:
-            hear()
+            try:
+                hear()
+            except Exception:
+                # Redis is back all the same, and the others want to know.
+                log.exception("shared_state_return_failed")
 
     def _gone(self, reason: str) -> None:
         """From now on nobody asks; told once, with the first reason."""
