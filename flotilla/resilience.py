@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Kept = Annotated[float, Field(ge=0, le=86_400)]
+MimeType = Annotated[str, Field(pattern=r"^(\*/\*|[^\s/*;]+/(\*|[^\s/*;]+)(\s*;.*)?)$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -77,7 +78,7 @@ class Files(_Part):
 
     max_file_size: int = Field(default=64 * 1024 * 1024, ge=1)
     """Bytes of one of them, decoded."""
-    allowed_types: tuple[str, ...] = ("*/*",)
+    allowed_types: tuple[MimeType, ...] = ("*/*",)
     """MIME types, `image/*` for all of a kind."""
 
 

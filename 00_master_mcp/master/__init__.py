@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import structlog
 from starlette.applications import Starlette
@@ -27,6 +26,7 @@ from master.external.runner.client import RunnerElsewhere
 from master.external.runner.messages import AUDIENCE as RUNNER
 from master.external.servers import ExternalServers
 from master.external.store import ServerStore
+from master.north.arriving import arriving
 from master.north.door import Door
 from master.north.methods import Methods
 from master.north.subscriptions import Subscriptions
@@ -112,7 +112,9 @@ def build(
         lifespan=lifespan,
         own_hosts=("master",),
         exact=door.exact(catalogue),
-        gate=partial(with_view, services=catalogue, profiles=profiles),
+        gate=lambda app: arriving(
+            with_view(app, catalogue, profiles), steadiness.load, steadiness.meters
+        ),
     )
     return Service(
         name=HUB,

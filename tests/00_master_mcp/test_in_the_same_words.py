@@ -121,13 +121,17 @@ async def test_a_circuit_has_the_same_state_wherever_one_looks(tmp_path: Path) -
 
         assert (await looking.health("bad"))["circuit"] == "closed"
         assert await states() == {"closed": 1, "open": 0, "half_open": 0}
-        codes = [await looking.code("ext_bad_fail") for _ in range(5)]
+        with capture_logs() as logged:
+            codes = [await looking.code("ext_bad_fail") for _ in range(5)]
         assert codes == ["upstream_error"] * 3 + ["circuit_open"] * 2
         health = await looking.health("bad")
         assert health["circuit"] == "open" and "circuit is open" in health["reason"]
         assert 0 < health["retryAfterMs"] <= 60_000
         assert await states() == {"closed": 0, "open": 1, "half_open": 0}
         assert await looking.turned_away("bad", "circuit") == (2, 2)
+        (changed,) = [line for line in logged if line["event"] == "circuit_changed"]
+        assert (changed["upstream"], changed["circuit"], changed["failures"]) == ("bad", "open", 3)
+        assert changed["reason"] in health["reason"]
 
 
 async def test_a_rate_limit_is_counted_alike(tmp_path: Path) -> None:
