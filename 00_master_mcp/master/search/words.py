@@ -20,7 +20,7 @@ def words_of(text: str) -> list[str]:
 
 def _split(text: str) -> Iterator[str]:
     for chunk in _CHUNK.findall(text):
-        if not (chunk.islower() or chunk.isupper() or chunk.isdigit()):
+        if chunk.isascii() and not (chunk.islower() or chunk.isupper() or chunk.isdigit()):
             parts = _PART.findall(chunk)
             if len(parts) > 1:
                 yield from map(str.lower, parts)
