@@ -147,7 +147,7 @@ async def test_a_probe_that_told_nothing_leaves_its_place(hubs: list[SharedState
     await weather.first.restored()
     ticket = await weather.first.admit()
     await weather.first.dropped(ticket)
-    await until(lambda: weather.last.view.retry_after_s == 0.0)
+    await until(lambda: (weather.last.view.state, weather.last.view.retry_after_s) == ("open", 0.0))
     await weather.last.succeeded(await weather.last.admit())
     await weather.all_are("closed")
 

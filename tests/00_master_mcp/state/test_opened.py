@@ -108,3 +108,13 @@ async def test_more_groups_than_are_remembered_cost_results_and_never_bring_stal
     await cache.put("os.linux", "a", asked, b"stale", 60)
     assert not isinstance(await cache.get("os.linux", "a"), Cached)
     assert cache.size_bytes == 0
+
+
+async def test_a_cleared_cache_takes_nothing_that_was_asked_for_before() -> None:
+    cache = EmbeddedCache(1_000_000)
+    await cache.drop("os.linux")
+    asked = await cache.get("os.linux", "a")
+    assert isinstance(asked, int)
+    cache.clear()
+    await cache.put("os.linux", "a", asked, b"stale", 60)
+    assert not isinstance(await cache.get("os.linux", "a"), Cached)
