@@ -44,6 +44,10 @@ class FileDocuments:
         # A thread is not cancelled: the file is the old one or the new one, whoever has given up.
         return await to_thread.run_sync(self._replace, name, body, version)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return ()
+
     def where(self, name: str) -> str:
         return str(self._path(name))
 

@@ -34,7 +34,7 @@ class PostgresDocuments:
         lock_timeout_s: float = LOCK_TIMEOUT_S,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
-        self._key = place.key
+        self._key, self._secrets = place.key, place.secrets
         self._database = Database(
             place,
             service="hub",
@@ -88,6 +88,10 @@ class PostgresDocuments:
         if now is None:
             raise Conflict(f"{self.where(name)} has changed meanwhile")
         return str(now)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return self._secrets
 
     def where(self, name: str) -> str:
         return f"the document {name!r} in the hub's database"

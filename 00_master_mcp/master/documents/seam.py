@@ -40,6 +40,11 @@ class Documents(Protocol):
         """
         ...
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be read outside: the password of the store."""
+        ...
+
     def where(self, name: str) -> str:
         """Where the document is, in words for the person who must mend it."""
         ...

@@ -219,7 +219,12 @@ class ExternalServers:
         except (Unavailable, Misconfigured) as error:
             unknown = str(error)
         async with self._changing:
+            before = dict(self._opened)
             await self._settle()
+            names = sorted({*before, *self._opened})
+            other = [name for name in names if before.get(name) != self._opened.get(name)]
+        if before and other:
+            log.info("external_changed_elsewhere", servers=other)
         for service, offer in list(self._offers.items()):
             if self._guard.outdated(service):
                 await self._review(service, offer)

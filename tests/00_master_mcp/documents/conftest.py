@@ -1,9 +1,10 @@
 """Stores of documents to run one suite over: a folder, and a database of a real PostgreSQL."""
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,19 @@ import asyncpg
 import pytest
 import structlog
 
+from flotilla import CommonSettings
 from flotilla.database.place import read_place
+from flotilla.fleet import HUB, FleetConfig, ServiceEntry
+from master import build
 from master.documents.files import FileDocuments
 from master.documents.opened import SCHEMA
 from master.documents.postgres import PostgresDocuments
 from master.documents.seam import Documents
+from master.settings import Settings
 from tests.backends.postgres_server import Postgres
+from tests.conftest import InProcessFleet, find_free_port
+
+from ..servers.estate import Estate, estate_of, opened_up
 
 OpenDocuments = Callable[[], Documents]
 
@@ -101,3 +109,40 @@ def told() -> Any:
     """What is logged, as `structlog.testing.capture_logs` keeps it."""
     with structlog.testing.capture_logs() as logs:
         yield logs
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where programs of external servers may lie: every user can pass down to it."""
+    return opened_up(tmp_path)
+
+
+OpenHub = Callable[..., AbstractAsyncContextManager[Estate]]
+
+
+@pytest.fixture
+def open_hub(folder: Path, database_url: str) -> OpenHub:
+    """`open_hub(name, redis_url, **external)`: a hub with data of its own and the shared database;
+    `external` are the entries of its mcp.json."""
+
+    @asynccontextmanager
+    async def opened(
+        name: str, redis_url: str | None = None, **external: Any
+    ) -> AsyncGenerator[Estate]:
+        home = folder / name
+        home.mkdir(exist_ok=True)
+        (home / "mcp.json").write_text(json.dumps({"mcpServers": external}))
+        entry = ServiceEntry(number=0, port=find_free_port(), namespaces=("master",))
+        common = CommonSettings(data_dir=opened_up(home) / "data", shutdown_grace_s=5)
+        fleet = InProcessFleet(FleetConfig({HUB: entry}, {}), common)
+        settings = Settings(
+            mcp_config=home / "mcp.json", database_url=database_url, redis_url=redis_url
+        )
+        await fleet.start(HUB, lambda: build(settings, common, fleet.fleet))
+        try:
+            async with estate_of(fleet) as estate:
+                yield estate
+        finally:
+            await fleet.stop(HUB)
+
+    return opened

@@ -102,3 +102,33 @@ async def test_a_file_that_is_not_ours_is_named(tmp_path: Path, content: str) ->
     file.write_text(content)
     with pytest.raises(Misconfigured, match=r"servers\.json"):
         opened(tmp_path)
+
+
+ENTRIES = json.loads((Path(__file__).parents[3] / "config" / "mcp.json").read_text())["mcpServers"]
+ENTRIES = {
+    **ENTRIES,
+    "remote": {
+        "type": "streamable-http",
+        "url": "https://docs.example/mcp?a=1",
+        "headers": {"Authorization": "Bearer ${env:DOCS_TOKEN}"},
+        "timeoutS": 0.5,
+        "approval": "always",
+    },
+    "old": {"type": "sse", "url": "http://127.0.0.1:1/sse", "roots": ["file:///srv"]},
+    "api": {
+        "type": "openapi",
+        "document": "/srv/petstore.yaml",
+        "url": "https://pets.example",
+        "include": {"methods": ["GET", "HEAD"], "tags": ["a", "b", "c"]},
+        "credentials": {"key": "${file:/run/key}"},
+    },
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+async def test_an_entry_is_the_same_to_the_hub_that_took_it_and_to_those_that_read_it(
+    tmp_path: Path, name: str
+) -> None:
+    added = await opened(tmp_path).add(f"{name}-two", ENTRIES[name])
+    read = opened(tmp_path).get(f"{name}-two")
+    assert read == added, "else what another hub changes would restart it"
