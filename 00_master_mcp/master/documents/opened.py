@@ -18,7 +18,7 @@ def open_documents(database_url: str | None, folder: Path) -> Documents:
     """The documents of this hub; Misconfigured where the URL is not one of PostgreSQL."""
     if database_url is None:
         return FileDocuments(folder)
-    # A hub alone does without what speaks to databases, which takes 40 MB.
+    # A hub alone does without what speaks to databases, which takes 30 MB.
     from flotilla.database.place import read_place
     from master.documents.postgres import PostgresDocuments
 
