@@ -114,7 +114,8 @@ def everyone(number: int) -> bool:
 class FaultProxy:
     """Listens on a port of loopback for one server on another. Open it inside a loop.
 
-    The counters count from the start: connections, whole requests, bytes of requests and answers.
+    The counters count from the start: connections, whole requests, bytes of requests and answers,
+    answers that were cut off.
     """
 
     def __init__(self, target: int) -> None:
@@ -130,6 +131,7 @@ class FaultProxy:
         self.requests = 0
         self.bytes_up = 0
         self.bytes_down = 0
+        self.cut_off = 0
 
     @property
     def url(self) -> str:
@@ -327,6 +329,7 @@ class _Connection:
             case Reset(after_bytes=int(most)) | Truncate(after_bytes=most):
                 left = most - self._answered_bytes
                 if len(chunk) >= left:
+                    self._proxy.cut_off += 1
                     await self._pass(chunk[: max(0, left)])
                     if isinstance(fault, Reset):
                         self._reset()

@@ -10,7 +10,6 @@ import pytest
 from tests.conftest import until
 
 from .caller import Answered
-from .fault_proxy import Refuse
 from .house import Ground, Site
 
 pytestmark = pytest.mark.anyio
@@ -143,7 +142,7 @@ async def test_calls_that_end_late_change_nothing_of_a_circuit_that_has_opened(
 async def test_one_service_that_rests_is_one_alone(ground: Ground) -> None:
     tried = {**TRIED, "breaker": {"failures": 2, "open_s": 60}}
     async with ground.site(trial=tried) as site:
-        await site.proxy.suffer(Refuse())
+        await site.cue("error")
         for _ in range(4):
             await site.look("down")
         assert (await site.health())["circuit"] == "open"

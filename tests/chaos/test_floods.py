@@ -49,18 +49,22 @@ async def in_turn(caller: Caller, calls: int) -> list[Answered]:
 
 @pytest.mark.usefixtures("two_principals")
 async def test_a_flood_by_one_principal_is_not_noticed_by_another(backed: Ground) -> None:
-    limited = {"rate_limit": {"per_minute": 1200, "burst": 40}}
+    limited = {"rate_limit": {"per_minute": 1200, "burst": 60}}
     async with backed.site(trial=limited) as site, both(site) as (ann, bob):
         await in_turn(bob, 5)
-        alone = await in_turn(bob, 10)
+        alone = await in_turn(bob, 15)
         flood = [asyncio.create_task(_flood(ann)) for _ in range(3)]
         together = await in_turn(bob, 15)
         answers = [each for one in flood for each in await one]
-        assert {each.code for each in [*alone, *together]} == {None}
-        assert as_fast(median(e.took_s for e in together), median(e.took_s for e in alone))
+        again = await in_turn(bob, 15)
+        assert {each.code for each in [*alone, *together, *again]} == {None}
+        amid_s, before_s, after_s = (
+            median(each.took_s for each in calls) for calls in (together, alone, again)
+        )
+        assert as_fast(amid_s, before_s, after_s)
         turned = [each for each in answers if each.code == "rate_limited"]
-        assert len(answers) - len(turned) <= 40 + 1200 / 60 * 2
-        assert len(turned) > 50
+        assert len(answers) - len(turned) <= 60 + 1200 / 60 * 2
+        assert len(turned) > 40
         assert all(each.error["retryAfterMs"] > 0 for each in turned)
         found = await site.metric(
             "mcp_calls_turned_away_total", service="trial", reason="rate_limit"

@@ -13,7 +13,7 @@ from .house import Footprint, Ground, Site
 
 pytestmark = pytest.mark.anyio
 
-NARROW = {"places": {"calls": 1, "waiting": 5, "wait_s": 5}, "timeout_s": 5}
+NARROW = {"places": {"calls": 1, "waiting": 5, "wait_s": 5, "share": 1}, "timeout_s": 5}
 
 
 async def hang_up(calls: list[asyncio.Task[Any]]) -> None:

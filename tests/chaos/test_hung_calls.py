@@ -11,7 +11,7 @@ from .house import Footprint, Ground, as_fast
 
 pytestmark = pytest.mark.anyio
 
-PLACES = {"calls": 20, "waiting": 5, "wait_s": 0.8}
+PLACES = {"calls": 20, "waiting": 5, "wait_s": 0.8, "share": 1}
 LIMIT_S = 1.2
 
 
@@ -21,7 +21,6 @@ async def test_hung_calls_slow_nobody_and_those_without_a_place_are_told_at_once
 ) -> None:
     many = {"timeout_s": LIMIT_S, "places": PLACES, "breaker": {"failures": 100_000}}
     async with backed.site(trial=many) as site:
-        await site.beside(10)
         alone_s = await site.beside()
         start = Footprint.now()
         calls = [asyncio.create_task(site.look("hung", 3600)) for _ in range(hung)]
@@ -34,7 +33,7 @@ async def test_hung_calls_slow_nobody_and_those_without_a_place_are_told_at_once
         together_s = await site.beside()
         more = [await site.look("more") for _ in range(9)] if hung > 25 else []
         answers = await asyncio.gather(*calls)
-        assert as_fast(together_s, alone_s)
+        assert as_fast(together_s, alone_s, await site.beside())
         assert (await site.book())["mostRunning"] == 20
         turned = [each for each in answers if each.code == "rate_limited"]
         late = [each for each in answers if each.code == "timeout"]
@@ -50,7 +49,7 @@ async def test_hung_calls_slow_nobody_and_those_without_a_place_are_told_at_once
 
 
 async def test_a_call_that_waits_gets_the_place_that_becomes_free(ground: Ground) -> None:
-    narrow = {"places": {"calls": 1, "waiting": 3, "wait_s": 1.0}, "timeout_s": 3}
+    narrow = {"places": {"calls": 1, "waiting": 3, "wait_s": 1.0, "share": 1}, "timeout_s": 3}
     async with ground.site(trial=narrow) as site:
         answers = await asyncio.gather(*(site.look("queued", 0.1) for _ in range(4)))
         assert {each.code for each in answers} == {None}
