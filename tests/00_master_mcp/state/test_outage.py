@@ -306,6 +306,18 @@ return table.concat(found, ' ')
 """
 
 
+async def test_a_hub_that_is_made_to_end_leaves_no_task_either(
+    redis_server: RedisServer, open_states: "OpenStates"
+) -> None:
+    before = asyncio.all_tasks()
+    with anyio.CancelScope() as ending:
+        async with open_states(redis_server.url) as (hub,):
+            await hub.hubs.announce("http://hub")
+            ending.cancel()
+    await until(lambda: asyncio.all_tasks() == before)
+    await until(lambda: redis_server.command("CLIENT", "LIST").count("id=") == 1)
+
+
 async def test_a_hub_ends_at_once_while_redis_hangs(
     redis_server: RedisServer, open_states: "OpenStates"
 ) -> None:

@@ -101,9 +101,12 @@ class Store:
                     await self._tried.wait()
             yield
         finally:
-            await self._leave()
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+            try:
+                await self._leave()
+            finally:
+                # Whoever ends the hub may not wait for its goodbye.
+                keeper.cancel()
+                await asyncio.gather(keeper, return_exceptions=True)
 
     async def _leave(self) -> None:
         line = self._line
@@ -188,7 +191,7 @@ class Store:
                 log.exception("shared_state_return_failed")
 
     def _gone(self, reason: str) -> None:
-        """From now on nobody asks; told once, with the first reason."""
+        """From now on nobody asks; the log is told the first reason, `away` is the latest."""
         self._lost.set()
         self._line = None
         self._away = self._redactor.text(f"{self._place.where}: {reason}")
