@@ -11,6 +11,9 @@ from flotilla.names import EXTERNAL
 from master.search.vocabulary import with_phrases
 from master.search.words import words_of
 
+MAX_TEXT = 4000
+"""Characters of a field that are looked at: strangers may write as much as they like."""
+
 _SENTENCE = re.compile(r"(?<=[.!?])\s|\n\s*\n")
 
 
@@ -54,7 +57,7 @@ def document_of(name: str, listed: Mapping[str, Any]) -> Document:
             str(meta.members(each).get("description", "")) for each in taken.values()
         ),
     }
-    return {field: with_phrases(words_of(text)) for field, text in texts.items()}
+    return {field: with_phrases(words_of(text[:MAX_TEXT])) for field, text in texts.items()}
 
 
 @dataclass(frozen=True, slots=True)

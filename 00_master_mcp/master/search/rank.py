@@ -5,7 +5,7 @@ from math import log
 from master.search.index import Index
 from master.search.vocabulary import Wanted
 
-SATURATION = 3.0
+SATURATION = 2.0
 """BM25's k1: how soon more of the same word stops counting."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence, Set
 from master.search.synonyms import PHRASES, SAME, STOP
 from master.search.words import is_near, words_of
 
-LIKE = 0.6
+LIKE = 0.7
 """What a word of like meaning counts, where the word itself counts 1."""
 NEAR = 0.8
 """What the word counts that was probably meant by one that nobody has."""
