@@ -25,6 +25,16 @@ async def unless_ended(work: Coroutine[Any, Any, None], carrying: asyncio.Task[N
             working.exception()
 
 
+async def ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel these, and return when they have ended, however they did."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
+
+
 @asynccontextmanager
 async def within(limit_s: float, message: str) -> AsyncGenerator[None]:
     """TimedOut with that message when it takes longer."""

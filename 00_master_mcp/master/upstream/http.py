@@ -21,8 +21,6 @@ from master.upstream.transport.client import (
 )
 from master.upstream.transport.target import Target
 
-LAST_WORD_S = 0.25
-"""What the hub waits beyond a deadline: the server's own `timeout` says more."""
 MAX_REFUSAL_BYTES = 64 * 1024
 MAX_RETRY_AFTER_S = 3600.0
 
@@ -86,7 +84,7 @@ class Http:
         rpc.RpcError for a status that says so, UpstreamError when it breaks HTTP. Reading the
         response raises the same.
         """
-        due_at = None if deadline is None else deadline.at + LAST_WORD_S
+        due_at = None if deadline is None else deadline.at + wire.LAST_WORD_S
         target = self.target
         client = self._pool.client(target)
         response = await client.request(method, target, headers, body, due_at, silence_s)
@@ -107,6 +105,21 @@ class Http:
                 ]
         except FlotillaError:
             raise self.away() from None
+
+    def drop_idle(self) -> None:
+        """Close the connections that are kept for the next request: they may be dead."""
+        self._pool.client(self.target).drop_idle(self.target)
+
+    async def knock(self, headers: Mapping[str, str], timeout_s: float) -> None:
+        """Return when anybody there answers by HTTP, on a new connection; raises as `request`."""
+        self.drop_idle()
+        body, own = wire.request("server/discover", {}, {})
+        headers = {**own, **headers}
+        try:
+            response = await self.request(body, headers, Deadline.after(timeout_s))
+        except (Refused, rpc.RpcError):
+            return
+        response.close()
 
     def away(self) -> Unreachable:
         return unreachable(self.service)

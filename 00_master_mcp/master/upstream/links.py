@@ -12,6 +12,9 @@ from flotilla.resilience import HealthCheck
 from master import rpc
 from master.catalogue import Catalogue
 from master.offer import Kind, Offer
+from master.upstream.carrying import ended
+from master.upstream.checks import Checks
+from master.upstream.health import Health
 from master.upstream.link import Link, Speaker
 
 log = structlog.get_logger(__name__)
@@ -55,6 +58,7 @@ class Links:
         self._metrics = metrics
         self._stale_s = stale_s
         self.by_service: dict[str, Link] = {}
+        self._checking: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._forgetting: dict[str, asyncio.TimerHandle] = {}
         self._changes: dict[str, set[Kind]] = {}
@@ -77,10 +81,9 @@ class Links:
         """End the link; what its service offered is the caller's business."""
         if self.by_service.pop(service, None) is None:
             return
-        task = self._running.pop(service, None)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+        tasks = [of.pop(service) for of in (self._checking, self._running) if service in of]
+        if tasks:
+            await ended(*tasks)
         self._metrics.health(service, healthy=False)
         if (timer := self._forgetting.pop(service, None)) is not None:
             timer.cancel()
@@ -117,10 +120,9 @@ class Links:
             yield
         finally:
             self._clients = None
-            tasks = {spreading, *self._running.values()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await ended(spreading, *self._checking.values(), *self._running.values())
+            self._checking.clear()
+            self._running.clear()
             for timer in self._forgetting.values():
                 timer.cancel()
 
@@ -128,7 +130,9 @@ class Links:
         if (timer := self._forgetting.pop(service, None)) is not None:
             timer.cancel()
         changed, dropped = self._catalogue.offer(service, offer)
-        self._metrics.health(service, healthy=True)
+        link = self.by_service.get(service)
+        healthy = link is None or link.health.status == "healthy"
+        self._metrics.health(service, healthy=healthy)
         for each in dropped:
             log.warning(
                 "offer_dropped",
@@ -151,6 +155,9 @@ class Links:
     def came_back(self, service: str) -> None:
         self.on_back(service)
 
+    def checked(self, service: str, health: Health) -> None:
+        self._metrics.health(service, healthy=health.status == "healthy")
+
     def updated(self, service: str, uri: str, params: rpc.Texts) -> None:
         if self._clients is not None:
             self._clients.updated(service, uri, params)
@@ -161,6 +168,8 @@ class Links:
 
     def _start(self, link: Link) -> None:
         self._running[link.service] = asyncio.create_task(link.run())
+        checks = Checks(link, self._checks(link.service))
+        self._checking[link.service] = asyncio.create_task(checks.run())
 
     def _forget(self, service: str) -> None:
         self._forgetting.pop(service, None)

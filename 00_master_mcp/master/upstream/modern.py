@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import closing
 from typing import Any
 
-from flotilla import Deadline, UpstreamError, meta
+from flotilla import Deadline, FlotillaError, UpstreamError, meta
 from flotilla.json_text import from_json
 from master import rpc
 from master.call import Call
@@ -22,7 +22,7 @@ from master.upstream.incoming import (
     messages_of,
     whole,
 )
-from master.upstream.link import Told
+from master.upstream.link import Standing, Told
 from master.upstream.listing import offer_of
 from master.upstream.watching import Watching
 
@@ -77,10 +77,15 @@ class Modern:
         raise http.broke_off()
 
     async def probe(self, timeout_s: float) -> str | None:
+        deadline = Deadline.after(timeout_s)
         await self.ask("server/discover", {}, timeout_s)
         if not self._ready:
             return None
-        status, body = await self._http.get("/ready", timeout_s)
+        try:
+            status, body = await self._http.get("/ready", deadline.remaining_s())
+        except FlotillaError:
+            # It has answered a request of MCP: so it is there, whatever keeps it from serving.
+            return "/ready did not answer"
         if status == 200:
             return None
         try:
@@ -88,6 +93,15 @@ class Modern:
         except ValueError:
             said = None
         return str(said or f"/ready answered {status}")[:500]
+
+    async def knock(self, timeout_s: float) -> None:
+        await self._http.knock(self._authority.of_hub(), timeout_s)
+
+    async def look(self, timeout_s: float) -> Standing:
+        self._http.drop_idle()
+        await self.ask("server/discover", {}, timeout_s)
+        # The stream of changes may be dead without telling; no call hangs on it.
+        return "deaf"
 
     def watch(self, uris: frozenset[str]) -> None:
         self._watching.want(uris)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from master.upstream.transport.client import Client
 from master.upstream.transport.plain import PlainClient
+from master.upstream.transport.resolve import Ask, Names
 from master.upstream.transport.target import Target
 from master.upstream.transport.with_aiohttp import AiohttpClient
 
@@ -12,7 +13,9 @@ from master.upstream.transport.with_aiohttp import AiohttpClient
 class ConnectionPool:
     """Open inside `running`. Limits on calls in flight are not its business."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Ask | None = None) -> None:
+        """`ask` finds the addresses of names, the system's by default."""
+        self._ask = ask
         self._plain: Client | None = None
         self._general: Client | None = None
 
@@ -24,7 +27,7 @@ class ConnectionPool:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        self._plain, self._general = PlainClient(), AiohttpClient()
+        self._plain, self._general = PlainClient(names=Names(self._ask)), AiohttpClient()
         try:
             yield
         finally:

@@ -7,7 +7,7 @@ import structlog
 from flotilla import FlotillaError, Unavailable
 from master import rpc
 from master.upstream.chosen import Chosen
-from master.upstream.link import Speaker, Told
+from master.upstream.link import Remote, Speaker, Standing, Told
 from master.upstream.modern import Modern
 
 log = structlog.get_logger(__name__)
@@ -43,6 +43,16 @@ class Probing(Chosen):
                     return
         finally:
             self._spoken = None
+
+    async def knock(self, timeout_s: float) -> None:
+        await self._modern.knock(timeout_s)
+
+    async def look(self, timeout_s: float) -> Standing:
+        speaker = self._now()
+        if isinstance(speaker, Remote):
+            return await speaker.look(timeout_s)
+        await speaker.probe(timeout_s)
+        return "whole"
 
     async def _candidates(self) -> tuple[Speaker, ...]:
         """What to try, in order. Whatever is no modern answer is taken for an older server."""

@@ -23,6 +23,12 @@ DEFAULT_LEVEL = "info"
 CLIENT_INFO = f"{HOP}clientInfo"
 CLIENT_CAPABILITIES = f"{HOP}clientCapabilities"
 
+EARLIER_S = 0.02
+"""A server is told to be done this much before the deadline: its own `timeout` says more, and if it
+is a hub, those behind it are told to be done before it is."""
+LAST_WORD_S = 0.02
+"""What the hub waits beyond a deadline for that answer."""
+
 REQUEST_ID = 1
 """Of every request that has a response of its own."""
 HUB_INFO = {"name": "flotilla-hub", "title": "Flotilla", "version": __version__}
@@ -109,6 +115,11 @@ def call_headers(call: Call) -> dict[str, str]:
     return headers
 
 
+def told_ms(left_s: float) -> int:
+    """What a server is told that it has, of so much; of very little it is left nine tenths."""
+    return int((left_s - min(EARLIER_S, left_s / 10)) * 1000)
+
+
 def _enveloped(call: Call, request_id: int, marks: dict[str, Any]) -> bytes:
     """The request with the envelope of 2026-07-28 added to `marks`, which go on to the server."""
     if (level := call.log_level or (None if call.modern else DEFAULT_LEVEL)) is not None:
@@ -160,7 +171,7 @@ def _passed_under(marks: Mapping[str, Any], request_id: int) -> dict[str, Any]:
 def _ours(call: Call) -> dict[str, Any]:
     marks: dict[str, Any] = {
         meta.CORRELATION_ID: call.correlation_id,
-        meta.TIMEOUT_MS: int(call.due().remaining_s() * 1000),
+        meta.TIMEOUT_MS: told_ms(call.due().remaining_s()),
     }
     if call.traceparent is not None:
         marks["traceparent"] = call.traceparent

@@ -28,6 +28,8 @@ MAX_RESUMES = 50
 RETRY_S = 1.0
 """How long to wait before that, where the server does not say."""
 MAX_RETRY_S = 30.0
+BYE_S = 0.2
+"""What the end of a session may cost the next one, where the server does not answer."""
 
 
 class _Place:
@@ -46,6 +48,8 @@ class _Place:
 
 class HttpSession:
     """One session with one server."""
+
+    frail = False
 
     def __init__(self, http: Http, authority: Authority) -> None:
         self._http = http
@@ -103,6 +107,12 @@ class HttpSession:
         task = self._reading.get(request)
         if task is not None and task is not asyncio.current_task():
             task.cancel()
+
+    def drop_idle(self) -> None:
+        self._http.drop_idle()
+
+    async def knock(self, timeout_s: float) -> None:
+        await self._http.knock(self._authority.of_hub(), timeout_s)
 
     async def _answered(self, message: bytes, headers: dict[str, str], request: int) -> None:
         """Read what answers a request, to its end, however often the stream breaks off."""
@@ -214,7 +224,7 @@ class HttpSession:
     async def _ended(self) -> None:
         """Tell the server, briefly, that the session is over."""
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(BYE_S):
                 (await self._http.request(b"", self._headers({}), None, method="DELETE")).close()
         except (FlotillaError, rpc.RpcError, TimeoutError):
             return  # it will expire by itself

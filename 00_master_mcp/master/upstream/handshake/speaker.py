@@ -12,13 +12,13 @@ from master import rpc
 from master.call import Call
 from master.result import Result
 from master.upstream import wire
-from master.upstream.carrying import unless_ended, within
+from master.upstream.carrying import ended, unless_ended, within
 from master.upstream.handshake import questions
 from master.upstream.handshake.conversation import Conversation
 from master.upstream.handshake.pending import Pending
 from master.upstream.handshake.suspended import Suspended
 from master.upstream.handshake.transport import SessionLost, Transport
-from master.upstream.link import Told
+from master.upstream.link import Standing, Told
 from master.upstream.listing import offer_of
 from master.upstream.transport.client import unreachable, went_away
 
@@ -40,6 +40,8 @@ REOPEN_S = 5.0
 """How long a call waits for a session to be opened anew."""
 QUESTION_S = 600.0
 """How long a client may think about a question."""
+RENEW_S = 0.2
+"""A session is dead whose stream brings nothing for so long after its server answered others."""
 LEVEL_S = 1.0
 """How long is waited for a server that is told which log messages are wanted."""
 SUBSCRIBE_S = 2.0
@@ -66,6 +68,8 @@ class Handshake:
         self._connect = connect
         self._roots = roots
         self._suspended = Suspended(question_s, self._given_up)
+        self._transport: Transport | None = None
+        """Of the session that stands, or the last one."""
         self._conversation: Conversation | None = None
         self._open = asyncio.Event()
         self._stale = asyncio.Event()
@@ -76,7 +80,7 @@ class Handshake:
         self._subscribing: set[asyncio.Task[None]] = set()
 
     async def hold(self, told: Told) -> None:
-        transport = self._connect()
+        transport = self._transport = self._connect()
         conversation = Conversation(transport, told, self._stale.set, self._roots)
         carrying = asyncio.create_task(transport.run(conversation))
         try:
@@ -95,7 +99,7 @@ class Handshake:
     async def send(self, call: Call) -> Result:
         state = questions.state_of(call.params)
         try:
-            async with asyncio.timeout(call.due().remaining_s()):
+            async with asyncio.timeout(call.due().remaining_s() + wire.LAST_WORD_S):
                 if call.modern and call.log_level in _LEVELS:
                     await self.log_level(call.log_level)
                 if state is None:
@@ -115,6 +119,36 @@ class Handshake:
         except TimeoutError:
             raise TimedOut(f"{self._service} did not answer a ping") from None
         return None
+
+    async def knock(self, timeout_s: float) -> None:
+        transport = self._transport or self._connect()
+        await transport.knock(timeout_s)
+
+    async def look(self, timeout_s: float) -> Standing:
+        conversation, transport = self._now(), self._transport
+        assert transport is not None, "a session has a transport"
+        transport.drop_idle()
+        async with within(timeout_s, f"{self._service} did not answer a ping"):
+            if not transport.frail:
+                await self._ping(conversation)
+                return "whole"
+            pinging = asyncio.create_task(self._ping(conversation))
+            knocking = asyncio.create_task(transport.knock(timeout_s))
+            try:
+                await asyncio.wait({pinging, knocking}, return_when=asyncio.FIRST_COMPLETED)
+                if not pinging.done() and knocking.exception() is None:
+                    await asyncio.wait({pinging}, timeout=RENEW_S)
+                    if not pinging.done():
+                        return "dead"
+                await pinging
+            finally:
+                await ended(pinging, knocking)
+        return "whole"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a client waits for an answer."""
+        return self._conversation is not None and self._conversation.busy
 
     def watch(self, uris: frozenset[str]) -> None:
         added, gone = uris - self._watched, self._watched - uris

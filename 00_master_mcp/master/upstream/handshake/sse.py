@@ -20,6 +20,8 @@ SEND_S = 30.0
 class SseSession:
     """`http` is where the stream is; the server says itself where its messages are posted."""
 
+    frail = True
+
     def __init__(self, http: Http, authority: Authority, pool: ConnectionPool) -> None:
         self._http = http
         self._authority = authority
@@ -50,6 +52,12 @@ class SseSession:
 
     def drop(self, request: int) -> None:
         del request
+
+    def drop_idle(self) -> None:
+        self._http.drop_idle()
+
+    async def knock(self, timeout_s: float) -> None:
+        await self._http.knock(self._authority.of_hub(), timeout_s)
 
     async def _read(self, response: Response, ears: Ears) -> None:
         """Events until the stream ends; the first names the address for messages."""

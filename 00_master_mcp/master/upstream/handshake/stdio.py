@@ -34,6 +34,8 @@ class Lines(Protocol):
 class StdioSession:
     """One session with a program; it ends when the program closes its output."""
 
+    frail = False
+
     def __init__(self, child: Lines, scrub: Scrub | None = None) -> None:
         self._child = child
         self._scrub = scrub
@@ -74,6 +76,13 @@ class StdioSession:
 
     def drop(self, request: int) -> None:
         del request
+
+    def drop_idle(self) -> None:
+        """A program has one pair of streams, and no other."""
+
+    async def knock(self, timeout_s: float) -> None:
+        """A program that runs is there."""
+        del timeout_s
 
 
 def answered_by(line: TooLong) -> int | None:

@@ -29,6 +29,11 @@ class Ears(Protocol):
 
 
 class Transport(Protocol):
+    @property
+    def frail(self) -> bool:
+        """All that is heard comes by one connection, which may be dead without telling."""
+        ...
+
     async def run(self, ears: Ears) -> None:
         """Carry until the session ends; raises FlotillaError with the reason."""
         ...
@@ -49,4 +54,12 @@ class Transport(Protocol):
 
     def drop(self, request: int) -> None:
         """Nobody waits for the answer to this request any more."""
+        ...
+
+    def drop_idle(self) -> None:
+        """Close what is kept for the next message: it may be dead without telling."""
+        ...
+
+    async def knock(self, timeout_s: float) -> None:
+        """Return when anybody answers there, on a new connection; raises as `send`."""
         ...

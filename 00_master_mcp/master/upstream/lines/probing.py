@@ -62,6 +62,9 @@ class LinesProbing(Chosen):
         finally:
             self._spoken = None
 
+    def working(self) -> bool:
+        return self._modern.busy or self._handshake.busy
+
     async def _shake_hands(self, told: Told) -> None:
         opened = _Opened(told)
         try:

@@ -98,7 +98,7 @@ class ModernLines:
     async def send(self, call: Call) -> Result:
         conversation = self._now()
         try:
-            async with asyncio.timeout(call.due().remaining_s()):
+            async with asyncio.timeout(call.due().remaining_s() + wire.LAST_WORD_S):
                 pending = await conversation.open(call)
                 try:
                     answer = await pending.next()
@@ -117,6 +117,11 @@ class ModernLines:
         async with within(timeout_s, f"{self._service} did not answer server/discover"):
             await conversation.ask("server/discover", {})
         return None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a client waits for an answer."""
+        return self._conversation is not None and self._conversation.busy
 
     def watch(self, uris: frozenset[str]) -> None:
         self._watching.want(uris)

@@ -90,6 +90,10 @@ class Client(Protocol):
         """
         ...
 
+    def drop_idle(self, target: Target) -> None:
+        """Close the connections to its host that are kept: the next request makes a new one."""
+        ...
+
     async def close(self) -> None:
         """Close every connection, those in use too."""
         ...

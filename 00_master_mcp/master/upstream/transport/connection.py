@@ -1,7 +1,9 @@
 """One connection to a server, carrying one request at a time."""
 
 import asyncio
+import re
 import select
+import socket
 from math import inf
 from time import monotonic
 from typing import Protocol, cast
@@ -25,6 +27,14 @@ TICK_S = 0.001
 """Loops may call a timer early by this."""
 
 
+KEEP_MARGIN_S = 1.0
+"""A server that says how long it keeps idle connections closes them about then."""
+TOUCH_AFTER_S, TOUCH_EVERY_S, TOUCHES = 15, 5, 3
+"""A host that vanished without a word is noticed within half a minute, by its silence to TCP."""
+
+_KEPT = re.compile(r"(?:^|[,\s])timeout=(\d{1,9})", re.IGNORECASE)
+
+
 class Owner(Protocol):
     """Who keeps connections."""
 
@@ -43,6 +53,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, target: Target, owner: Owner) -> None:
         self.target = target
         self.idle_since = 0.0
+        self.kept_s = inf
+        """How long the server keeps it while it is idle, where it has said so."""
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -139,7 +151,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclass of asyncio's.
         self._transport = cast(asyncio.Transport, transport)
-        self._readable.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        connected: socket.socket = transport.get_extra_info("socket")
+        self._readable.register(connected.fileno(), select.POLLIN)
+        _stay_in_touch(connected)
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer
@@ -184,6 +198,9 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         self._wake()
         if answer.reusable:
+            told = answer.headers.get("keep-alive")
+            if told is not None:
+                self.kept_s = kept_s(told)
             self._owner.idle(self)
         else:
             self.abort()
@@ -235,3 +252,20 @@ class Connection(asyncio.Protocol):
             self._fail(too_late(self.target))
         else:
             self._fail(too_silent(self.target, self._silence_s))
+
+
+def kept_s(told: str) -> float:
+    """How long a connection is good whose server sent this `keep-alive` header; pure."""
+    found = _KEPT.search(told)
+    return inf if found is None else max(0.0, int(found[1]) - KEEP_MARGIN_S)
+
+
+def _stay_in_touch(connected: socket.socket) -> None:
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", TOUCH_AFTER_S),
+        ("TCP_KEEPINTVL", TOUCH_EVERY_S),
+        ("TCP_KEEPCNT", TOUCHES),
+    ):
+        if hasattr(socket, name):  # not everywhere under this name
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -118,11 +118,16 @@ class PlainClient:
         await connection.wait(answer, HEAD)
         return PlainResponse(answer, connection)
 
+    def drop_idle(self, target: Target) -> None:
+        for connection in self._idle.pop(target.authority, ()):
+            connection.abort()
+
     async def close(self) -> None:
         if self._closed is None:
             self._closed = self._loop.create_future()
         if self._sweep is not None:
             self._sweep.cancel()
+        self._names.close()
         for connection in list(self._open):
             connection.abort()
         if self._open:
@@ -149,7 +154,9 @@ class PlainClient:
         idle = self._idle.get(authority)
         while idle:
             connection = idle.pop()
-            if now - connection.idle_since < self._keep_alive_s and connection.is_quiet():
+            idle_s = now - connection.idle_since
+            keep_s = min(self._keep_alive_s, connection.kept_s)
+            if idle_s < keep_s and connection.is_quiet():
                 return connection
             connection.abort()
         return None

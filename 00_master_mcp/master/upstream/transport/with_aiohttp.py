@@ -28,9 +28,14 @@ MAX_BYTES_AT_ONCE = 1024 * 1024
 
 class AiohttpResponse:
     def __init__(
-        self, response: aiohttp.ClientResponse, target: Target, silence_s: float | None
+        self,
+        response: aiohttp.ClientResponse,
+        lane: "_Lane",
+        target: Target,
+        silence_s: float | None,
     ) -> None:
         self._response = response
+        self._lane: _Lane | None = lane
         self._target = target
         self._silence_s = silence_s
         self.status = response.status
@@ -68,15 +73,50 @@ class AiohttpResponse:
             self._response.release()
         else:
             self._response.close()
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            lane.done()
+
+
+class _Lane:
+    """The session for one host. Once retired, it closes when nobody uses it any more."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self._in_use = 0
+        self._retired = False
+        self._closing: asyncio.Task[None] | None = None
+
+    def use(self) -> None:
+        self._in_use += 1
+
+    def done(self) -> None:
+        self._in_use -= 1
+        self._close_if_unused()
+
+    def retire(self) -> None:
+        self._retired = True
+        self._close_if_unused()
+
+    async def close(self) -> None:
+        """Close it with all that it carries."""
+        if self._closing is not None:
+            await self._closing
+        await self.session.close()
+
+    def _close_if_unused(self) -> None:
+        if self._retired and self._in_use == 0 and self._closing is None:
+            self._closing = asyncio.create_task(self.session.close())
 
 
 class AiohttpClient:
-    """Made inside the loop that it serves; the session is opened by the first request."""
+    """Made inside the loop that it serves; each host's session is opened by its first request."""
 
     def __init__(self, keep_alive_s: float = KEEP_ALIVE_S, connect_s: float = CONNECT_S) -> None:
         self._keep_alive_s = keep_alive_s
         self._connect_s = connect_s
-        self._session: aiohttp.ClientSession | None = None
+        self._lanes: dict[str, _Lane] = {}
+        self._retired: set[_Lane] = set()
 
     async def request(
         self,
@@ -95,30 +135,46 @@ class AiohttpClient:
             connect=self._connect_s,
             sock_read=silence_s,
         )
-        with _translated(target, silence_s):
-            response = await self._opened().request(
-                method,
-                # Written as it is: a path that is quoted anew may name something else.
-                URL(target.url, encoded=target.simple),
-                # It warns of larger bytes, and writes this in pieces instead.
-                data=io.BytesIO(body) if len(body) > MAX_BYTES_AT_ONCE else body or None,
-                headers={**headers, "accept-encoding": "identity"},
-                timeout=limits,
-                # A redirect would take the token to somebody else.
-                allow_redirects=False,
-            )
+        lane = self._lane(target)
+        lane.use()
+        try:
+            with _translated(target, silence_s):
+                response = await lane.session.request(
+                    method,
+                    # Written as it is: a path that is quoted anew may name something else.
+                    URL(target.url, encoded=target.simple),
+                    # It warns of larger bytes, and writes this in pieces instead.
+                    data=io.BytesIO(body) if len(body) > MAX_BYTES_AT_ONCE else body or None,
+                    headers={**headers, "accept-encoding": "identity"},
+                    timeout=limits,
+                    # A redirect would take the token to somebody else.
+                    allow_redirects=False,
+                )
+        except BaseException:
+            lane.done()
+            raise
+        answered = AiohttpResponse(response, lane, target, silence_s)
         if response.status < 200:
-            response.close()
+            answered.close()
             raise broke_http(target, f"nobody asked for a status of {response.status}")
-        return AiohttpResponse(response, target, silence_s)
+        return answered
+
+    def drop_idle(self, target: Target) -> None:
+        # aiohttp closes a host's idle connections only with all the others of their session.
+        lane = self._lanes.pop(_host(target), None)
+        if lane is not None:
+            self._retired = {each for each in self._retired if not each.session.closed}
+            self._retired.add(lane)
+            lane.retire()
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for lane in (*self._lanes.values(), *self._retired):
+            await lane.close()
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
+    def _lane(self, target: Target) -> _Lane:
+        lane = self._lanes.get(_host(target))
+        if lane is None:
+            session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keep_alive_s),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -126,7 +182,12 @@ class AiohttpClient:
                 max_field_size=MAX_HEAD_BYTES,
                 max_headers=MAX_HEADERS,
             )
-        return self._session
+            lane = self._lanes[_host(target)] = _Lane(session)
+        return lane
+
+
+def _host(target: Target) -> str:
+    return f"{target.host}:{target.port}"
 
 
 def _joined(response: aiohttp.ClientResponse) -> dict[str, str]:
