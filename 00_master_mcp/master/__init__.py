@@ -17,6 +17,8 @@ from flotilla.serving.draining import Drain
 from flotilla.serving.service import Service
 from flotilla.toolbox import Toolbox
 from master.catalogue import Catalogue, Origin
+from master.documents.opened import open_documents
+from master.documents.seam import Documents
 from master.external.api import PATH as SERVERS_PATH
 from master.external.api import ServersApi
 from master.external.config import DEFAULT_FILE, load_config
@@ -38,6 +40,7 @@ from master.profiles import Profiles
 from master.search.tools import ToolSearch, own_listing
 from master.services import Services
 from master.settings import Settings
+from master.state.seam import News
 from master.steadiness.parts import Steadiness
 from master.upstream.authority import Signed
 from master.upstream.http import Http
@@ -82,8 +85,11 @@ def build(
     for name in spokes:
         http = Http(name, f"{fleet.url(name)}/mcp", pool)
         links.add(name, Modern(http, Signed(name, signer), ready=True))
-    external = _external(settings, common, fleet, catalogue, links, pool, signer)
-    door = _door(settings, common, fleet, external, catalogue, links, metrics, drain, steadiness)
+    documents = open_documents(settings.database_url, common.data_dir / "hub")
+    news = steadiness.state.news
+    external = _external(settings, common, fleet, catalogue, links, pool, signer, documents, news)
+    redactor = Redactor((*common.secret_values(), *documents.secrets, *steadiness.state.secrets))
+    door = _door(settings, fleet, external, catalogue, links, metrics, drain, steadiness, redactor)
 
     async def ready() -> str | None:
         waiting = [name for name in spokes if not links.by_service[name].answered_once]
@@ -95,6 +101,7 @@ def build(
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         async with (
             steadiness.running(),
+            documents.running(),
             pool.running(),
             external.running(),
             links.running(door),
@@ -135,31 +142,33 @@ def _external(
     links: Links,
     pool: ConnectionPool,
     signer: Signer,
+    documents: Documents,
+    news: News,
 ) -> ExternalServers:
     """Other people's servers, from `mcp.json` and from what was changed since."""
     file = settings.mcp_config or common.config_dir / DEFAULT_FILE
-    services, own = tuple(fleet.services), common.data_dir / "hub"
+    services = tuple(fleet.services)
     runner, house = settings.external_runner, common.config_dir.resolve().parent
     return ExternalServers(
-        store=ServerStore(own / "servers.json", load_config(file, services), services),
-        guard=Guard(own / "tools_seen.json"),
+        store=ServerStore(documents, load_config(file, services), services, news),
+        guard=Guard(documents, news),
         den=Den(
             common.data_dir / "external",
             hidden=(common.data_dir, common.config_dir, house / "secrets", house / ".env"),
             closed=(common.data_dir,),
             env=os.environ,
-            secrets=common.secret_values(),
+            secrets=(*common.secret_values(), *documents.secrets),
         ),
         catalogue=catalogue,
         links=links,
         pool=pool,
+        news=news,
         starter=RunnerElsewhere(runner, Signed(RUNNER, signer)) if runner else None,
     )
 
 
 def _door(
     settings: Settings,
-    common: CommonSettings,
     fleet: FleetConfig,
     external: ExternalServers,
     catalogue: Catalogue,
@@ -167,9 +176,9 @@ def _door(
     metrics: Metrics,
     drain: Drain,
     steadiness: Steadiness,
+    redactor: Redactor,
 ) -> Door:
     """The way in, and behind it the way of a call."""
-    redactor = Redactor(common.secret_values())
     overview = Services(
         fleet=fleet,
         links=links.by_service,

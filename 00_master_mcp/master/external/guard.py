@@ -5,13 +5,11 @@ It remembers what `judging.py` decides by, in a document that all hubs share.
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
 
 from flotilla import Conflict, Misconfigured, NotFound, Unavailable
-from master.documents.files import FileDocuments
 from master.documents.kept import Kept
 from master.documents.seam import Documents
 from master.external.judging import Held, Known, Reviewed, digest_of, judge, parts_of
@@ -32,9 +30,7 @@ class Guard:
     not what was written.
     """
 
-    def __init__(self, documents: Documents | Path, news: News | None = None) -> None:
-        if isinstance(documents, Path):
-            documents = FileDocuments(documents.parent)
+    def __init__(self, documents: Documents, news: News | None = None) -> None:
         self._kept: Kept[Memory] = Kept(
             documents,
             DOCUMENT,

@@ -3,11 +3,9 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, cast
 
 from flotilla import Conflict, InvalidArgument, Misconfigured, NotFound
-from master.documents.files import FileDocuments
 from master.documents.kept import Kept
 from master.documents.seam import Documents
 from master.external.config import ServerEntry, check_server_name, parse_entry
@@ -67,13 +65,11 @@ class ServerStore:
 
     def __init__(
         self,
-        documents: Documents | Path,
+        documents: Documents,
         from_file: Mapping[str, ServerEntry],
         services: Collection[str] = (),
         news: News | None = None,
     ) -> None:
-        if isinstance(documents, Path):
-            documents = FileDocuments(documents.parent)
         self._from_file = dict(from_file)
         self._services = services
         where = documents.where(DOCUMENT)

@@ -173,7 +173,7 @@ async def test_service_health_names_external_servers(estate: Estate, folder: Pat
     assert "off" not in told
     for name in ("crashing", "lacking", "distant"):
         await estate.remove(name)
-    assert set(await health(estate)) == {"calm"}
+    assert set(await health(estate)) == {"calm", "master"}
 
 
 SECRET = "s3cr3t-value-that-nobody-may-see"
