@@ -88,15 +88,14 @@ class FleetConfig:
             raise Misconfigured(f"{file} is not valid YAML: {where}") from None
         try:
             read = _File.model_validate(_with_defaults(parsed))
-        except ValidationError as error:
-            raise Misconfigured(f"{file}: {_told(error)}") from None
-        try:
             return cls(
                 read.services,
                 os.environ if env is None else env,
                 hub=read.hub,
                 external=read.external,
             )
+        except ValidationError as error:
+            raise Misconfigured(f"{file}: {_told(error)}") from None
         except Misconfigured as error:
             raise Misconfigured(f"{file}: {error}") from None
 
@@ -143,6 +142,8 @@ def _with_defaults(parsed: Any) -> Any:
         return parsed
     told = cast("dict[str, Any]", parsed)
     defaults: Any = told.get("defaults") or {}
+    if not isinstance(defaults, dict):
+        raise Misconfigured("defaults: must be a mapping")
     rest = {key: value for key, value in told.items() if key != "defaults"}
     services = rest.get("services")
     external: Any = rest.get("external") or {}

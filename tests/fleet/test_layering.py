@@ -14,9 +14,11 @@ PACKAGES = {
 }
 PURE = (
     "backoff",
+    "breaker",
     "context",
     "correlation",
     "errors",
+    "gcra",
     "launch/clients",
     "launch/plan",
     "launch/reading",
@@ -25,6 +27,7 @@ PURE = (
     "names",
     "paging",
     "redaction",
+    "resilience",
     "schema",
     "sizes",
     "tool",

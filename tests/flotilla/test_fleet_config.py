@@ -204,6 +204,11 @@ def test_models_and_searches_have_lower_rates_than_the_rest_from_the_start(write
         ("ext.docs.find: 0", "ext.doc.find: 0", "external.docs.cache: ext.doc.find is no tool"),
         ("failures: 2", "failures: 0", "breaker.failures"),
         ("defaults: {", "default: {", "default"),
+        (
+            "defaults: {timeout_s: 7, retry: {retries: 1}, rate_limit: {per_minute: 99}}",
+            "defaults: [1]",
+            "defaults: must be a mapping",
+        ),
     ],
 )
 def test_a_mistake_in_what_keeps_services_going_is_told(write, old, new, told) -> None:
