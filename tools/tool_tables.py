@@ -90,9 +90,16 @@ def hub_listing(fleet: FleetConfig) -> list[dict[str, Any]]:
     from master.catalogue import Catalogue
     from master.search.tools import ToolSearch, own_listing
     from master.services import Services
+    from master.steadiness.parts import Steadiness
 
-    catalogue = Catalogue({})
-    services = Services(fleet=fleet, links={}, catalogue=catalogue, metrics=Metrics())
+    catalogue, metrics = Catalogue({}), Metrics()
+    services = Services(
+        fleet=fleet,
+        links={},
+        catalogue=catalogue,
+        metrics=metrics,
+        steadiness=Steadiness.of(fleet, None, metrics),
+    )
     tools = (*services.tools(), *ToolSearch(catalogue).tools())
     return own_listing(Toolbox(tools, Redactor()))
 
