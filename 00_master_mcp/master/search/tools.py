@@ -8,7 +8,6 @@ from pydantic import Field, RootModel
 
 from flotilla import Context, InvalidArgument, Model, Tool, meta, reads
 from flotilla.json_text import to_json
-from flotilla.sizes import strip_invisible
 from flotilla.toolbox import Toolbox
 from master.catalogue import Catalogue
 from master.entry import Entry, View
@@ -84,8 +83,9 @@ class ToolSearch:
 
     def tools(self) -> tuple[Tool, ...]:
         return (
-            reads(SEARCH, self.search, title="Find a tool"),
-            reads(DESCRIBE, self.describe, title="Describe a tool"),
+            # They repeat what strangers say of their tools.
+            reads(SEARCH, self.search, title="Find a tool", untrusted=True),
+            reads(DESCRIBE, self.describe, title="Describe a tool", untrusted=True),
             # It may do whatever any tool does.
             Tool(name=CALL, run=self.call, title="Call a tool", destructive=True, open_world=True),
         )
@@ -127,12 +127,11 @@ class ToolSearch:
         tool = self._catalogue.find(name, view)
         schemas = [meta.members(tool.listed.get(key)) for key in ("inputSchema", "outputSchema")]
         fits = len(to_json(schemas)) <= MAX_SCHEMAS_BYTES
-        title = tool.listed.get("title")
         return DescribedTool(
             name=tool.shown_name(view),
             canonical_name=tool.name,
             service=tool.service,
-            title=title if isinstance(title, str) else None,
+            title=_text(tool, "title") or None,
             description=_text(tool, "description"),
             input_schema=dict(schemas[0]),
             output_schema=dict(schemas[1]) if schemas[1] and fits else None,
@@ -188,11 +187,10 @@ def _view_of(context: Context) -> View:
 
 
 def _found(tool: Entry, score: float, view: View) -> FoundTool:
-    title = strip_invisible(_text(tool, "title"))
     return FoundTool(
         name=tool.shown_name(view),
-        title=title[:MAX_SUMMARY] or None,
-        summary=summary_of(strip_invisible(_text(tool, "description"))),
+        title=_text(tool, "title")[:MAX_SUMMARY] or None,
+        summary=summary_of(_text(tool, "description")),
         read_only=tool.hints("readOnlyHint"),
         destructive=tool.hints("destructiveHint"),
         needs_approval=tool.needs_approval,

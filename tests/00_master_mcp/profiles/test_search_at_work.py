@@ -64,6 +64,9 @@ async def test_a_stranger_is_found_and_called_by_each_of_its_names(hub: Hub, mod
             each["name"] for each in items
         }
         assert all(each["name"].startswith("ext_") for each in items)
+        for tool, given in ((SEARCH, {"query": "echo"}), (DESCRIBE, {"name": "ext_modern_echo"})):
+            told = await client.call_tool(tool, given)
+            assert told.meta[meta.UNTRUSTED] is True, "strangers wrote what it says"
         for name in ("ext_modern_region_in_header", "ext.modern.region_in_header"):
             result = await call(client, name, {"region": "eu"})
             assert result.content[0].text == "region: eu"
