@@ -14,6 +14,7 @@ from master.north.sessions import Outbox
 from master.offer import Offer
 from master.profiles import CALL, DESCRIBE, FINDERS, SEARCH, Profile, Profiles
 
+FILES = Origin(frozenset(["os.files"]))
 READS = {"readOnlyHint": True}
 WRITES = {"readOnlyHint": False}
 
@@ -50,7 +51,7 @@ NOTES = offer(
 def catalogue() -> Catalogue:
     origins = {
         "master": Origin(frozenset(["master"])),
-        "files": Origin(frozenset(["os.files"])),
+        "files": FILES,
         "cmdb": Origin(frozenset(["data.cmdb"])),
     }
     made = Catalogue(origins, PROFILES)
@@ -108,6 +109,17 @@ def test_the_search_lists_three_and_the_pinned_and_calls_all(catalogue: Catalogu
     with pytest.raises(NotFound) as raised:
         catalogue.find("something else entirely", view)
     assert raised.value.hint == "master_tools_search finds tools."
+
+
+def test_an_operator_can_make_mcp_itself_search() -> None:
+    profiles = Profiles({"default": Profile(mode="search", pinned=("os.files.read",))})
+    made = Catalogue({"master": Origin(frozenset(["master"])), "files": FILES}, profiles)
+    made.offer("master", offer(*(tool(name) for name in FINDERS)))
+    made.offer("files", offer(tool("os.files.wipe"), tool("os.files.read")))
+    listed = [each["name"] for each in made.listing(View())]
+    assert listed[3:] == ["os_files_read"]
+    assert len(listed) == len(FINDERS) + 1
+    assert made.find("os_files_wipe", View())
 
 
 def test_read_only_takes_a_strangers_word_only_where_the_file_names_the_tool(
