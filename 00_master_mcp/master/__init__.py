@@ -80,7 +80,7 @@ def build(
         settings.stale_tools_s,
         checks=lambda name: fleet.resilience(name).health_check,
     )
-    links.on_back = steadiness.keepers.back
+    links.on_back, links.on_removed = steadiness.back, steadiness.removed
     signer = Signer(open_signing_key(common.data_dir / "hub", common.hub_public_key_path))
     for name in spokes:
         http = Http(name, f"{fleet.url(name)}/mcp", pool)

@@ -91,7 +91,7 @@ class Services:
         (its calls failed, none is sent for `retryAfterMs`) or half_open (one call probes it);
         `inFlight` and `waiting` are the calls at it now; `turnedAway` counts calls since the start
         that were refused for its rate_limit, places, circuit or the hub's overload. `master` is the
-        hub. Waits at most 2 seconds.
+        hub. Waits at most 2 seconds; for a service that is known to be away not at all.
         """
         links = dict(self._links)
         probed = await asyncio.gather(*(self._probe(link) for link in links.values()))
@@ -159,6 +159,9 @@ class Services:
         )
 
     async def _probe(self, link: Link) -> ServiceHealth:
+        if not link.connected:
+            # It is looked at twice a second anyway; who asks need not wait for one look more.
+            return ServiceHealth(status="unreachable", reason=link.reason)
         started = perf_counter()
         try:
             reason = await link.speaker.probe(PROBE_S)

@@ -1,6 +1,5 @@
 """What keeps one service going: its places, its circuit and its retry budget."""
 
-import asyncio
 from collections.abc import Callable
 
 from flotilla.resilience import Resilience
@@ -28,7 +27,6 @@ class Keepers:
         self._circuits = circuits
         self._meters = meters
         self._keepers: dict[str, Keeper] = {}
-        self._restoring: set[asyncio.Task[None]] = set()
 
     def of(self, service: str) -> Keeper:
         keeper = self._keepers.get(service)
@@ -40,12 +38,6 @@ class Keepers:
             self._meters.circuit(service, lambda: circuit.view.state)
             self._meters.places(service, lambda: places.in_flight, lambda: places.waiting)
         return keeper
-
-    def back(self, service: str) -> None:
-        """The service was away and has answered: an open circuit need not wait any longer."""
-        restoring = asyncio.create_task(self.of(service).circuit.restored())
-        self._restoring.add(restoring)
-        restoring.add_done_callback(self._restoring.discard)
 
     def forget(self, service: str) -> None:
         """The service has left the fleet; calls still at it give back what they hold."""

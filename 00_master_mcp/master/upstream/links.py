@@ -53,6 +53,8 @@ class Links:
         """Called with a service that was there and is away, and why."""
         self.on_back: Callable[[str], None] = _nobody
         """Called with a service that was away and has answered again."""
+        self.on_removed: Callable[[str], None] = _nobody
+        """Called with a service that is no longer of the fleet, or will be another one."""
         self._checks = checks
         self._catalogue = catalogue
         self._metrics = metrics
@@ -81,6 +83,7 @@ class Links:
         """End the link; what its service offered is the caller's business."""
         if self.by_service.pop(service, None) is None:
             return
+        self.on_removed(service)
         tasks = [of.pop(service) for of in (self._checking, self._running) if service in of]
         if tasks:
             await ended(*tasks)
