@@ -6,8 +6,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from time import monotonic
+from typing import Protocol, cast
 
 import structlog
 import uvicorn
@@ -31,10 +32,27 @@ KEEP_ALIVE_S = 75
 LAST_WORD_S = 1
 """What open connections get to flush once all calls have ended."""
 EXIT_MISCONFIGURED = 2
+EXIT_FAILED = 1
 STEADY_S = 60
 """A service that ran this long starts its next restarts without a pause again."""
 
 Build = Callable[[], Service]
+
+
+Adopt = Callable[[socket.socket], Awaitable[object]]
+"""Serves one accepted connection from now on."""
+
+
+class Feed(Protocol):
+    """Brings the connections of a service whose port another process listens on."""
+
+    def begin(self, adopt: Adopt) -> None:
+        """The service is up: give `adopt` every connection."""
+        ...
+
+    def end(self) -> None:
+        """The service takes no more."""
+        ...
 
 
 class CannotListen(Misconfigured):
@@ -44,9 +62,12 @@ class CannotListen(Misconfigured):
 class _Server(uvicorn.Server):
     """uvicorn without its signal handling: one process may hold several servers."""
 
-    def __init__(self, config: uvicorn.Config, is_up: asyncio.Event) -> None:
+    def __init__(
+        self, config: uvicorn.Config, is_up: asyncio.Event, feed: Feed | None = None
+    ) -> None:
         super().__init__(config)
         self._is_up = is_up
+        self._feed = feed
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -57,6 +78,25 @@ class _Server(uvicorn.Server):
             self.should_exit = True
         if self.started:
             self._is_up.set()
+            if self._feed is not None:
+                self._feed.begin(self._adopt)
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._feed is not None:
+            self._feed.end()
+        await super().shutdown(sockets=sockets)
+
+    async def _adopt(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        # As uvicorn makes one for each connection that it accepts itself.
+        make = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
+        return make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     @override
     @contextlib.contextmanager
@@ -75,12 +115,16 @@ def serve(spoke: Spoke) -> None:
     serve_services([build])
 
 
-def serve_services(builds: Sequence[Build]) -> None:
-    """Run services as this process; the first start of each must work, else exit code 2."""
+def serve_services(builds: Sequence[Build], feed: Feed | None = None) -> None:
+    """Run services as this process; the first start of each must work, else exit code 2.
+
+    `feed` brings the connections of a single service, which then does not listen itself; when that
+    fails, the process ends with exit code 1 instead of building it anew.
+    """
     with exit_when_misconfigured():
         common = CommonSettings.from_env()
         set_up_logs(common.log_level, Redactor(common.secret_values()))
-        running = [Running(build) for build in builds]
+        running = [Running(build, feed) for build in builds]
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve_all(running))
 
@@ -96,19 +140,35 @@ def exit_when_misconfigured() -> Generator[None]:
 
 
 def listen(service: Service) -> socket.socket:
-    """The listening socket of a service; CannotListen when the port is in use or forbidden."""
-    family = socket.AF_INET6 if ":" in service.bind else socket.AF_INET
+    """The socket of a service; CannotListen when the port is in use or forbidden."""
+    return port_of(service.name, service.bind, service.port)
+
+
+def port_of(name: str, bind: str, port: int) -> socket.socket:
+    """The socket of the service of that name; CannotListen when the port cannot be had."""
+    try:
+        return bound_socket(bind, port)
+    except OSError as error:
+        raise CannotListen(
+            f"{name} cannot listen on {bind}:{port}: {error.strerror}. "
+            f"Set MCP_PORT_BASE or MCP_PORT_{name.upper()} to move it"
+        ) from None
+
+
+def bound_socket(bind: str, port: int) -> socket.socket:
+    """A socket on that address, which does not listen yet.
+
+    OSError when it cannot be had, OverflowError for a number that is no port.
+    """
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     # With the protocol named, asyncio turns off Nagle's algorithm: else an answer waits 40 ms.
     opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        opened.bind((service.bind, service.port))
-    except OSError as error:
+        opened.bind((bind, port))
+    except (OSError, OverflowError):
         opened.close()
-        raise CannotListen(
-            f"{service.name} cannot listen on {service.bind}:{service.port}: {error.strerror}. "
-            f"Set MCP_PORT_BASE or MCP_PORT_{service.name.upper()} to move it"
-        ) from None
+        raise
     opened.set_inheritable(True)
     return opened
 
@@ -131,22 +191,27 @@ class Running:
     Raises Misconfigured at once when the first start cannot work.
     """
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build, feed: Feed | None = None) -> None:
         self._build = build
+        self._feed = feed
         self._is_up = asyncio.Event()
-        self.service, self._socket, self._server = self._made()
+        self.service, self._sockets, self._server = self._made()
 
     async def keep_up(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set and `wind_down` was called."""
         failures = 0
         while True:
             started = monotonic()
-            with self._socket:
-                await self._server.serve(sockets=[self._socket])
+            with contextlib.ExitStack() as held:
+                for opened in self._sockets:
+                    held.enter_context(opened)
+                await self._server.serve(sockets=self._sockets)
             if stop.is_set():
                 return
             failures = 1 if monotonic() - started > STEADY_S else failures + 1
             log.error("service_failed", service=self.service.name, failures=failures)
+            if self._feed is not None:
+                raise SystemExit(EXIT_FAILED)
             while not await self._made_again(stop, failures):
                 failures += 1
             if stop.is_set():
@@ -171,15 +236,18 @@ class Running:
         if stop.is_set():
             return True
         try:
-            self.service, self._socket, self._server = self._made()
+            self.service, self._sockets, self._server = self._made()
         except Misconfigured as error:
             log.error("service_cannot_start", service=self.service.name, reason=str(error))
             return False
         return True
 
-    def _made(self) -> tuple[Service, socket.socket, _Server]:
+    def _made(self) -> tuple[Service, list[socket.socket], _Server]:
         service = self._build()
-        return service, listen(service), _Server(_config(service), self._is_up)
+        sockets = [] if service.private is None else [service.private]
+        if self._feed is None:
+            sockets.append(listen(service))
+        return service, sockets, _Server(_config(service), self._is_up, self._feed)
 
 
 def _config(service: Service) -> uvicorn.Config:

@@ -1,5 +1,6 @@
 """A service as it is run: its name, its ASGI application, and how to stop it gently."""
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from flotilla.serving.draining import Drain
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What `run` serves on one port; `tools` is only for telling a person."""
+    """What `run` serves on one port."""
 
     name: str
     app: ASGIApp
@@ -19,3 +20,5 @@ class Service:
     bind: str
     port: int
     grace_s: float
+    private: socket.socket | None = None
+    """A second address, by which other processes of the same service reach this one."""
