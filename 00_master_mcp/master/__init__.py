@@ -3,13 +3,15 @@
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
 from flotilla import CommonSettings, __version__
 from flotilla.fleet import HUB, FleetConfig
-from flotilla.identity import Signer, open_signing_key
+from flotilla.identity import Signer, Verifier, open_signing_key
 from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.serving.app import service_app
@@ -31,6 +33,7 @@ from master.external.store import ServerStore
 from master.north.arriving import arriving
 from master.north.door import Door
 from master.north.methods import Methods
+from master.north.sessions import new_session_id
 from master.north.subscriptions import Subscriptions
 from master.offer import Offer
 from master.pipeline import pipeline
@@ -48,6 +51,12 @@ from master.upstream.links import Links
 from master.upstream.modern import Modern
 from master.upstream.pool import ConnectionPool
 from master.views import with_view
+from master.workers.borrowed import BorrowedServers
+from master.workers.colleagues import AUDIENCE, Colleagues
+from master.workers.lent import Both, Lent, lent_way
+from master.workers.place import ALONE, Place
+from master.workers.questions import answered_where_asked
+from master.workers.relay import Relay
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +67,10 @@ INSTRUCTIONS = (
 
 
 def build(
-    settings: Settings, common: CommonSettings | None = None, fleet: FleetConfig | None = None
+    settings: Settings,
+    common: CommonSettings | None = None,
+    fleet: FleetConfig | None = None,
+    place: Place = ALONE,
 ) -> Service:
     """Wire the hub by hand; Misconfigured when its keys, tokens or services.yaml are wrong."""
     common = common or CommonSettings.from_env()
@@ -87,9 +99,26 @@ def build(
         links.add(name, Modern(http, Signed(name, signer), ready=True))
     documents = open_documents(settings.database_url, common.data_dir / "hub")
     news = steadiness.state.news
-    external = _external(settings, common, fleet, catalogue, links, pool, signer, documents, news)
+    verifier = Verifier(common.hub_public_key_path, AUDIENCE)
+    colleagues = Colleagues(place, steadiness.state.hubs, signer, verifier, pool)
+    external = (
+        _external(settings, common, fleet, catalogue, links, pool, signer, documents, news)
+        if place.is_lead
+        else BorrowedServers(colleagues, catalogue, links)
+    )
     redactor = Redactor((*common.secret_values(), *documents.secrets, *steadiness.state.secrets))
-    door = _door(settings, fleet, external, catalogue, links, metrics, drain, steadiness, redactor)
+    door, lent = _doors(
+        settings,
+        fleet,
+        external,
+        catalogue,
+        links,
+        metrics,
+        drain,
+        steadiness,
+        redactor,
+        colleagues,
+    )
 
     async def ready() -> str | None:
         waiting = [name for name in spokes if not links.by_service[name].answered_once]
@@ -104,33 +133,44 @@ def build(
             documents.running(),
             pool.running(),
             external.running(),
-            links.running(door),
+            links.running(Both(door, lent) if lent else door),
+            colleagues.running(),
         ):
             yield
+
+    def stop_streams() -> None:
+        door.stop_streams()
+        if lent is not None:
+            lent.stop()
 
     app = service_app(
         name=HUB,
         version=__version__,
         settings=common,
-        routes=[*ServersApi(external).routes(), *door.routes()],
+        routes=[*_managing(external), *door.routes(), *(lent.routes() if lent else ())],
         ready=ready,
         metrics=metrics,
-        authenticate=clients_only(open_token_book(common.data_dir), owners=SERVERS_PATH),
+        authenticate=colleagues.authenticating(
+            clients_only(open_token_book(common.data_dir), owners=SERVERS_PATH)
+        ),
         lifespan=lifespan,
-        own_hosts=("master",),
+        own_hosts=("master", *place.names),
         exact=door.exact(catalogue),
         gate=lambda app: arriving(
-            with_view(app, catalogue, profiles), steadiness.load, steadiness.meters
+            Relay(colleagues).around(with_view(app, catalogue, profiles)),
+            steadiness.load,
+            steadiness.meters,
         ),
     )
     return Service(
         name=HUB,
         app=app,
         drain=drain,
-        stop_streams=door.stop_streams,
+        stop_streams=stop_streams,
         bind=common.bind,
         port=fleet.port(HUB),
         grace_s=common.shutdown_grace_s,
+        private=None if place.private is None else place.private.dup(),
     )
 
 
@@ -167,18 +207,24 @@ def _external(
     )
 
 
-def _door(
+def _managing(external: ExternalServers | BorrowedServers) -> list[BaseRoute]:
+    """The owner manages them where they run; other workers pass such requests on."""
+    return ServersApi(external).routes() if isinstance(external, ExternalServers) else []
+
+
+def _doors(
     settings: Settings,
     fleet: FleetConfig,
-    external: ExternalServers,
+    external: ExternalServers | BorrowedServers,
     catalogue: Catalogue,
     links: Links,
     metrics: Metrics,
     drain: Drain,
     steadiness: Steadiness,
     redactor: Redactor,
-) -> Door:
-    """The way in, and behind it the way of a call."""
+    colleagues: Colleagues,
+) -> tuple[Door, Lent | None]:
+    """The way in, and behind it the way of a call; and that of the hub's other processes."""
     overview = Services(
         fleet=fleet,
         links=links.by_service,
@@ -196,6 +242,8 @@ def _door(
         entry = fleet.service(service)
         return entry.timeout_s, entry.long_timeout_s
 
+    here = external.linked if isinstance(external, ExternalServers) else ()
+    answered = partial(answered_where_asked, colleagues=colleagues, here=here)
     answer = pipeline(
         catalogue=catalogue,
         limits=limits,
@@ -205,18 +253,22 @@ def _door(
         metrics=metrics,
         redactor=redactor,
         approvals_off=settings.approvals == "off",
+        answered=answered,
     )
-    door = Door(
-        Methods(
-            catalogue=catalogue,
-            answer=answer,
-            subscriptions=subscriptions,
-            log_level=links.log_level,
-            drain=drain,
-            redactor=redactor,
-            instructions=INSTRUCTIONS,
-        ),
-        catalogue,
+    methods = partial(
+        Methods,
+        catalogue=catalogue,
+        subscriptions=subscriptions,
+        log_level=links.log_level,
+        drain=drain,
+        redactor=redactor,
+        instructions=INSTRUCTIONS,
     )
+    door = Door(methods(answer=answer), catalogue, lambda: colleagues.named(new_session_id()))
+    lent = None
+    if isinstance(external, ExternalServers) and not colleagues.place.alone:
+        by_service = links.by_service
+        brought = methods(answer=lent_way(by_service, catalogue, limits, answered))
+        lent = Lent(colleagues.tag, external, brought, catalogue, by_service)
     metrics.watch(HUB, running=lambda: drain.running, sessions=lambda: door.open_sessions)
-    return door
+    return door, lent

@@ -1,6 +1,6 @@
 """The way of a call, stage around stage, as DESIGN draws it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
@@ -30,13 +30,16 @@ def pipeline(
     metrics: Metrics,
     redactor: Redactor,
     approvals_off: bool,
+    answered: Callable[[Stage], Stage] = lambda inner: inner,
 ) -> Stage:
+    """`answered` stands around the stage that sends: it brings answers to whoever asked."""
+
     def connected(service: str) -> bool:
         link = links.get(service)
         return link is not None and link.connected
 
     state, resilience, meters = steadiness.state, steadiness.resilience, steadiness.meters
-    call = forwarded(links, own)
+    call = answered(forwarded(links, own))
     call = steady(call, steadiness.keepers, limits, connected, meters)
     call = cached(call, state.cache, resilience, meters)
     call = approved(call, approvals_off=approvals_off)

@@ -30,5 +30,8 @@ class Settings(ServiceSettings, env_prefix="FLOTILLA_"):
     one keeps files in the data folder."""
     workers: int = Field(default=1, ge=1, le=64)
     """Processes of this hub on its one port; more than one need Redis."""
+    advertise: str | None = Field(default=None, pattern=r"^http://[^\s/?#]+:[0-9]{1,5}$")
+    """Where hubs on other machines reach the first process of this one, `http://host:port`; each
+    further process has the next port. Without it, sessions are found on this machine alone."""
     services: str | None = None
     """The services that are started (`00,01` or names), by default all of services.yaml."""

@@ -107,6 +107,11 @@ class ExternalServers:
         self._opened: dict[str, ServerEntry] = {}
         """Those that were linked up with, or could not be, by the entries that said how."""
         self._upkeep = Upkeep(self._catch_up, news, (SERVERS, GUARD))
+        self.linked: dict[str, ServerEntry] = {}
+        """The entries of those that are linked up with."""
+        self.version = 0
+        """Counts the changes of `linked`."""
+        self._changed = asyncio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -127,6 +132,15 @@ class ExternalServers:
     def apart(self) -> str | None:
         """Why what other hubs change is not known here now, and no change can be kept."""
         return self._upkeep.away
+
+    async def changed(self) -> None:
+        """Return when `linked` has changed, or `wake` was called."""
+        await self._changed.wait()
+
+    def wake(self) -> None:
+        """Let everybody look who waits for a change."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def limits(self, name: str) -> tuple[float, float] | None:
         """The time limits of a server's calls in seconds; None where the name is none of ours."""
@@ -300,6 +314,9 @@ class ExternalServers:
                 return
             link = Link(name, remote(name, resolved, self._pool), self)
         self._limits[name] = (entry.timeout_s, entry.long_timeout_s)
+        self.linked[name] = entry
+        self.version += 1
+        self.wake()
         self._catalogue.add(name, Origin(external=True, approval=entry.approval))
         self._links.join(link)
 
@@ -308,6 +325,9 @@ class ExternalServers:
         self._offers.pop(name, None)
         self._reviewed_last.pop(name, None)
         self._not_configured.pop(name, None)
+        if self.linked.pop(name, None) is not None:
+            self.version += 1
+            self.wake()
         await self._links.remove(name)
         if name in self._catalogue:
             self._links.gone(name, self._catalogue.remove(name))

@@ -12,7 +12,7 @@ from master.north.handshake import Handshake
 from master.north.introduction import HANDSHAKE_VERSIONS
 from master.north.methods import Methods
 from master.north.modern import Modern
-from master.north.sessions import Sessions
+from master.north.sessions import Sessions, new_session_id
 from master.offer import Kind
 from master.views import MCP_PATHS, MESSAGES_PATHS, SSE_PATHS
 
@@ -20,10 +20,16 @@ from master.views import MCP_PATHS, MESSAGES_PATHS, SSE_PATHS
 class Door:
     """Every way in; the era is what a client's protocol header says."""
 
-    def __init__(self, methods: Methods, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        methods: Methods,
+        catalogue: Catalogue,
+        new_id: Callable[[], str] = new_session_id,
+    ) -> None:
+        """`new_id` makes the IDs of sessions."""
         self._methods = methods
         self._catalogue = catalogue
-        self._sessions = Sessions(ended=methods.subscriptions.drop)
+        self._sessions = Sessions(ended=methods.subscriptions.drop, new_id=new_id)
         self._modern = Modern(methods, catalogue)
         self._handshake = Handshake(methods, self._sessions)
 

@@ -132,6 +132,10 @@ class Session:
         self.outbox.close()
 
 
+def new_session_id() -> str:
+    return secrets.token_urlsafe(24)
+
+
 def _nothing(_: Session) -> None:
     return
 
@@ -143,9 +147,11 @@ class Sessions:
         self,
         clock: Callable[[], float] = monotonic,
         ended: Callable[[Session], None] = _nothing,
+        new_id: Callable[[], str] = new_session_id,
     ) -> None:
         self._clock = clock
         self._ended = ended
+        self._new_id = new_id
         self._sessions: OrderedDict[str, Session] = OrderedDict()
 
     def __len__(self) -> int:
@@ -161,7 +167,7 @@ class Sessions:
             raise RateLimited(
                 f"{MAX_SESSIONS} sessions are open", retry_after_ms=60_000, hint="End some."
             )
-        session = Session(secrets.token_urlsafe(24), principal, view, self._clock())
+        session = Session(self._new_id(), principal, view, self._clock())
         self._sessions[session.id] = session
         return session
 
