@@ -51,7 +51,7 @@ from tests.chaos.fault_proxy import FaultProxy, Reset
 
 LOOKS = 30
 BROKEN_S = 0.05
-"""How long the proxy resets connections, once after each look."""
+"""How long the proxy resets connections, before each third look, and how long it waits first."""
 MOST = {"rss_mb": 1.05, "tasks": 1.05, "sockets": 1.05, "files": 1.05}
 SPARE = {"rss_mb": 2.0, "tasks": 3.0, "sockets": 6.0, "files": 6.0}
 """What is no growth whatever its ratio: a hub at rest holds few things, and one more is much."""
@@ -268,14 +268,23 @@ async def soak(folder: Path, calls: int, lanes: int, redis_url: str | None) -> l
             load = Load(Caller(http, f"{site.url}/mcp", site.token()), http, site.url, site.token())
             began = monotonic()
             for number in range(1, LOOKS + 1):
-                await load.some(calls // LOOKS, lanes)
+                breaking = number % 3 == 0
+                async with asyncio.TaskGroup() as together:
+                    together.create_task(load.some(calls // LOOKS, lanes))
+                    if breaking:
+                        together.create_task(break_off(site.proxy))
                 looks.append(await look(http, site.url, hub, number * (calls // LOOKS)))
                 print(_line(looks[-1], monotonic() - began), flush=True)
-                await site.proxy.suffer(Reset())
-                await asyncio.sleep(BROKEN_S)
-                await site.proxy.heal()
         print("\n".join(f"{count:>8}  {what}" for what, count in sorted(load.told.items())))
     return looks
+
+
+async def break_off(proxy: FaultProxy) -> None:
+    """Reset every connection to the trial, those that are opened for a moment too."""
+    await asyncio.sleep(BROKEN_S)
+    await proxy.suffer(Reset())
+    await asyncio.sleep(BROKEN_S)
+    await proxy.heal()
 
 
 async def look(http: aiohttp.ClientSession, url: str, hub: psutil.Process, calls: int) -> Held:

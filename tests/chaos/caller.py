@@ -29,7 +29,12 @@ class Answered:
     @property
     def error(self) -> Mapping[str, Any]:
         """The error object of a tool error; empty where the call succeeded."""
-        return meta.members(meta.marks_of(self.result).get(meta.ERROR))
+        marked = meta.members(meta.marks_of(self.result).get(meta.ERROR))
+        if marked or not self.result.get("isError"):
+            return marked
+        # Of another hub, whose marks ours takes away as a stranger's, the text alone has it.
+        text: str = self.result["content"][0]["text"]
+        return meta.members(orjson.loads(text).get("error")) if text.startswith("{") else {}
 
     @property
     def code(self) -> str | None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +17,13 @@ from statistics import median
 from typing import Any, Self, get_args
 
 import aiohttp
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from flotilla import CommonSettings
-from flotilla.fleet import HUB, FleetConfig, HubLimits, ServiceEntry
+from flotilla.fleet import ANY, HUB, FleetConfig, HubLimits, ServiceEntry
 from flotilla.identity import open_signing_key
+from flotilla.resilience import Resilience
 from master import build as build_hub
 from master.call import Call
 from master.settings import Settings as HubSettings
@@ -141,7 +143,8 @@ class Footprint:
 
 def _is_proxys(task: asyncio.Task[Any]) -> bool:
     coroutine: Any = task.get_coro()
-    return coroutine.cr_code.co_filename == fault_proxy.__file__
+    code = getattr(coroutine, "cr_code", None)  # what closes a generator has none
+    return code is not None and code.co_filename == fault_proxy.__file__
 
 
 @dataclass
@@ -226,12 +229,31 @@ class Site:
             "os.linux.readFile", {"path": "/proc/loadavg", "maxBytes": 100 + n}
         )
 
-    async def listed(self, end: str, within_s: float = 10) -> str:
-        """The canonical name of the tool whose name ends so, once it is listed."""
+    @asynccontextmanager
+    async def as_server(self) -> AsyncGenerator[tuple[FaultProxy, dict[str, Any]]]:
+        """The first hub as an external server of others: the proxy before it, and its entry."""
+        token = self.hub.token_file.read_text().strip()
+        async with FaultProxy(self.hub.fleet.port(HUB)).running() as proxy:
+            yield (
+                proxy,
+                {
+                    "type": "http",
+                    "url": f"{proxy.url}/mcp",
+                    "headers": {"Authorization": f"Bearer {token}"},
+                    "timeoutS": 1,
+                },
+            )
+
+    async def listed(self, server: str, end: str, within_s: float = 10) -> str:
+        """The canonical name of an external server's tool that ends so, once it is listed."""
         found: list[str] = []
 
         async def is_listed() -> bool:
-            found[:] = [name for name in await self.caller.tools() if name.endswith(end)]
+            found[:] = [
+                name
+                for name in await self.caller.tools()
+                if name.startswith(f"ext.{server}.") and name.endswith(end)
+            ]
             return bool(found)
 
         await until(is_listed, within_s)
@@ -253,6 +275,13 @@ class Site:
         except TimeoutError:
             tasks = Counter(str(each.get_coro()) for each in asyncio.all_tasks())
             raise AssertionError(f"{start} at first, now {Footprint.now()}: {tasks}") from None
+
+
+def mostly_real(names: Iterable[str], *always: str) -> list[Any]:
+    """The names as parameters, of which the default run takes `always` alone: it must be short."""
+    return [
+        name if name in always else pytest.param(name, marks=pytest.mark.real) for name in names
+    ]
 
 
 def as_fast(amid_s: float, *at_rest_s: float) -> bool:
@@ -355,7 +384,7 @@ class Ground:
             },
         }
         fleet = InProcessFleet(
-            FleetConfig(entries, {}, hub=hub_limits),
+            FleetConfig(entries, {}, hub=hub_limits, external={ANY: Resilience(**STEADY)}),
             CommonSettings(data_dir=data, shutdown_grace_s=1),
         )
         servers = data / "mcp.json"

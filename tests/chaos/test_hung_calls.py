@@ -11,16 +11,13 @@ from .house import Footprint, Ground, as_fast
 
 pytestmark = pytest.mark.anyio
 
-PLACES = {"calls": 20, "waiting": 5, "wait_s": 0.8, "share": 1}
+PLACES = {"calls": 20, "waiting": 5, "wait_s": 0.9, "share": 1}
 LIMIT_S = 1.2
 
 
-@pytest.mark.parametrize("hung", [20, 500])
-async def test_hung_calls_slow_nobody_and_those_without_a_place_are_told_at_once(
-    backed: Ground, hung: int
-) -> None:
+async def hang(ground: Ground, hung: int) -> None:
     many = {"timeout_s": LIMIT_S, "places": PLACES, "breaker": {"failures": 100_000}}
-    async with backed.site(trial=many) as site:
+    async with ground.site(trial=many) as site:
         alone_s = await site.beside()
         start = Footprint.now()
         calls = [asyncio.create_task(site.look("hung", 3600)) for _ in range(hung)]
@@ -30,8 +27,8 @@ async def test_hung_calls_slow_nobody_and_those_without_a_place_are_told_at_once
             return (await site.book())["running"] == 20 and ended >= hung - 25
 
         await until(all_have_come, 5)
-        together_s = await site.beside()
         more = [await site.look("more") for _ in range(9)] if hung > 25 else []
+        together_s = await site.beside()
         answers = await asyncio.gather(*calls)
         assert as_fast(together_s, alone_s, await site.beside())
         assert (await site.book())["mostRunning"] == 20
@@ -46,6 +43,18 @@ async def test_hung_calls_slow_nobody_and_those_without_a_place_are_told_at_once
         assert (await site.look("next")).code is None
         assert (await site.book())["running"] == 0
         await site.settled(start)
+
+
+@pytest.mark.parametrize("hung", [20, 500])
+async def test_hung_calls_slow_nobody_and_those_without_a_place_are_told_at_once(
+    ground: Ground, hung: int
+) -> None:
+    await hang(ground, hung)
+
+
+@pytest.mark.parametrize("hung", [pytest.param(20, marks=pytest.mark.real), 500])
+async def test_so_it_is_where_hubs_share_redis(cluster: Ground, hung: int) -> None:
+    await hang(cluster, hung)
 
 
 async def test_a_call_that_waits_gets_the_place_that_becomes_free(ground: Ground) -> None:

@@ -16,7 +16,7 @@ from .fault_proxy import (
     Truncate,
     Unaccepting,
 )
-from .house import Footprint, Ground, as_fast
+from .house import Footprint, Ground, as_fast, mostly_real
 
 pytestmark = pytest.mark.anyio
 
@@ -57,20 +57,19 @@ async def stand_it(ground: Ground, fault: Fault, codes: set[str | None]) -> None
         await site.settled(start)
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(
+    "name",
+    mostly_real(
+        FAULTS, "latency", "reset_before_the_answer", "refused", "half_open", "black_hole", "noise"
+    ),
+)
 async def test_a_fault_is_answered_within_its_bound_and_its_neighbour_is_as_fast_as_ever(
     ground: Ground, name: str
 ) -> None:
     await stand_it(ground, *FAULTS[name])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name in ("refused", "half_open") else pytest.param(name, marks=pytest.mark.real)
-        for name in FAULTS
-    ],
-)
+@pytest.mark.parametrize("name", mostly_real(FAULTS, "half_open"))
 async def test_so_it_is_where_hubs_share_redis_and_the_neighbour_has_postgresql(
     cluster: Ground, name: str
 ) -> None:
