@@ -543,3 +543,34 @@ async def test_closing_the_client_ends_what_is_in_flight(client: Client, serving
             with pytest.raises(Unavailable):
                 await task
             await served.peers[0].gone.wait()
+
+
+async def test_idle_connections_are_dropped_and_those_in_use_are_not(
+    client: Client, serving: Any
+) -> None:
+    more = asyncio.Event()
+
+    async def serve(peer: Any) -> None:
+        while True:
+            asked = await peer.request()
+            if b"slow" in asked:
+                await peer.say(OK + b"content-length: 4\r\n\r\nbe")
+                await more.wait()
+                await peer.say(b"en")
+            else:
+                await peer.say(with_length(b"{}"))
+
+    with anyio.fail_after(10):
+        async with serving(serve) as served:
+            slow = await post(client, served.target, b"slow")
+            assert (await whole(client, served.target))[0] == 200
+            assert (await whole(client, served.target))[0] == 200
+            assert len(served.peers) == 2, "the idle one is used again"
+            client.drop_idle(served.target)
+            assert (await whole(client, served.target))[0] == 200
+            assert len(served.peers) == 3
+            more.set()
+            assert await slow.begin(100) == b"been"
+            slow.close()
+            client.drop_idle(served.target)
+            client.drop_idle(served.target)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from flotilla import FlotillaError, TimedOut
 from master.upstream.transport.client import HIGH_WATER_BYTES, Unreachable
+from master.upstream.transport.connection import kept_s
 from master.upstream.transport.plain import PlainClient
 from master.upstream.transport.resolve import Names
 from master.upstream.transport.target import Target
@@ -300,3 +302,88 @@ async def test_later_deadlines_do_not_outlive_earlier_ones(
                 await ask(plain, served.target, b"wait", due_at=monotonic() + 0.2)
             assert 0.15 < monotonic() - started < 2
             assert len(served.peers) == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("timeout=5", 4.0),
+        ("timeout=5, max=100", 4.0),
+        ("max=3, Timeout=9", 8.0),
+        ("timeout=0", 0.0),
+    ],
+)
+def test_a_server_that_says_how_long_it_keeps_connections_is_believed(
+    told: str, kept: float
+) -> None:
+    assert kept_s(told) == kept
+
+
+def test_a_server_that_says_nothing_of_it_keeps_them_for_ever() -> None:
+    assert kept_s("max=100") == kept_s("xtimeout=5") == inf
+
+
+async def test_a_connection_that_its_server_is_about_to_close_is_not_used_again(
+    plain: PlainClient, serving: Any
+) -> None:
+    async def serve(peer: Any) -> None:
+        while True:
+            await peer.request()
+            await peer.say(OK + b"keep-alive: timeout=1\r\ncontent-length: 2\r\n\r\n{}")
+
+    with anyio.fail_after(10):
+        async with serving(serve) as served:
+            for count in (1, 2, 3):
+                response = await plain.request("POST", served.target, {}, b"{}")
+                assert await response.begin(10) == b"{}"
+                assert len(served.peers) == count
+
+
+async def test_a_name_that_hangs_is_asked_for_once_and_keeps_no_other_waiting() -> None:
+    asked: list[str] = []
+    hanging: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def ask(host: str, port: int, **_: Any) -> Any:
+        asked.append(host)
+        if host == "hangs.test":
+            await hanging
+        return [(2, 1, 6, "", ("127.0.0.1", port))]
+
+    names = Names(ask)
+    with anyio.fail_after(5):
+        for _ in range(3):
+            with anyio.move_on_after(0.01):
+                await names.addresses("hangs.test", 80)
+        assert await names.addresses("other.test", 80) == ["127.0.0.1"]
+        waiting = asyncio.create_task(names.addresses("hangs.test", 80))
+        await asyncio.sleep(0)
+        hanging.set_result(None)
+        assert await waiting == ["127.0.0.1"]
+    assert asked == ["hangs.test", "other.test"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "fe80::1%lo"])
+async def test_an_address_is_not_asked_for(address: str) -> None:
+    async def ask(*_: Any, **__: Any) -> Any:
+        raise AssertionError("it is one already")
+
+    assert await Names(ask).addresses(address, 80) == [address]
+
+
+async def test_the_system_is_asked_beside_the_loop() -> None:
+    names = Names()
+    assert "127.0.0.1" in await names.addresses("localhost", 80)
+    with pytest.raises(UnicodeError):
+        await names.addresses("no..name", 80)
+
+
+async def test_whoever_waits_for_a_name_at_the_end_is_told_so() -> None:
+    async def ask(*_: Any, **__: Any) -> Any:
+        await anyio.sleep_forever()
+
+    names = Names(ask)
+    waiting = asyncio.create_task(names.addresses("hangs.test", 80))
+    await asyncio.sleep(0)
+    names.close()
+    with anyio.fail_after(5), pytest.raises(OSError, match="nobody waits"):
+        await waiting
