@@ -155,19 +155,19 @@ async def test_in_the_view_of_the_fleet_a_uri_is_read_by_its_server(house: House
     named = f"flotilla://servers/{way.south.name}/{WATCHED}"
     async with house.client(way, view="") as client:
         listed = [str(each.uri) for each in await whole(client, "list_resources", "resources")]
-        # All servers have it: the first keeps the plain URI, the others are told apart.
+        # All servers have it: the first by name keeps the plain URI, the others are told apart.
         assert [uri for uri in listed if uri.endswith(WATCHED)] == [
             WATCHED,
-            f"flotilla://servers/handshake/{WATCHED}",
+            f"flotilla://servers/modern/{WATCHED}",
             f"flotilla://servers/sse/{WATCHED}",
-            f"flotilla://servers/stdio-modern/{WATCHED}",
             f"flotilla://servers/stdio-handshake/{WATCHED}",
+            f"flotilla://servers/stdio-modern/{WATCHED}",
         ]
         assert len(set(listed)) == len(listed)
         read = await client.read_resource(named, cache_mode="refresh")
         assert read.contents[0].text == f"version {house.world(way).version}"
         plain = await client.read_resource(WATCHED, cache_mode="refresh")
-        assert plain.contents[0].text == f"version {house.served['modern'].world.version}"
+        assert plain.contents[0].text == f"version {house.served['handshake'].world.version}"
         with pytest.raises(MCPError):
             await client.read_resource(f"flotilla://servers/nobody/{WATCHED}")
 
