@@ -1,5 +1,6 @@
 """External servers with two workers: programs run once, and questions find who asked them."""
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -104,3 +105,75 @@ async def _is_gone(client: Apart) -> bool:
     """Whether neither worker offers the tool any more."""
     answers = [await client.modern("ext_more_test_simple_text", {}) for _ in range(2)]
     return all("there is no tool" in str(each) for each in answers)
+
+
+async def test_all_that_a_program_tells_reaches_the_clients_of_every_worker(work: Work) -> None:
+    for _ in range(2):  # one session opens at each worker
+        heard: list[float] = []
+        told: list[str] = []
+
+        async def hear(
+            progress: float, total: float | None, said: str | None, heard: list[float] = heard
+        ) -> None:
+            heard.append(progress)
+
+        async def listen(message: Any, told: list[str] = told) -> None:
+            if isinstance(message, types.ResourceUpdatedNotification):
+                told.append(str(message.params.uri))
+            elif isinstance(message, types.ToolListChangedNotification):
+                told.append("tools")
+
+        async with work.crew.client(mode="legacy", message_handler=listen) as client:
+            await client.call_tool("ext_every_test_tool_with_progress", {}, progress_callback=hear)
+            assert len(heard) == 3
+            large = await client.call_tool("ext_every_large_result", {"bytes": 2**20})
+            assert len(large.content[0].text) == 2**20
+            asked = types.SubscribeRequest(
+                params=types.SubscribeRequestParams(uri="test://watched-resource")
+            )
+            await client.session.send_request(asked, types.EmptyResult)
+
+            async def changed(client: Any = client, told: list[str] = told) -> bool:
+                # Its stream is opened beside its requests: until it stands, nobody hears.
+                await client.call_tool("ext_every_touch_resource", {})
+                return "test://watched-resource" in told
+
+            await until(changed)
+            await client.call_tool("ext_every_test_trigger_tool_change", {})
+            await until(lambda told=told: "tools" in told)
+
+
+async def test_a_call_that_a_client_gives_up_ends_in_the_program(work: Work) -> None:
+    for number in range(2):
+        key = f"call-{number}"
+        calling = asyncio.create_task(
+            Apart(work.crew).modern("ext_every_wait_until_cancelled", {"key": key})
+        )
+
+        async def says(tool: str, word: str, key: str = key) -> bool:
+            answer = await Apart(work.crew).modern(f"ext_every_{tool}", {"key": key})
+            return answer["result"]["content"][0]["text"] == word
+
+        await until(partial(says, "has_started", "yes"))
+        calling.cancel()
+        await until(partial(says, "was_cancelled", "cancelled"))
+
+
+async def test_every_worker_says_alike_that_a_program_is_away(work: Work) -> None:
+    owner = {**work.crew.owner}
+    client = Apart(work.crew)
+    entry = {**everything(), "args": ["-c", "raise SystemExit(3)"]}
+    told = {"name": "broken", "entry": entry}
+    assert (await client.send("POST", "/mcp/servers", json=told, headers=owner)).is_success
+
+    async def health() -> list[dict[str, Any]]:
+        answers = [await client.modern("master_getServiceHealth", {}) for _ in range(2)]
+        return [each["result"]["structuredContent"].get("broken", {}) for each in answers]
+
+    async def both_know() -> bool:
+        return [bool(each.get("reason")) for each in await health()] == [True, True]
+
+    await until(both_know)
+    assert all(each["status"] != "healthy" for each in await health())
+    removed = await client.send("DELETE", "/mcp/servers/broken", headers=owner)
+    assert removed.is_success
