@@ -7,8 +7,9 @@ socket of a worker that has died or hangs waits with it. Here each gets its turn
 something untaken comes last, and what a dead one had not taken goes to another: the parent lets go
 of a connection only when its worker says that it has it.
 
-Workers are forked from what is imported already: one is back within a tenth of a second, and most
-of its memory is shared. So this is plain code without threads or a loop that a fork would break.
+Workers are forked from what is imported already, so that one that starts again has nothing to
+import, and shares a third of its memory. So this is plain code without threads or a loop, which a
+fork would break.
 """
 
 import gc
