@@ -3,7 +3,7 @@
 Pure: the links put in what the servers list, the transports read it out.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -15,7 +15,7 @@ from master.entry import Entry as Entry
 from master.entry import Origin as Origin
 from master.entry import View as View
 from master.external.names import canonical_name, safe_names
-from master.offer import KINDS, NOTHING, Kind, Offer
+from master.offer import CAPABILITIES, KINDS, NOTHING, Kind, Offer
 from master.profiles import DEFAULT, FINDERS, SEARCH, Profile, Profiles
 from master.result import OURS
 from master.uris import PREFIX, likeness, prefixed, unprefixed
@@ -208,6 +208,23 @@ class Catalogue:
         hint = f"resources/list names them; {PREFIX}<server>/<uri> asks one server."
         raise NotFound(f"no server has the resource {uri[:200]!r}", hint=hint)
 
+    def sees(self, view: View, service: str) -> bool:
+        """Whether a view may show anything of a service, there or just gone: names decide."""
+        if view.service is not None:
+            return view.service == service
+        return any(map(self._profile(view).may_take, self._spaces(service)))
+
+    def touched(self, view: View, service: str, kinds: Collection[Kind]) -> list[str]:
+        """Whose lists in a view are others when these of a service are: `prompts`, `tools`."""
+        if not self.sees(view, service):
+            return []
+        touched = {CAPABILITIES[kind] for kind in kinds}
+        if view.service is None and not any(
+            map(self._profile(view).may_list, self._spaces(service))
+        ):
+            touched.discard("tools")
+        return sorted(touched)
+
     def listing(self, view: View, kind: Kind = "tools") -> list[dict[str, Any]]:
         """What a list shows in this view; the same object until something changes."""
         found = self._listings.get((kind, view))
@@ -247,6 +264,13 @@ class Catalogue:
         first = owner is not None and owner.service == entry.service
         return entry.given if first else prefixed(entry.service, entry.given)
 
+    def _spaces(self, service: str) -> list[str]:
+        """How the canonical names of a service's tools begin; only external ones are ever gone."""
+        shelf = self._shelves.get(service)
+        if shelf is None or shelf.origin.external:
+            return [f"{EXTERNAL}.{service}."]
+        return [f"{namespace}." for namespace in shelf.origin.namespaces]
+
     def _listed(self, view: View, kind: Kind) -> Iterable[Entry]:
         selected = self._selected(view)
         if view.service is not None:
@@ -279,7 +303,7 @@ class Catalogue:
             service: shelf
             for service, shelf in self._shelves.items()
             if any(tool.name not in FINDERS for tool in tools[service])
-            or (not shelf.of("tools") and _takes_all(profile, service, shelf.origin))
+            or (not shelf.of("tools") and any(map(profile.takes, self._spaces(service))))
         }
         entries: dict[Kind, tuple[Entry, ...]] = {
             kind: tuple(entry for shelf in services.values() for entry in shelf.of(kind))
@@ -355,12 +379,6 @@ def _takes(profile: Profile, tool: Entry) -> bool:
         return True
     vouched = not tool.origin.external or tool.name in profile.include
     return vouched and tool.hints("readOnlyHint")
-
-
-def _takes_all(profile: Profile, service: str, origin: Origin) -> bool:
-    """Whether the profile takes what lies in the service's namespaces, say by `ext.notes.*`."""
-    spaces = [f"{EXTERNAL}.{service}"] if origin.external else origin.namespaces
-    return any(profile.takes(f"{namespace}.") for namespace in spaces)
 
 
 def _objection(

@@ -28,6 +28,7 @@ MAX_FILE_BYTES = 1024 * 1024
 _NAME = r"^[a-z][a-z0-9_-]{0,31}$"
 _Glob = Annotated[str, Field(min_length=1, max_length=200)]
 _T = TypeVar("_T")
+_WILD = re.compile(r"[*?\[]")
 
 
 class Profile(BaseModel):
@@ -60,6 +61,15 @@ class Profile(BaseModel):
         """Whether a canonical name is among those of this profile."""
         return self._included.match(name) is not None and self._excluded.match(name) is None
 
+    def may_list(self, space: str) -> bool:
+        """Whether its list of tools may show any whose canonical name begins so (`os.linux.`)."""
+        shown = self.pinned if self.mode == "search" else self.include
+        return any(_may_match(glob, space) for glob in shown)
+
+    def may_take(self, space: str) -> bool:
+        """Whether it may take any tool whose canonical name begins so."""
+        return any(_may_match(glob, space) for glob in self.include)
+
     def arranged(self, tools: Mapping[str, _T]) -> list[_T]:
         """Which of the tools of this profile are listed, in which order; by canonical name."""
         first = dict.fromkeys((*FINDERS, *self.pinned) if self.mode == "search" else self.pinned)
@@ -82,6 +92,12 @@ class Profile(BaseModel):
 def _any_of(globs: Collection[str]) -> re.Pattern[str]:
     """Matches what one of the patterns does; nothing where there are none."""
     return re.compile("|".join(map(translate, globs)) or r"(?!)")
+
+
+def _may_match(glob: str, start: str) -> bool:
+    """Whether a pattern may match a name that begins so; it errs on that side."""
+    literal = _WILD.split(glob, maxsplit=1)[0]
+    return literal.startswith(start) or (literal != glob and start.startswith(literal))
 
 
 class _File(BaseModel):

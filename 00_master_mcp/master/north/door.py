@@ -31,7 +31,7 @@ class Door:
         self._catalogue = catalogue
         self._sessions = Sessions(ended=methods.subscriptions.drop, new_id=new_id)
         self._modern = Modern(methods, catalogue)
-        self._handshake = Handshake(methods, self._sessions)
+        self._handshake = Handshake(methods, self._sessions, catalogue)
 
     @property
     def open_sessions(self) -> int:

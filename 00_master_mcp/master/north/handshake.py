@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 
 from flotilla import RateLimited
 from master import rpc
+from master.catalogue import Catalogue
 from master.north.client import Client
 from master.north.exchange import LAST_EVENT, SESSION, Exchange
 from master.north.hearing import at_least
@@ -13,15 +14,16 @@ from master.north.reply import Reply, event
 from master.north.sessions import Session, Sessions
 from master.north.streams import pour, pour_events
 from master.north.work import Work
-from master.offer import CAPABILITIES, Kind
+from master.offer import Kind
 from master.views import prefix_of
 
 
 class Handshake:
     """Sessions, their requests and their streams."""
 
-    def __init__(self, methods: Methods, sessions: Sessions) -> None:
+    def __init__(self, methods: Methods, sessions: Sessions, catalogue: Catalogue) -> None:
         self._methods = methods
+        self._catalogue = catalogue
         self._sessions = sessions
         self._background: set[asyncio.Task[None]] = set()
 
@@ -113,11 +115,9 @@ class Handshake:
 
     def changed(self, service: str, kinds: Collection[Kind]) -> None:
         """Tell every client that sees a service that these lists of it are others now."""
-        whats = sorted({CAPABILITIES[kind] for kind in kinds})
-        told = [rpc.notification(f"notifications/{what}/list_changed", {}) for what in whats]
         for session in self._listening(service):
-            for each in told:
-                session.outbox.put(each)
+            for what in self._catalogue.touched(session.view, service, kinds):
+                session.outbox.put(rpc.notification(f"notifications/{what}/list_changed", {}))
 
     def said(self, service: str, method: str, params: rpc.Texts) -> None:
         """Pass on what a server says to nobody in particular."""
@@ -173,7 +173,9 @@ class Handshake:
         return (
             session
             for session in self._sessions
-            if session.has_stream and session.version and session.view.service in (None, service)
+            if session.has_stream
+            and session.version
+            and self._catalogue.sees(session.view, service)
         )
 
     async def _answer(

@@ -23,7 +23,7 @@ from master.north.reply import Reply, event
 from master.north.sessions import Outbox
 from master.north.streams import pour
 from master.north.work import Work
-from master.offer import CAPABILITIES, Kind
+from master.offer import Kind
 from master.upstream.wire import CLIENT_CAPABILITIES
 
 _SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
@@ -83,10 +83,9 @@ class Modern:
     def changed(self, service: str, kinds: Collection[Kind]) -> None:
         """Tell who listens that these lists of a service are others now."""
         for listener in self._listeners:
-            if listener.view.service in (None, service):
-                for what in sorted({CAPABILITIES[kind] for kind in kinds}):
-                    if f"{what}ListChanged" in listener.changes:
-                        listener.tell(f"notifications/{what}/list_changed", {})
+            for what in self._catalogue.touched(listener.view, service, kinds):
+                if f"{what}ListChanged" in listener.changes:
+                    listener.tell(f"notifications/{what}/list_changed", {})
 
     def stop(self) -> None:
         """End the listen streams and open no more."""

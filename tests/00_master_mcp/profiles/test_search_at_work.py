@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import anyio
 import httpx2
 import mcp_types as types
 import pytest
@@ -174,6 +175,33 @@ async def test_what_is_asked_for_badly_or_in_vain_is_answered_in_words(hub: Hub)
         content = result.structured_content
         assert (content["returned"], content["truncated"]) == (1, True)
         assert content["total"] > 1
+
+
+async def test_a_client_that_searches_hears_nothing_of_lists_that_it_is_not_shown(
+    hub: Hub,
+) -> None:
+    heard: dict[str, list[str]] = {"/mcp": [], "/mcp/p/search": []}
+
+    async def listening(path: str, *, task_status: Any) -> None:
+        async with (
+            hub.client(path) as client,
+            client.listen(tools_list_changed=True, prompts_list_changed=True) as events,
+        ):
+            task_status.started(client)
+            async for event in events:
+                heard[path].append(type(event).__name__)
+
+    async with anyio.create_task_group() as group:
+        clients = [await group.start(listening, path) for path in heard]
+        for number in (1, 2):
+            await clients[0].call_tool("ext.modern.add_tool", {"name": f"tool{number}"})
+            await until(lambda: len(heard["/mcp"]) >= number)  # noqa: B023
+            await clients[0].call_tool("ext.modern.remove_tool", {"name": f"tool{number}"})
+        # It hears of prompts, and in order: before them nothing of tools has come.
+        await clients[0].call_tool("ext.modern.test_trigger_prompt_change", {})
+        await until(lambda: heard["/mcp/p/search"])
+        assert set(heard["/mcp/p/search"]) == {"PromptsListChanged"}
+        group.cancel_scope.cancel()
 
 
 async def test_a_tool_that_comes_and_goes_is_found_and_lost(hub: Hub) -> None:

@@ -219,6 +219,47 @@ def test_a_client_that_looks_at_a_server_that_has_gone_is_told_so(catalogue: Cat
         catalogue.find("look", view)
 
 
+@pytest.mark.parametrize(
+    ("profile", "service", "tools", "prompts"),
+    [
+        ("default", "files", True, True),
+        ("default", "newcomer", True, True),
+        ("files", "files", True, True),
+        ("files", "notes", False, False),
+        ("notes", "notes", True, True),
+        ("notes", "gone", False, False),
+        ("search", "files", True, True),
+        ("search", "notes", False, True),
+        ("dotted", "cmdb", True, True),
+    ],
+)
+def test_only_who_may_see_a_change_is_told_of_it(
+    catalogue: Catalogue, profile: str, service: str, tools: bool, prompts: bool
+) -> None:
+    view = View(profile=profile)
+    found = catalogue.touched(view, service, ("tools", "prompts", "resourceTemplates"))
+    others = ["prompts", "resources"] if prompts else []
+    assert found == [*others, *(["tools"] if tools else [])]
+    assert catalogue.sees(view, service) is prompts
+
+
+@pytest.mark.parametrize(
+    ("include", "space", "may"),
+    [
+        ("*", "ext.notes.", True),
+        ("ext.*", "ext.notes.", True),
+        ("ext.n*es.*", "ext.notes.", True),
+        ("ext.notes.look", "ext.notes.", True),
+        ("ext.note", "ext.notes.", False),
+        ("ext.[mn]otes.*", "ext.notes.", True),
+        ("os.*", "ext.notes.", False),
+        ("ext.notesplus.*", "ext.notes.", False),
+    ],
+)
+def test_whether_a_pattern_may_match_errs_on_that_side(include: str, space: str, may: bool) -> None:
+    assert Profile(include=(include,)).may_take(space) is may
+
+
 def client_of(profile: str) -> Client:
     return Client(
         principal=Principal("ann"),
