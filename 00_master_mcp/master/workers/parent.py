@@ -21,6 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import NoReturn
 
@@ -76,6 +77,7 @@ class Parent:
         self._next = 0
         self._unplaced: deque[socket.socket] = deque()
         self._accepting = False
+        self._asked_to_end = False
         self._kill_at: float | None = None
         self._code = 0
         self._selector = selectors.DefaultSelector()
@@ -109,6 +111,8 @@ class Parent:
             key.data()
         for worker in self._workers:
             self._reap(worker)
+        if self._asked_to_end and self._kill_at is None:
+            self._stop()
         now = monotonic()
         if self._kill_at is None:
             for worker in self._workers:
@@ -129,9 +133,8 @@ class Parent:
         return max(0.0, min(moments) - monotonic()) if moments else None
 
     def _on_signal(self, number: int, _: object) -> None:
-        if number == signal.SIGCHLD or self._kill_at is not None:
-            return
-        self._stop()
+        # Acted on in the next turn: here a worker may just have been reaped and be known no more.
+        self._asked_to_end |= number != signal.SIGCHLD
 
     def _stop(self) -> None:
         self._kill_at = monotonic() + self._grace_s + LAST_WORD_S
@@ -162,8 +165,9 @@ class Parent:
                 log.error("cannot_accept", reason=error.strerror)
                 time.sleep(NO_ROOM_S)  # no descriptors are left: asking at once finds none either
                 return
-            # Else the second small part of an answer waits 40 ms for an acknowledgement.
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with suppress(OSError):  # its client has gone already, which its worker sees too
+                # Else the second small part of an answer waits 40 ms for an acknowledgement.
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._unplaced.append(connection)
 
     def _place_all(self) -> None:
