@@ -50,8 +50,8 @@ async def first_good_s(site: Site, within_s: float, tool: str = "test.trial.look
     return at - started
 
 
-async def told_away(site: Site) -> bool:
-    return await site.metric("mcp_service_health", service="trial") == 0
+async def told_away(site: Site, service: str = "trial") -> bool:
+    return await site.metric("mcp_service_health", service=service) == 0
 
 
 async def go_down_and_back(ground: Ground, fault: Fault) -> None:
@@ -101,10 +101,7 @@ async def test_so_it_is_with_an_external_server(ground: Ground, name: str) -> No
         tool = await outer.listed("inner", "look")
         await proxy.suffer(DOWN[name])
 
-        async def is_told_away() -> bool:
-            return (await outer.health("inner"))["status"] == "unreachable"
-
-        await until(is_told_away, 4)
+        await until(lambda: told_away(outer, "inner"), 4)
         answered = await outer.caller.call(tool, {"key": "down"})
         assert answered.code in ("unavailable", "circuit_open")
         assert answered.took_s < AT_ONCE_S
