@@ -166,13 +166,14 @@ class Link:
 
     async def run(self) -> None:
         """Connect, listen, reconnect with backoff, for ever; cancel to end."""
-        attempt = 0
+        attempt = given_up = 0
         while True:
             began_at = monotonic()
-            ended = await self._held()
+            ended = await self._held(given_up)
             took_s = monotonic() - began_at
+            given_up = given_up + 1 if ended is None else 0
             if self._offering.is_set():
-                attempt = 0
+                attempt = given_up = 0
                 if self.connected and (ended is None or took_s >= STOOD_S):
                     # Streams are cut now and then: most are taken up again before anybody notices.
                     continue
@@ -262,14 +263,14 @@ class Link:
         """Connect anew, now: what stands is not to be trusted."""
         self._renewing.set()
 
-    async def _held(self) -> Failure | None:
+    async def _held(self, given_up: int) -> Failure | None:
         """Hold the server until that ends: why; None where it is to be held anew at once."""
         self._renewing.clear()
         self._offering.clear()
         late = self._give_up_after(REOPEN_S) if self.connected else None
         knock = self.speaker.knock if isinstance(self.speaker, Remote) else None
         try:
-            return await held(self._hold(), self._offering, self._renewing, knock)
+            return await held(self._hold(), self._offering, self._renewing, knock, given_up)
         except Exception as error:  # the top-level handler: nothing ends a link for good
             log.exception("link_broke", upstream=self.service)
             return judged(error)

@@ -57,12 +57,14 @@ class Watching:
             while True:
                 stream = await self._next(stream)
                 changing = asyncio.create_task(self._changed.wait())
-                await asyncio.wait(
-                    {changing} if stream is None else {changing, stream},
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                if not changing.done():
+                try:
+                    await asyncio.wait(
+                        {changing} if stream is None else {changing, stream},
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                finally:
                     changing.cancel()
+                if not changing.done():
                     self._heard = frozenset()
                     await asyncio.sleep(AGAIN_S)
         finally:

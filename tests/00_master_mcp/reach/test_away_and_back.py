@@ -113,3 +113,32 @@ async def test_a_stream_that_is_cut_is_taken_up_again_before_anybody_notices(
         assert "hello" in answered.texts["content"]
         assert far.heard == []
         assert far.link.connected
+
+
+@pytest.mark.parametrize("kind", ["modern", "handshake", "sse"])
+async def test_connecting_again_and_again_leaves_nothing_behind(reaching: Reach, kind: str) -> None:
+    async with reaching(kind, HealthCheck()) as far:
+        offers = 0
+
+        def offered(service: str, offer: Any) -> None:
+            nonlocal offers
+            offers += 1
+            told(service, offer)
+
+        told = far.links.offered
+        far.links.offered = offered  # pyright: ignore[reportAttributeAccessIssue]
+        counts: list[int] = []
+        for _ in range(5):
+            before = offers
+            far.link.renew()
+            await until(lambda before=before: offers > before)
+            counts.append(_tasks_of_the_hub())
+        assert max(counts[1:]) <= counts[0] + 2
+        assert far.heard == []
+
+
+def _tasks_of_the_hub() -> int:
+    coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
+    codes = [getattr(each, "cr_code", None) for each in coroutines]
+    names = [code.co_filename for code in codes if code is not None]
+    return sum("/master/" in name or name.endswith("asyncio/locks.py") for name in names)

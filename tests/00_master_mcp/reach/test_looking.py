@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from flotilla import Unavailable
-from master.upstream.holding import held
+from master.upstream.holding import held, patience_s
 from master.upstream.looking import MOST, first_answer
 from tests.conftest import until
 
@@ -136,6 +136,24 @@ async def test_one_that_is_only_slow_in_opening_is_waited_for() -> None:
         await knocks.wait()
         opening.set()
         assert await holding == "ended well"
+
+
+async def test_one_that_answers_others_but_never_this_attempt_is_tried_anew() -> None:
+    async def knock(_: float) -> None:
+        return
+
+    with anyio.fail_after(3):
+        assert await held(hang(), asyncio.Event(), asyncio.Event(), knock) is None
+
+
+@pytest.mark.parametrize(
+    ("took_s", "given_up", "patience"),
+    [(0.001, 0, 0.5), (0.001, 3, 4.0), (0.2, 0, 2.0), (0.2, 2, 8.0), (3.0, 9, 60.0)],
+)
+def test_one_that_is_slow_gets_more_time_with_every_attempt(
+    took_s: float, given_up: int, patience: float
+) -> None:
+    assert patience_s(took_s, given_up) == pytest.approx(patience)
 
 
 async def test_a_connection_that_stands_is_given_up_when_it_is_to_be_renewed() -> None:
