@@ -85,10 +85,15 @@ class Watching:
             acknowledged = asyncio.Event()
             following = asyncio.create_task(self._read(wanted, acknowledged.set))
             waiting = asyncio.create_task(acknowledged.wait())
-            await asyncio.wait(
-                {following, waiting}, timeout=OPEN_S, return_when=asyncio.FIRST_COMPLETED
-            )
-            waiting.cancel()
+            try:
+                await asyncio.wait(
+                    {following, waiting}, timeout=OPEN_S, return_when=asyncio.FIRST_COMPLETED
+                )
+            except asyncio.CancelledError:
+                following.cancel()
+                raise
+            finally:
+                waiting.cancel()
         if last is not None:
             last.cancel()
             await asyncio.wait({last})
