@@ -22,7 +22,8 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from flotilla import CommonSettings, Spoke
-from flotilla.fleet import HUB, FleetConfig, ServiceEntry
+from flotilla.fleet import ANY, HUB, FleetConfig, HubLimits, ServiceEntry
+from flotilla.resilience import RateLimit, Resilience
 from flotilla.serving.run import Running
 from flotilla.serving.spokes import spoke_service
 from master import build as build_hub
@@ -237,6 +238,9 @@ async def _is_ready(http: httpx2.AsyncClient, fleet: LaunchedFleet) -> bool:
         return False
 
 
+UNHURRIED = {"rate_limit": RateLimit(per_minute=10_000_000, burst=1_000_000)}
+"""Tests call faster than people and models; those of the limits set their own."""
+
 StartFleet = Callable[..., AbstractAsyncContextManager[InProcessFleet]]
 
 
@@ -250,27 +254,31 @@ async def fleet_in(
     timeout_s: float = 30,
     external: Mapping[str, Mapping[str, Any]] | None = None,
     runner: str | None = None,
+    hub: HubLimits | None = None,
+    resilience: Mapping[str, Any] | None = None,
     **common: Any,
 ) -> AsyncGenerator[InProcessFleet]:
     """A fleet whose data lies in `folder`; `external` are entries of its mcp.json by their names,
-    and `runner` is the URL of what starts their programs.
+    and `runner` is the URL of what starts their programs. `resilience` are members of Resilience
+    for every service and external server.
 
     It is ready once the spokes have answered; external servers are not waited for.
     """
+    settings = {"timeout_s": timeout_s, **UNHURRIED, **(resilience or {})}
     entries = {
-        HUB: ServiceEntry(number=0, port=find_free_port(), namespaces=("master",)),
+        HUB: ServiceEntry(number=0, port=find_free_port(), namespaces=("master",), **settings),
         **{
             spoke.name: ServiceEntry(
                 number=number,
                 port=find_free_port(),
                 namespaces=spoke.namespaces,
-                timeout_s=timeout_s,
+                **settings,
             )
             for number, spoke in enumerate([*spokes, *absent], start=1)
         },
     }
     fleet = InProcessFleet(
-        FleetConfig(entries, {}),
+        FleetConfig(entries, {}, hub=hub, external={ANY: Resilience(**settings)}),
         CommonSettings(data_dir=folder / "data", shutdown_grace_s=5, **common),
     )
     servers = folder / "mcp.json"

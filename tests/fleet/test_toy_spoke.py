@@ -99,8 +99,9 @@ def add_toy_spoke(house: Path) -> None:
         file = house / FOLDER / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-    with (house / "config" / "services.yaml").open("a", encoding="utf-8") as services:
-        services.write(IN_SERVICES_YAML)
+    file = house / "config" / "services.yaml"
+    known = file.read_text(encoding="utf-8")
+    file.write_text(known.replace("\nservices:\n", f"\nservices:\n{IN_SERVICES_YAML}"), "utf-8")
 
 
 @asynccontextmanager

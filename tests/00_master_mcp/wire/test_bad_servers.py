@@ -11,6 +11,8 @@ import anyio
 import httpx2
 import pytest
 
+from flotilla.resilience import Breaker
+
 from .conftest import connected
 from .house import House
 from .raw import answer_of, call
@@ -155,7 +157,11 @@ async def bad_house(
             south.name: {**south.entry(servers[south.name].url), "timeoutS": LIMIT_S}
             for south in SOUTHS
         }
-        fleet = await open_.enter_async_context(start_fleet_in(folder, external=external))
+        # They fail all the time, and are to be asked all the same.
+        never = {"breaker": Breaker(failures=1_000_000)}
+        fleet = await open_.enter_async_context(
+            start_fleet_in(folder, external=external, resilience=never)
+        )
         await connected(fleet, *servers)
         yield House(fleet, servers)
 
