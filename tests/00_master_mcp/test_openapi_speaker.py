@@ -22,6 +22,7 @@ from master.external.handles import resolve
 from master.external.openapi import document as document_limits
 from master.external.openapi_speaker import OpenApiSpeaker
 from master.offer import Offer
+from tests.conftest import until
 
 pytestmark = pytest.mark.anyio
 
@@ -303,15 +304,17 @@ async def test_a_document_that_was_refused_is_not_read_again(api: Api) -> None:
 async def test_through_the_hub_an_api_is_a_server_like_another(api: Api, start_fleet: Any) -> None:
     api.answer = {"pets": ["t\u200bom", "h\U000e0041i"]}
     entry = {"document": f"{api.url}/openapi.json", "approval": "never"}
-    async with start_fleet(external={"pets": entry}) as fleet, fleet.client() as client:
+    async with start_fleet(external={"pets": entry}) as fleet:
 
         async def listed() -> bool:
-            return "ext_pets_listPets" in {tool.name for tool in (await client.list_tools()).tools}
+            # A client keeps the list for as long as it may.
+            async with fleet.client() as client:
+                tools = (await client.list_tools()).tools
+            return "ext_pets_listPets" in {tool.name for tool in tools}
 
-        with anyio.fail_after(10):
-            while not await listed():
-                await anyio.sleep(0.02)
-        result = await client.call_tool("ext_pets_listPets", {"q": "x"})
+        await until(listed)
+        async with fleet.client() as client:
+            result = await client.call_tool("ext_pets_listPets", {"q": "x"})
     assert json.loads(result.content[0].text) == {"pets": ["tom", "hi"]}
     assert result.meta["io.flotilla/untrusted"] is True
     sent = {name.lower(): value for name, value in api.headers[0].items()}

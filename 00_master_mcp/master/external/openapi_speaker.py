@@ -7,7 +7,7 @@ from hashlib import sha256
 import aiohttp
 import structlog
 
-from flotilla import FlotillaError, Unavailable
+from flotilla import FlotillaError
 from master import rpc
 from master.call import TOOLS_CALL, Call
 from master.external.handles import Resolved
@@ -18,6 +18,7 @@ from master.offer import Offer
 from master.result import Result, of_json
 from master.upstream import wire
 from master.upstream.link import Told
+from master.upstream.transport.client import Unreachable
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +154,7 @@ class OpenApiSpeaker:
 
     def _now(self) -> OpenApiServer:
         if self._server is None:
-            raise Unavailable(
+            raise Unreachable(
                 f"the document of {self._service} is not loaded",
                 hint="It is being read; call again soon.",
             )

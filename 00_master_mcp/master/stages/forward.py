@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from flotilla import Unavailable
 from flotilla.fleet import HUB
 from flotilla.toolbox import Toolbox
 from master.call import Call, Stage
@@ -10,6 +9,7 @@ from master.outside import FromOutside, untrusted
 from master.result import Result, of_json
 from master.search.tools import ClientContext
 from master.upstream.link import Link
+from master.upstream.transport.client import Unreachable
 
 
 def forwarded(links: Mapping[str, Link], own: Toolbox) -> Stage:
@@ -19,7 +19,7 @@ def forwarded(links: Mapping[str, Link], own: Toolbox) -> Stage:
             return of_json(await own.call(entry.name, call.arguments, _context(call)))
         link = links.get(entry.service)
         if link is None:
-            raise Unavailable(f"{entry.service} has just been taken out of the fleet")
+            raise Unreachable(f"{entry.service} has just been taken out of the fleet")
         if not entry.origin.external:
             return await link.send(call)
         if not isinstance(call.hearer, FromOutside):  # it is where the call is tried again

@@ -14,7 +14,6 @@ from flotilla import (
     NotConfigured,
     NotFound,
     TimedOut,
-    Unavailable,
     UpstreamError,
 )
 from flotilla.redaction import Redactor
@@ -31,6 +30,7 @@ from master.external.openapi.server_url import Elsewhere, base_url, checked_url,
 from master.external.openapi.style import is_header_text
 from master.external.openapi.tokens import Client, Tokens
 from master.external.openapi.tools import Imported, LeftOut, import_document
+from master.upstream.transport.client import Unreachable, went_away
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 IN_A_THREAD_BYTES = 64 * 1024
@@ -121,11 +121,13 @@ class OpenApiServer:
                 answer = await self._answer(prepared, base, needs, headers)
                 return await self._result(answer, self._promise(operation))
         except aiohttp.ConnectionTimeoutError:
-            raise Unavailable(f"{self.origin} took no connection in {CONNECT_S:g} s") from None
+            raise Unreachable(f"{self.origin} took no connection in {CONNECT_S:g} s") from None
         except TimeoutError:
             raise TimedOut(f"{self.origin} did not answer in {timeout_s:g} s") from None
-        except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError):
-            raise Unavailable(f"{self.origin} cannot be reached") from None
+        except aiohttp.ClientConnectorError:
+            raise Unreachable(f"{self.origin} cannot be reached") from None
+        except aiohttp.ServerDisconnectedError:
+            raise went_away(self.origin) from None
         except aiohttp.ClientError as error:
             raise UpstreamError(f"{self.origin} broke off: {type(error).__name__}") from None
 
