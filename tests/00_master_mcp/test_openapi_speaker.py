@@ -3,12 +3,11 @@ are called with who and why, and what it answers is a stranger's."""
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from aiohttp import web
 
@@ -109,12 +108,6 @@ class Notebook:
     @property
     def names(self) -> list[str]:
         return [tool["name"] for tool in self.offers[-1].of("tools")] if self.offers else []
-
-
-async def until(holds: Callable[[], Any]) -> None:
-    with anyio.fail_after(10):
-        while not holds():
-            await anyio.sleep(0.005)
 
 
 @pytest.fixture
