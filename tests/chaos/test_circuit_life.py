@@ -15,7 +15,7 @@ from .house import Ground, Site
 pytestmark = pytest.mark.anyio
 
 CALLERS = 50
-OPEN_S = 0.4
+OPEN_S = 0.6
 TRIED: dict[str, Any] = {
     "timeout_s": 2.0,
     "retry": {"retries": 0},
@@ -67,13 +67,13 @@ async def live_through(site: Site, logs: list[Mapping[str, Any]]) -> None:
     # The second one succeeds; it takes long enough for all to have come meanwhile.
     await asyncio.sleep(OPEN_S)
     await site.cue("well", forget=True)
-    probing = asyncio.create_task(all_at_once(site, "probe succeeds", 0.5))
+    probing = asyncio.create_task(all_at_once(site, "probe succeeds", 0.7))
 
     async def is_probed() -> bool:
         return (await site.book())["running"] == 1
 
     await until(is_probed, 2)
-    await until(lambda: state_everywhere(site, "half_open"), 0.4)
+    await until(lambda: state_everywhere(site, "half_open"), 0.6)
     answers = await probing
     assert Counter(each.code for each in answers) == {None: 1, "circuit_open": 49}
     assert (await site.book())["requests"] == 1

@@ -79,7 +79,7 @@ async def _healthy(site: Site) -> bool:
     return (await site.health())["status"] == "healthy"
 
 
-@pytest.mark.parametrize("name", mostly_real(DOWN, "refused", "black_hole", "no_syn", "noise"))
+@pytest.mark.parametrize("name", mostly_real(DOWN, "refused", "black_hole"))
 async def test_a_server_that_is_down_is_told_in_100_ms_and_back_within_a_second(
     ground: Ground, name: str
 ) -> None:
@@ -91,7 +91,7 @@ async def test_so_it_is_where_hubs_share_redis(cluster: Ground, name: str) -> No
     await go_down_and_back(cluster, DOWN[name])
 
 
-@pytest.mark.parametrize("name", mostly_real(DOWN, "black_hole"))
+@pytest.mark.parametrize("name", mostly_real(DOWN, "refused"))
 async def test_so_it_is_with_an_external_server(ground: Ground, name: str) -> None:
     async with (
         ground.site() as inner,
@@ -118,6 +118,7 @@ async def test_connections_that_are_half_open_are_found_out_by_the_checks(ground
             assert (await site.look("after")).code is None
 
 
+@pytest.mark.real
 async def test_a_server_that_hangs_is_away_though_its_port_accepts(ground: Ground) -> None:
     async with ground.site(trial=USUAL) as site:
         await site.cue("hang", what="all")
@@ -159,7 +160,7 @@ async def test_a_black_hole_is_not_hammered(ground: Ground) -> None:
         assert site.proxy.open_connections <= 16
 
 
-@pytest.mark.parametrize("name", mostly_real(DOWN, "refused", "black_hole"))
+@pytest.mark.parametrize("name", mostly_real(DOWN, "black_hole"))
 async def test_a_server_unreachable_at_the_start_delays_nothing(ground: Ground, name: str) -> None:
     async with ground.site(trial=USUAL):
         pass  # what the first start alone has to load

@@ -48,14 +48,24 @@ async def in_turn(caller: Caller, calls: int) -> list[Answered]:
 
 
 @pytest.mark.usefixtures("two_principals")
-async def test_a_flood_by_one_principal_is_not_noticed_by_another(backed: Ground) -> None:
+async def test_a_flood_by_one_principal_is_not_noticed_by_another(ground: Ground) -> None:
+    await flood(ground)
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("two_principals")
+async def test_so_it_is_where_hubs_share_redis(cluster: Ground) -> None:
+    await flood(cluster)
+
+
+async def flood(ground: Ground) -> None:
     limited = {"rate_limit": {"per_minute": 1200, "burst": 60}}
-    async with backed.site(trial=limited) as site, both(site) as (ann, bob):
+    async with ground.site(trial=limited) as site, both(site) as (ann, bob):
         await in_turn(bob, 5)
         alone = await in_turn(bob, 15)
-        flood = [asyncio.create_task(_flood(ann)) for _ in range(3)]
+        floods = [asyncio.create_task(_flood(ann)) for _ in range(3)]
         together = await in_turn(bob, 15)
-        answers = [each for one in flood for each in await one]
+        answers = [each for one in floods for each in await one]
         again = await in_turn(bob, 15)
         assert {each.code for each in [*alone, *together, *again]} == {None}
         amid_s, before_s, after_s = (
@@ -85,7 +95,7 @@ async def _flood(caller: Caller) -> list[Answered]:
 async def test_slow_calls_of_one_principal_leave_places_to_another(ground: Ground) -> None:
     narrow = {"places": {"calls": 20, "waiting": 20, "wait_s": 1.0}, "timeout_s": 2}
     async with ground.site(trial=narrow) as site, both(site) as (ann, bob):
-        slow = {"key": "slow", "takesS": 1.0}
+        slow = {"key": "slow", "takesS": 0.6}
         flood = [asyncio.create_task(ann.call("test.trial.look", slow)) for _ in range(100)]
         while (await site.book())["running"] < 10:
             await asyncio.sleep(0.01)

@@ -59,9 +59,7 @@ async def stand_it(ground: Ground, fault: Fault, codes: set[str | None]) -> None
 
 @pytest.mark.parametrize(
     "name",
-    mostly_real(
-        FAULTS, "latency", "reset_before_the_answer", "refused", "half_open", "black_hole", "noise"
-    ),
+    mostly_real(FAULTS, "reset_before_the_answer", "refused", "half_open", "black_hole", "noise"),
 )
 async def test_a_fault_is_answered_within_its_bound_and_its_neighbour_is_as_fast_as_ever(
     ground: Ground, name: str
