@@ -7,18 +7,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx2
 import pytest
 from mcp import Client
 from structlog.testing import capture_logs
 
-from flotilla import Model, Spoke, reads
 from flotilla.fleet import HubLimits
 from flotilla.resilience import Breaker, Places, RateLimit
 from tests.conftest import InProcessFleet, until
 
 from .content.limited import limited_fleet
+from .holding import Holding
 from .wire.conftest import connected
 from .wire.scripted import Asked, Scripted
 from .wire.ways import SOUTHS
@@ -27,30 +26,6 @@ pytestmark = pytest.mark.anyio
 
 MODERN = next(each for each in SOUTHS if each.modern)
 HOLD = "test_hold_holdOn"
-
-
-class Done(Model):
-    ok: bool = True
-
-
-class Holding:
-    """A spoke whose calls last until `go` is set."""
-
-    def __init__(self) -> None:
-        self.go = anyio.Event()
-        self.held = 0
-
-    async def hold(self) -> Done:
-        """Wait."""
-        self.held += 1
-        await self.go.wait()
-        return Done()
-
-    def spoke(self) -> Spoke:
-        tools = (reads("test.hold.holdOn", self.hold),)
-        return Spoke(
-            name="hold", version="1", instructions="", namespaces=("test.hold",), tools=tools
-        )
 
 
 class Looking:

@@ -13,36 +13,9 @@ from flotilla.fleet import HubLimits
 from tests.conftest import until
 
 from ..content.limited import limited_fleet
+from ..holding import Holding
 
 pytestmark = pytest.mark.anyio
-
-
-class Done(Model):
-    ok: bool = True
-
-
-class Holding:
-    """A spoke whose calls last until `go` is set."""
-
-    def __init__(self) -> None:
-        self.go = anyio.Event()
-        self.held = 0
-
-    async def hold(self) -> Done:
-        """Wait."""
-        self.held += 1
-        await self.go.wait()
-        return Done()
-
-    def spoke(self) -> Spoke:
-        tools = (reads("test.hold.holdOn", self.hold),)
-        return Spoke(
-            name="hold",
-            version="1",
-            instructions="",
-            namespaces=("test.hold",),
-            tools=tools,
-        )
 
 
 def error_of(result: Any) -> dict[str, Any]:
