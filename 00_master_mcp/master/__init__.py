@@ -16,7 +16,7 @@ from master.external.api import PATH as SERVERS_PATH
 from master.north.arriving import arriving
 from master.others import managing, others
 from master.parts import Parts
-from master.principals import clients_only, open_token_book
+from master.principals import TokenBook, clients_only, open_token_book
 from master.settings import Settings
 from master.views import with_view
 from master.workers.lent import Both
@@ -31,8 +31,12 @@ def build(
     common: CommonSettings | None = None,
     fleet: FleetConfig | None = None,
     place: Place = ALONE,
+    book: TokenBook | None = None,
 ) -> Service:
-    """Wire the hub by hand; Misconfigured when its keys, tokens or configuration are wrong."""
+    """Wire the hub by hand; Misconfigured when its keys, tokens or configuration are wrong.
+
+    `book` are its principals; by default those whose tokens are in the data folder.
+    """
     common = common or CommonSettings.from_env()
     fleet = fleet or FleetConfig.load(common.config_dir / "services.yaml")
     if settings.approvals == "off":
@@ -69,7 +73,7 @@ def build(
         viewed = with_view(app, parts.catalogue, parts.profiles)
         return arriving(Relay(colleagues).around(viewed), steadiness.load, steadiness.meters)
 
-    clients = clients_only(open_token_book(common.data_dir), owners=SERVERS_PATH)
+    clients = clients_only(book or open_token_book(common.data_dir), owners=SERVERS_PATH)
     app = service_app(
         name=HUB,
         version=__version__,

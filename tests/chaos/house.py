@@ -26,6 +26,7 @@ from flotilla.identity import open_signing_key
 from flotilla.resilience import Resilience
 from master import build as build_hub
 from master.call import Call
+from master.principals import TokenBook
 from master.settings import Settings as HubSettings
 from master.state.seam import CircuitState
 from master.upstream.transport.answer import Answer
@@ -298,6 +299,8 @@ class Ground:
     folder: Path
     redis_url: str | None = None
     neighbour: str = "linux_cli"
+    book: TokenBook | None = None
+    """The hubs' principals; by default the admin alone."""
 
     def beside(self, name: str) -> "Ground":
         """Where further hubs have a folder of their own."""
@@ -351,7 +354,8 @@ class Ground:
                 if ready:
                     await hub.ready()
                 site.hubs.append(hub)
-                site.callers.append(await stack.enter_async_context(Caller.of(hub)))
+                if self.book is None:
+                    site.callers.append(await stack.enter_async_context(Caller.of(hub)))
             yield site
 
     @asynccontextmanager
@@ -390,7 +394,9 @@ class Ground:
         servers = data / "mcp.json"
         servers.write_text(json.dumps({"mcpServers": external}))
         settings = HubSettings(mcp_config=servers, redis_url=redis_url)
-        await fleet.start(HUB, lambda: build_hub(settings, fleet.common, fleet.fleet))
+        await fleet.start(
+            HUB, lambda: build_hub(settings, fleet.common, fleet.fleet, book=self.book)
+        )
         try:
             yield fleet
         finally:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from dataclasses import replace
 from statistics import median
 
 import pytest
@@ -20,21 +20,12 @@ pytestmark = pytest.mark.anyio
 ANN, BOB = "flt_ann", "flt_bob"
 
 
-@pytest.fixture
-def two_principals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hubs that know ann and bob by their tokens."""
-    book = TokenBook(
-        {
-            hashlib.sha256(token.encode()).digest(): Principal(token[4:], ("user",))
-            for token in (ANN, BOB)
-        }
-    )
-
-    def open_book(folder: Path) -> TokenBook:
-        (folder / "admin_token").write_text(ANN)
-        return book
-
-    monkeypatch.setattr("master.open_token_book", open_book)
+BOOK = TokenBook(
+    {
+        hashlib.sha256(token.encode()).digest(): Principal(token[4:], ("user",))
+        for token in (ANN, BOB)
+    }
+)
 
 
 @asynccontextmanager
@@ -47,15 +38,13 @@ async def in_turn(caller: Caller, calls: int) -> list[Answered]:
     return [await caller.call("test.trial.look", {"key": f"{n}"}) for n in range(calls)]
 
 
-@pytest.mark.usefixtures("two_principals")
 async def test_a_flood_by_one_principal_is_not_noticed_by_another(ground: Ground) -> None:
-    await flood(ground)
+    await flood(replace(ground, book=BOOK))
 
 
 @pytest.mark.real
-@pytest.mark.usefixtures("two_principals")
 async def test_so_it_is_where_hubs_share_redis(cluster: Ground) -> None:
-    await flood(cluster)
+    await flood(replace(cluster, book=BOOK))
 
 
 async def flood(ground: Ground) -> None:
@@ -91,10 +80,9 @@ async def _flood(caller: Caller) -> list[Answered]:
     return answers
 
 
-@pytest.mark.usefixtures("two_principals")
 async def test_slow_calls_of_one_principal_leave_places_to_another(ground: Ground) -> None:
     narrow = {"places": {"calls": 20, "waiting": 20, "wait_s": 1.0}, "timeout_s": 2}
-    async with ground.site(trial=narrow) as site, both(site) as (ann, bob):
+    async with replace(ground, book=BOOK).site(trial=narrow) as site, both(site) as (ann, bob):
         slow = {"key": "slow", "takesS": 0.6}
         flood = [asyncio.create_task(ann.call("test.trial.look", slow)) for _ in range(100)]
         while (await site.book())["running"] < 10:
@@ -105,10 +93,9 @@ async def test_slow_calls_of_one_principal_leave_places_to_another(ground: Groun
         await asyncio.gather(*flood)
 
 
-@pytest.mark.usefixtures("two_principals")
 async def test_hubs_that_share_redis_count_a_principal_once(cluster: Ground) -> None:
     limited = {"rate_limit": {"per_minute": 60, "burst": 10}}
-    async with cluster.site(trial=limited, hubs=3) as site:
+    async with replace(cluster, book=BOOK).site(trial=limited, hubs=3) as site:
         answers: list[Answered] = []
         for hub in site.hubs:
             async with Caller.of(hub, ANN) as ann:

@@ -48,10 +48,12 @@ def steady(
         while True:
             try:
                 return await _once(call, keeper)
-            except CircuitOpen as error:
+            except CircuitOpen:
+                if failed is not None:
+                    # It says more than that the circuit is open by now.
+                    raise failed from None
                 meters.turned_away(entry.service, "circuit")
-                # The failure that opened it says more than that it is open.
-                raise failed or error from None
+                raise
             except (FlotillaError, rpc.RpcError) as error:
                 failure = judged(error)
                 pause_s = _pause_s(keeper, retries + 1, failure, call)

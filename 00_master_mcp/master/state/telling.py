@@ -10,6 +10,9 @@ from master.state.seam import CircuitView
 
 log = structlog.get_logger(__name__)
 
+PROBE_MS = 1000
+"""When to ask again while a call probes: how long that takes nobody knows."""
+
 
 def told(service: str, before: Standing, after: Standing) -> None:
     """Say in the log that the circuit is in another state now."""
@@ -31,13 +34,14 @@ def viewed(standing: Standing, now: float) -> CircuitView:
 
 
 def refusal(service: str, standing: Standing, now: float) -> CircuitOpen:
-    """For a call that the circuit does not admit; `retryAfterMs` where the time is known."""
+    """For a call that the circuit does not admit, with `retryAfterMs`."""
     state, retry_after_s = state_at(standing, now)
     hint = "master.getServiceHealth tells what failed."
     if state == "half_open":
         return CircuitOpen(
             f"{service} rests after failures, and another call is finding out whether it is back",
             hint=hint,
+            details={"retryAfterMs": PROBE_MS},
         )
     return CircuitOpen(
         f"{service} rests after {standing.failures} failed calls in a row; "

@@ -22,7 +22,7 @@ class Places:
         self._service = service
         self._limits = limits
         self._most = max(1, math.floor(limits.calls * limits.share))
-        self._most_waiting = math.floor(limits.waiting * limits.share)
+        self._most_waiting = min(limits.waiting, max(1, math.floor(limits.waiting * limits.share)))
         self._held: Counter[str] = Counter()
         self._queue: deque[_Waiting] = deque()
         self._queued: Counter[str] = Counter()

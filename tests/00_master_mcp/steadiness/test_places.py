@@ -121,3 +121,11 @@ async def test_who_hangs_up_as_the_place_comes_gives_it_back() -> None:
     await asyncio.wait({task})
     assert some.in_flight == 0
     assert some.take("cid")
+
+
+async def test_a_queue_of_one_has_room_for_one_whatever_the_share() -> None:
+    some = places(calls=1, waiting=1, share=0.5)
+    fill(some, ["ann"])
+    task = await queued(some, "ann")
+    some.leave("ann")
+    await task
