@@ -31,7 +31,10 @@ NOT_CONFIGURED = "io.flotilla/notConfigured"
 
 def members(value: Any) -> Mapping[str, Any]:
     """`value` where it is a JSON object, else an empty one: strangers may send anything."""
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+    # What was read from JSON is a dict, and to ask for that costs a tenth of asking for a Mapping.
+    if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101
+        return cast("Mapping[str, Any]", value)
+    return {}
 
 
 def marks_of(message: Mapping[str, Any]) -> Mapping[str, Any]:

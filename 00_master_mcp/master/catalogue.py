@@ -378,7 +378,7 @@ def _takes(profile: Profile, tool: Entry) -> bool:
     if not profile.read_only:
         return True
     vouched = not tool.origin.external or tool.name in profile.include
-    return vouched and tool.hints("readOnlyHint")
+    return vouched and tool.only_reads
 
 
 def _objection(

@@ -1,7 +1,7 @@
 """One thing that a service offers, whose it is, and which part of the fleet a client sees."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from flotilla import meta
@@ -49,29 +49,33 @@ class Entry:
     declares_headers: bool = False
     """Its input schema has members that a client repeats in `Mcp-Param-*` headers."""
 
+    needs_approval: bool = field(init=False, compare=False)
+    is_long: bool = field(init=False, compare=False)
+    missing_settings: str | None = field(init=False, compare=False)
+    """What to set before it can work, None where nothing is missing."""
+    only_reads: bool = field(init=False, compare=False)
+    """A call of it changes nothing. A prompt, a resource and a completion are only read."""
+    may_be_repeated: bool = field(init=False, compare=False)
+    """A second call does no more than the first."""
+
+    def __post_init__(self) -> None:
+        # Worked out once: every call asks for them. What is not said means the worse.
+        marks: Mapping[str, Any] = {} if self.origin.external else meta.marks_of(self.listed)
+        missing = marks.get(meta.NOT_CONFIGURED)
+        only_reads = self.kind != "tools" or self.hints("readOnlyHint")
+        found: Mapping[str, Any] = {
+            "needs_approval": self.kind == "tools" and self._waits(marks),
+            "is_long": marks.get(meta.LONG) is True,
+            "missing_settings": None if missing is None else str(missing),
+            "only_reads": only_reads,
+            "may_be_repeated": only_reads or self.hints("idempotentHint"),
+        }
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
+
     @property
     def upstream_name(self) -> str:
         return self.given or self.name
-
-    @property
-    def needs_approval(self) -> bool:
-        if self.kind != "tools":
-            return False
-        if not self.origin.external:
-            return self._marks.get(meta.APPROVAL) == "required"
-        if self.origin.approval != "destructive":
-            return self.origin.approval == "always"
-        return self.hints("destructiveHint")
-
-    @property
-    def is_long(self) -> bool:
-        return self._marks.get(meta.LONG) is True
-
-    @property
-    def missing_settings(self) -> str | None:
-        """What to set before it can work, None where nothing is missing."""
-        missing = self._marks.get(meta.NOT_CONFIGURED)
-        return None if missing is None else str(missing)
 
     def hints(self, annotation: str) -> bool:
         """Whether the tool's server says so of it (`readOnlyHint`); what it leaves out is no."""
@@ -85,6 +89,10 @@ class Entry:
             return self.given
         return self.name
 
-    @property
-    def _marks(self) -> Mapping[str, Any]:
-        return {} if self.origin.external else meta.marks_of(self.listed)
+    def _waits(self, marks: Mapping[str, Any]) -> bool:
+        """Whether a person must say yes first."""
+        if not self.origin.external:
+            return marks.get(meta.APPROVAL) == "required"
+        if self.origin.approval != "destructive":
+            return self.origin.approval == "always"
+        return self.hints("destructiveHint")

@@ -1,7 +1,6 @@
 """Lets running calls end before a service stops, and takes no new ones meanwhile."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from typing import Self
 
 import anyio
 
@@ -25,18 +24,19 @@ class Drain:
     def running(self) -> int:
         return self._running
 
-    @contextmanager
-    def call(self) -> Generator[None]:
-        """Count one call; Unavailable when the service is stopping."""
+    def call(self) -> Self:
+        """Count one call, for `with`; Unavailable when the service is stopping."""
         if self._closed:
             raise Unavailable(f"{self._service} is stopping", hint="Call again in some seconds.")
+        return self
+
+    def __enter__(self) -> None:
         self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
-            if self._closed and self._running == 0:
-                self._idle.set()
+
+    def __exit__(self, *_: object) -> None:
+        self._running -= 1
+        if self._closed and self._running == 0:
+            self._idle.set()
 
     async def close(self, grace_s: float) -> int:
         """Refuse new calls, wait at most `grace_s` for the running ones; how many still run."""

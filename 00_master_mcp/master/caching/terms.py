@@ -6,7 +6,6 @@ from flotilla.resilience import Resilience
 from flotilla.tool import MAX_TTL_S
 from master.call import Call
 from master.catalogue import Entry
-from master.traits import only_reads
 
 _KNOWN = frozenset({"name", "arguments", "_meta"})
 """A call with other members means more than its arguments say: an answer to a question, a task."""
@@ -21,7 +20,7 @@ def kept_s(entry: Entry, settings: Resilience) -> float:
     if said is None:
         said = 0.0 if entry.origin.external else _said_s(entry)
     # Last, since most tools say nothing and this is asked for every call.
-    return said if said and only_reads(entry) and not entry.needs_approval else 0.0
+    return said if said and entry.only_reads and not entry.needs_approval else 0.0
 
 
 def may_hold(entry: Entry, settings: Resilience) -> bool:

@@ -33,7 +33,7 @@ class Finder:
         first = request.split(maxsplit=1)[:1]
         if first and first[0].casefold() in _QUESTION:
             scores = {
-                at: score * ASKED if self._tools[at].hints("readOnlyHint") else score
+                at: score * ASKED if self._tools[at].only_reads else score
                 for at, score in scores.items()
             }
         for at, worth in self._named(request.strip()).items():

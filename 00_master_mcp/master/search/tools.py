@@ -193,7 +193,7 @@ def _found(tool: Entry, score: float, view: View) -> FoundTool:
         name=tool.shown_name(view),
         title=_text(tool, "title")[:MAX_SUMMARY] or None,
         summary=summary_of(_text(tool, "description")),
-        read_only=tool.hints("readOnlyHint"),
+        read_only=tool.only_reads,
         destructive=tool.hints("destructiveHint"),
         needs_approval=tool.needs_approval,
         score=round(score, 2),

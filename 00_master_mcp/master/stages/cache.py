@@ -14,7 +14,6 @@ from master.call import TOOLS_CALL, Call, Stage
 from master.meters import Meters
 from master.result import Result
 from master.state.seam import ResultCache
-from master.traits import only_reads
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +38,7 @@ def cached(
             return await inner(call)
         entry = call.resolved()
         settings = resilience(entry.service)
-        if only_reads(entry):
+        if entry.only_reads:
             ttl_s = kept_s(entry, settings)
             if ttl_s > 0 and is_plain(call):
                 return await answers.of(call, ttl_s)

@@ -15,7 +15,6 @@ from master.meters import Meters
 from master.result import Result
 from master.stages.resolve import Limits
 from master.steadiness.keeper import Keeper, Keepers
-from master.traits import may_be_repeated
 from master.upstream.failure import Failure, judged
 
 log = structlog.get_logger(__name__)
@@ -57,7 +56,7 @@ def steady(
             except (FlotillaError, rpc.RpcError) as error:
                 failure = judged(error)
                 pause_s = _pause_s(keeper, retries + 1, failure, call)
-                if pause_s is None or not may_be_repeated(entry) or call.hearer.told:
+                if pause_s is None or not entry.may_be_repeated or call.hearer.told:
                     raise
                 if failure.kind == "not_sent" and not connected(entry.service):
                     raise
@@ -78,7 +77,7 @@ def steady(
 
     async def _once(call: Call, keeper: Keeper) -> Result:
         circuit, places, who = keeper.circuit, keeper.places, call.principal.name
-        ticket = await circuit.admit(call.due().remaining_s())
+        ticket = await circuit.admit(call.due().remaining_s)
         if not places.take(who):
             # Nobody waits with a ticket: the circuit may open meanwhile, and a probe must not wait.
             await circuit.dropped(ticket)
@@ -88,7 +87,7 @@ def steady(
                 meters.turned_away(call.resolved().service, "places")
                 raise
             try:
-                ticket = await circuit.admit(call.due().remaining_s())
+                ticket = await circuit.admit(call.due().remaining_s)
             except BaseException:
                 places.leave(who)
                 raise

@@ -12,7 +12,7 @@ from flotilla.fleet import HubLimits
 from flotilla.gcra import arrival
 from flotilla.resilience import Breaker, RateLimit
 from master.state.memory import EmbeddedCache
-from master.state.seam import CircuitView
+from master.state.seam import CircuitView, usual_longest_s
 from master.state.telling import refusal, told, viewed
 
 FEWEST_SWEPT = 1024
@@ -57,11 +57,11 @@ class EmbeddedCircuit:
     def view(self) -> CircuitView:
         return viewed(self._standing, self._clock())
 
-    async def admit(self, longest_s: float = 300.0) -> int:
+    async def admit(self, longest_s: Callable[[], float] = usual_longest_s) -> int:
         if self._standing.state == "closed":
             return self._standing.era
         now = self._clock()
-        standing, ticket = breaker.admit(self._standing, now, longest_s)
+        standing, ticket = breaker.admit(self._standing, now, longest_s())
         self._stand(standing)
         if ticket is None:
             raise refusal(self._service, self._standing, now)

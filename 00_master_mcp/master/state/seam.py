@@ -16,6 +16,10 @@ LARGEST_CACHED_BYTES = 1024 * 1024
 """Of one result; a larger one is not kept."""
 
 
+def usual_longest_s() -> float:
+    return 300.0
+
+
 class RateLimits(Protocol):
     """Calls by key at a steady rate with bursts (GCRA)."""
 
@@ -45,11 +49,12 @@ class Circuit(Protocol):
         """As this hub knows it now, without asking the store."""
         ...
 
-    async def admit(self, longest_s: float = 300.0) -> int:
+    async def admit(self, longest_s: Callable[[], float] = usual_longest_s) -> int:
         """A ticket for one call; CircuitOpen when the service rests or another call probes it.
 
         Give the ticket back exactly once, by one of the next three. If the call is the probe and
-        its hub dies, its place is free again after `longest_s`, the longest that it may take.
+        its hub dies, its place is free again after `longest_s()`, the longest that it may take;
+        of no other call it is asked.
         """
         ...
 

@@ -23,7 +23,8 @@ class RetryBudget:
 
     def called(self) -> None:
         """One call was made, no retry."""
-        self._earned = min(self._earned + self._ratio, RESERVE)
+        if self._earned < RESERVE:
+            self._earned += self._ratio
 
     def spend(self) -> bool:
         """Whether one more retry may be made, which is then counted."""

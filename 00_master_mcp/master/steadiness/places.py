@@ -21,9 +21,10 @@ class Places:
     def __init__(self, service: str, limits: Limits) -> None:
         self._service = service
         self._limits = limits
+        self._calls = limits.calls
         self._most = max(1, math.floor(limits.calls * limits.share))
         self._most_waiting = min(limits.waiting, max(1, math.floor(limits.waiting * limits.share)))
-        self._held: Counter[str] = Counter()
+        self._held: dict[str, int] = {}
         self._queue: deque[_Waiting] = deque()
         self._queued: Counter[str] = Counter()
         self.in_flight = 0
@@ -34,10 +35,11 @@ class Places:
 
     def take(self, principal: str) -> bool:
         """A place, where one is free at once; give it back with `leave`."""
-        if self.in_flight >= self._limits.calls or self._held[principal] >= self._most:
+        held = self._held.get(principal, 0)
+        if self.in_flight >= self._calls or held >= self._most:
             return False
         self.in_flight += 1
-        self._held[principal] += 1
+        self._held[principal] = held + 1
         return True
 
     async def wait(self, principal: str, deadline: Deadline) -> None:
@@ -74,8 +76,10 @@ class Places:
     def leave(self, principal: str) -> None:
         """Give a place back; the first in the queue that may have it gets it."""
         self.in_flight -= 1
-        self._held[principal] -= 1
-        if not self._held[principal]:
+        held = self._held[principal] - 1
+        if held:
+            self._held[principal] = held
+        else:
             del self._held[principal]
         for waiting in self._queue:
             if self.take(waiting.principal):

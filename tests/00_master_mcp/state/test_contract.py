@@ -158,7 +158,7 @@ async def test_the_place_of_a_probe_that_never_reports_back_is_free_after_its_ti
     weather = Service(hubs)
     await opened(weather.first)
     await weather.first.restored()
-    lost = await weather.first.admit(longest_s=0.1)
+    lost = await weather.first.admit(longest_s=lambda: 0.1)
     await weather.all_are("half_open")
 
     async def next_probes() -> bool:

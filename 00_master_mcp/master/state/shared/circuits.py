@@ -14,7 +14,7 @@ import orjson
 from flotilla import breaker as decide
 from flotilla.breaker import CLOSED, CircuitState, Standing
 from flotilla.resilience import Breaker
-from master.state.seam import CircuitView
+from master.state.seam import CircuitView, usual_longest_s
 from master.state.shared.line import Away, Line
 from master.state.shared.scripts import SWAP
 from master.state.shared.store import Store
@@ -43,13 +43,13 @@ class SharedCircuit:
     def view(self) -> CircuitView:
         return viewed(self._circuits.known(self._service), self._circuits.now())
 
-    async def admit(self, longest_s: float = 300.0) -> int:
+    async def admit(self, longest_s: Callable[[], float] = usual_longest_s) -> int:
         standing = self._circuits.known(self._service)
         if standing.state == "closed":
             return standing.era
 
         def admitted(known: Standing) -> tuple[Standing, int | None]:
-            return decide.admit(known, self._circuits.now(), longest_s)
+            return decide.admit(known, self._circuits.now(), longest_s())
 
         ticket = await self._change(admitted, undo=self._give_back)
         if ticket is None:
