@@ -59,7 +59,7 @@ async def stand_it(ground: Ground, fault: Fault, codes: set[str | None]) -> None
 
 @pytest.mark.parametrize(
     "name",
-    mostly_real(FAULTS, "reset_before_the_answer", "refused", "half_open", "black_hole", "noise"),
+    mostly_real(FAULTS, "half_open", "black_hole"),
 )
 async def test_a_fault_is_answered_within_its_bound_and_its_neighbour_is_as_fast_as_ever(
     ground: Ground, name: str
@@ -67,7 +67,7 @@ async def test_a_fault_is_answered_within_its_bound_and_its_neighbour_is_as_fast
     await stand_it(ground, *FAULTS[name])
 
 
-@pytest.mark.parametrize("name", mostly_real(FAULTS, "half_open"))
+@pytest.mark.parametrize("name", mostly_real(FAULTS))
 async def test_so_it_is_where_hubs_share_redis_and_the_neighbour_has_postgresql(
     cluster: Ground, name: str
 ) -> None:

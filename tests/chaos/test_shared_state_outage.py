@@ -14,7 +14,7 @@ from tests.conftest import until
 from .caller import Answered
 from .house import Ground, Site
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
 LIMITED = {"rate_limit": {"per_minute": 6000, "burst": 1000}}
 

@@ -80,6 +80,7 @@ async def test_the_doors_are_shut(launch_fleet) -> None:
             assert await status(fleet.url_of(number), **fleet.headers) == 401
 
 
+@pytest.mark.real
 async def test_a_storm_with_cancelled_calls_leaves_nothing_behind(launch_fleet) -> None:
     env = {"FLOTILLA_APPROVALS": "off", "LINUX_CLI_MAX_PROCESSES": "64"}
     async with launch_fleet(**env) as fleet:

@@ -16,7 +16,7 @@ from tests.conftest import until
 from ..servers.estate import Estate, alive, below, puppet
 from .conftest import OpenHub
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
 Pair = tuple[Estate, Estate]
 

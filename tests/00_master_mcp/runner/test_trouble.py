@@ -37,6 +37,7 @@ async def none_alive(programs: list[psutil.Process], within_s: float) -> None:
             await anyio.sleep(0.05)
 
 
+@pytest.mark.real
 async def test_a_killed_runner_takes_its_programs_along_and_is_found_when_it_is_back(
     open_estate: OpenEstate, runner: RunnerProcess, folder: Path
 ) -> None:
@@ -75,6 +76,7 @@ async def test_a_hub_finds_a_runner_that_starts_after_it(
         await estate.reached("a", "running", within_s=8)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("number", "within_s"),
     [(signal.SIGKILL, SECONDS), (signal.SIGSTOP, SECONDS + (SILENT_BEATS + 1) * BEAT_S)],

@@ -20,6 +20,7 @@ from .estate import Estate, puppet
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.real
 async def test_one_that_crashes_in_a_loop_says_why_and_slows_nobody(
     estate: Estate, folder: Path
 ) -> None:
@@ -249,6 +250,7 @@ async def test_a_server_sees_nothing_of_the_hub_but_the_search_path(
     assert set(found) - {"PWD", "LC_CTYPE", "SHLVL", "_"} == known
 
 
+@pytest.mark.real
 async def test_a_hung_server_holds_up_no_other_and_is_ended_all_the_same(
     open_estate: OpenEstate, folder: Path
 ) -> None:
