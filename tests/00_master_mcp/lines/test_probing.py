@@ -81,6 +81,7 @@ async def test_any_refusal_leads_to_a_handshake_on_the_same_stream(life: Life, c
     assert (await life.probing.send(call_of("t", {}))).texts["content"] == "[]"
 
 
+@pytest.mark.real
 async def test_one_that_ignores_the_question_is_waited_for_once(life: Life) -> None:
     first = await life.script(server("ignore"))
     holding = await life.opened(life.probing)
@@ -130,6 +131,7 @@ async def test_what_is_no_message_is_passed_over(life: Life, greeting: str) -> N
     assert life.notes.names() == {"t"}
 
 
+@pytest.mark.real
 async def test_a_slow_modern_server_is_found_behind_the_handshake(life: Life) -> None:
     program = await life.script(
         """

@@ -224,6 +224,7 @@ async def test_a_large_answer_is_checked_while_other_calls_go_on(
     assert others > 3
 
 
+@pytest.mark.real
 async def test_an_answer_made_to_be_slow_to_check_ends(
     api: Any, session: aiohttp.ClientSession, document: Callable[..., Document], json_reply: Any
 ) -> None:

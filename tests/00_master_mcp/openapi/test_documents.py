@@ -215,6 +215,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_document_ends_in_a_clear_error_in_bounded_time(name: str) -> None:
     started = perf_counter()

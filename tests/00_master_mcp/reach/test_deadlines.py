@@ -14,7 +14,7 @@ from flotilla import Model, Spoke, meta, reads
 from master.upstream import wire
 from tests.conftest import until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
 TIMEOUT_MS = 300
 LATE_S = 0.05

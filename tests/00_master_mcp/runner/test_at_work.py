@@ -133,6 +133,7 @@ async def test_why_a_program_ended_is_told_and_its_standard_error_stays_in_the_r
         assert '"line":"there is no database"' in runner.log
 
 
+@pytest.mark.real
 async def test_one_that_is_stopped_is_gone_with_what_it_hid(
     open_estate: OpenEstate, runner: RunnerProcess, folder: Path
 ) -> None:

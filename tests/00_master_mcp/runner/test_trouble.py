@@ -65,6 +65,7 @@ async def test_a_killed_runner_takes_its_programs_along_and_is_found_when_it_is_
             assert result.content[0].text == "again"
 
 
+@pytest.mark.real
 async def test_a_hub_finds_a_runner_that_starts_after_it(
     open_estate: OpenEstate, runner: RunnerProcess, folder: Path
 ) -> None:
@@ -101,6 +102,7 @@ async def test_programs_end_when_their_hub_is_gone_or_silent(
         await none_alive(programs, within_s)
 
 
+@pytest.mark.real
 async def test_a_hub_that_was_killed_gets_its_programs_anew_in_its_next_life(
     runner: RunnerProcess, folder: Path, free_port: Callable[[], int]
 ) -> None:
@@ -238,6 +240,7 @@ async def test_it_is_ready_when_it_can_read_the_hubs_word(
         assert (await http.get(f"{runner.url}/ready")).status_code == 200
 
 
+@pytest.mark.real
 async def test_what_a_killed_runner_left_behind_is_ended_by_its_next_life(
     open_estate: OpenEstate, runner: RunnerProcess, folder: Path
 ) -> None:

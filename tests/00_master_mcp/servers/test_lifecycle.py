@@ -153,6 +153,7 @@ async def test_many_changes_at_once_come_out_in_order(estate: Estate, folder: Pa
     assert len(psutil.Process().children(recursive=True)) == before
 
 
+@pytest.mark.real
 async def test_a_stop_ends_all_that_a_server_started_however_it_hides(
     estate: Estate, folder: Path
 ) -> None:

@@ -25,7 +25,11 @@ LIMIT_S = 0.8
 AGAIN_S = 5.0
 """Within this a server is there again whose session the hub had to give up."""
 HTTP = [way for way in THROUGH if way.south.transport != "sse"]
-ONE_BY_ONE = [way for way in THROUGH if str(way) == "modern-sse"]
+ONE_BY_ONE = [
+    pytest.param(way, marks=pytest.mark.real, id=str(way))
+    for way in THROUGH
+    if str(way) == "modern-sse"
+]
 """Where all share a stream, each must be tried alone, which takes its time: one way will do."""
 NOTE = b'{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"debug","data":"x"}}'
 
