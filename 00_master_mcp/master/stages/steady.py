@@ -35,37 +35,54 @@ def steady(
     Only what reads or is idempotent is ever tried again, never once its client has heard of it, and
     not while its server is known to be away: who waits for that is answered at once.
     """
+    return _Steady(inner, keepers, limits, connected, meters).stage
 
-    async def stage(call: Call) -> Result:
+
+class _Steady:
+    def __init__(
+        self,
+        inner: Stage,
+        keepers: Keepers,
+        limits: Limits,
+        connected: Callable[[str], bool],
+        meters: Meters,
+    ) -> None:
+        self._inner = inner
+        self._keepers = keepers
+        self._limits = limits
+        self._connected = connected
+        self._meters = meters
+
+    async def stage(self, call: Call) -> Result:
         entry = call.resolved()
         if entry.service == HUB:
-            return await inner(call)
-        keeper = keepers.of(entry.service)
+            return await self._inner(call)
+        keeper = self._keepers.of(entry.service)
         keeper.budget.called()
         failed: Exception | None = None
         retries = 0
         while True:
             try:
-                return await _once(call, keeper)
+                return await self._once(call, keeper)
             except CircuitOpen:
                 if failed is not None:
                     # It says more than that the circuit is open by now.
                     raise failed from None
-                meters.turned_away(entry.service, "circuit")
+                self._meters.turned_away(entry.service, "circuit")
                 raise
             except (FlotillaError, rpc.RpcError) as error:
                 failure = judged(error)
                 pause_s = _pause_s(keeper, retries + 1, failure, call)
                 if pause_s is None or not entry.may_be_repeated or call.hearer.told:
                     raise
-                if failure.kind == "not_sent" and not connected(entry.service):
+                if failure.kind == "not_sent" and not self._connected(entry.service):
                     raise
                 if not keeper.budget.spend():
-                    meters.retry_withheld(entry.service)
+                    self._meters.retry_withheld(entry.service)
                     raise
                 failed = error
             retries += 1
-            meters.retried(entry.service)
+            self._meters.retried(entry.service)
             log.info(
                 "call_retried",
                 upstream=entry.service,
@@ -75,7 +92,7 @@ def steady(
             )
             await asyncio.sleep(pause_s)
 
-    async def _once(call: Call, keeper: Keeper) -> Result:
+    async def _once(self, call: Call, keeper: Keeper) -> Result:
         circuit, places, who = keeper.circuit, keeper.places, call.principal.name
         ticket = await circuit.admit(call.due().remaining_s)
         if not places.take(who):
@@ -84,7 +101,7 @@ def steady(
             try:
                 await places.wait(who, call.due())
             except RateLimited:
-                meters.turned_away(call.resolved().service, "places")
+                self._meters.turned_away(call.resolved().service, "places")
                 raise
             try:
                 ticket = await circuit.admit(call.due().remaining_s)
@@ -93,12 +110,12 @@ def steady(
                 raise
         started = monotonic()
         try:
-            result = await inner(call)
+            result = await self._inner(call)
         except (FlotillaError, rpc.RpcError) as error:
             failure = judged(error)
             if failure.kind == "answered":
                 await circuit.succeeded(ticket)
-            elif _tells(failure, call, started):
+            elif self._tells(failure, call, started):
                 await circuit.failed(ticket, failure.reason)
             else:
                 await circuit.dropped(ticket)
@@ -112,7 +129,7 @@ def steady(
         finally:
             places.leave(who)
 
-    def _tells(failure: Failure, call: Call, started: float) -> bool:
+    def _tells(self, failure: Failure, call: Call, started: float) -> bool:
         """Whether the failure tells something of the service.
 
         A deadline that the caller made short tells nothing; nor does a server that is known to be
@@ -123,11 +140,9 @@ def steady(
         if failure.kind != "timeout":
             return True
         entry = call.resolved()
-        timeout_s, long_timeout_s = limits(entry.service)
+        timeout_s, long_timeout_s = self._limits(entry.service)
         limit_s = long_timeout_s if entry.is_long else timeout_s
         return call.due().at - started >= limit_s - _PATIENT_S
-
-    return stage
 
 
 def _pause_s(keeper: Keeper, retry: int, failure: Failure, call: Call) -> float | None:
