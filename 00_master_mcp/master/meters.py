@@ -1,7 +1,7 @@
 """What the hub counts of how it keeps going, in the words of `getServiceHealth` and the log."""
 
 from collections import Counter as Tally
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -64,7 +64,7 @@ class Meters:
         self._turned.labels(service, reason).inc()
         self._told.setdefault(service, Tally())[reason] += 1
 
-    def turned_away_from(self, service: str) -> Mapping[Turned, int]:
+    def turned_away_from(self, service: str) -> dict[Turned, int]:
         """How many calls for the service were turned away since the start, by the reasons."""
         return dict(self._told.get(service, {}))
 

@@ -136,7 +136,7 @@ class Services:
             status="unhealthy" if load.overloaded else "healthy",
             reason="; ".join(reasons) or None,
             in_flight=load.calls,
-            turned_away=dict(self._steadiness.meters.turned_away_from(HUB)),
+            turned_away=self._steadiness.meters.turned_away_from(HUB),
         )
 
     def _told(self, service: str, health: ServiceHealth) -> ServiceHealth:
@@ -154,7 +154,7 @@ class Services:
                 "retry_after_ms": math.ceil(view.retry_after_s * 1000) or None,
                 "in_flight": keeper.places.in_flight,
                 "waiting": keeper.places.waiting,
-                "turned_away": dict(self._steadiness.meters.turned_away_from(service)),
+                "turned_away": self._steadiness.meters.turned_away_from(service),
             }
         )
 

@@ -129,3 +129,4 @@ async def test_a_queue_of_one_has_room_for_one_whatever_the_share() -> None:
     task = await queued(some, "ann")
     some.leave("ann")
     await task
+    assert (some.in_flight, some.waiting) == (1, 0)
