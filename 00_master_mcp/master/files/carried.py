@@ -4,13 +4,12 @@ from asyncio import sleep
 from collections.abc import AsyncIterator
 from time import perf_counter
 
+from flotilla import meta
 from master.files.blocks import HOLD_BYTES, SHAPES, Blocks
 from master.files.rule import Rule
 from master.result import Result, marked_text
 from master.streaming.splitter import WINDOW_BYTES, Begin, Chunk, End, Leave, Member, Piece
 
-WITHHELD = "io.flotilla/withheld"
-"""In the `_meta` of a result: how many files of it were left out."""
 _BUSY_S = 0.001
 
 
@@ -91,4 +90,4 @@ async def _fed(blocks: Blocks, text: bytes) -> bytes:
 
 
 def _marked(text: str | None, withheld: int) -> str:
-    return marked_text(text, **{WITHHELD: withheld})
+    return marked_text(text, **{meta.WITHHELD: withheld})
