@@ -1,7 +1,9 @@
 """What every service of the fleet shares, and nothing that one service alone needs."""
 
+from flotilla._fresh import IN_ENVIRONMENT as IN_ENVIRONMENT  # before what must be installed
 from flotilla.context import Context, Deadline, Principal
 from flotilla.errors import (
+    ApprovalDenied,
     ApprovalRequired,
     CircuitOpen,
     Conflict,
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MAX_TEXT_BYTES",
+    "ApprovalDenied",
     "ApprovalRequired",
     "CircuitOpen",
     "CommonSettings",

@@ -41,6 +41,10 @@ class Caller:
 
     principal: Principal
     approved_tool: str | None = None
+    interactive: bool = True
+    """A person sits at the client, who can be asked there; a robot's token says no."""
+    profiles: frozenset[str] | None = None
+    """The profiles that the credential may use; None: all."""
 
 
 def body_hash(body: bytes) -> str:

@@ -41,7 +41,18 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets for form in forms_of(secret)}
+        self._secrets: frozenset[str] = frozenset()
+        self._known: re.Pattern[str] | None = None
+        self._known_written: re.Pattern[str] | None = None
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """From now on these values are known too."""
+        known = self._secrets.union(secrets)
+        if known == self._secrets:
+            return
+        self._secrets = known
+        forms = {form for secret in known for form in forms_of(secret)}
         longest_first = sorted(forms, key=len, reverse=True)
         self._known = _any_of(longest_first)
         # What JSON escapes, it escapes character by character: a text with a form in it is written

@@ -4,7 +4,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
+from flotilla.credentials import Credentials
 from flotilla.names import BadName, check_distinct, check_namespace, namespace_of
+from flotilla.operations import Operation
 from flotilla.tool import Tool
 
 NotReadyReason = str | None
@@ -39,6 +41,9 @@ class Spoke:
     ready: Callable[[], Awaitable[NotReadyReason]] = _always_ready
     not_configured: str | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    operations: tuple[Operation, ...] = ()
+    credentials: Credentials | None = None
+    """What the hub brings it; None: it needs nothing."""
 
     def __post_init__(self) -> None:
         for namespace in self.namespaces:

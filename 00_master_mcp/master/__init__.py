@@ -15,6 +15,7 @@ from master.doors import doors
 from master.external.api import PATH as SERVERS_PATH
 from master.north.arriving import arriving
 from master.others import managing, others
+from master.owner import PATH as OWNER_PATH
 from master.parts import Parts
 from master.principals import TokenBook, clients_only, open_token_book
 from master.settings import Settings
@@ -57,6 +58,7 @@ def build(
         async with (
             steadiness.running(),
             parts.documents.running(),
+            parts.database.opened(migrate=not parts.database.is_postgresql),
             parts.pool.running(),
             external.running(),
             links.running(Both(door, lent) if lent else door),
@@ -73,7 +75,9 @@ def build(
         viewed = with_view(app, parts.catalogue, parts.profiles)
         return arriving(Relay(colleagues).around(viewed), steadiness.load, steadiness.meters)
 
-    clients = clients_only(book or open_token_book(common.data_dir), owners=SERVERS_PATH)
+    clients = clients_only(
+        book or open_token_book(common.data_dir), owners=(SERVERS_PATH, OWNER_PATH)
+    )
     app = service_app(
         name=HUB,
         version=__version__,

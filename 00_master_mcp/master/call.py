@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from flotilla import Deadline, Principal
 from master.catalogue import Entry, View
+from master.policy.seam import Verdict
 from master.result import Result
 from master.rpc import RpcError
 from master.streaming.splitter import Piece
@@ -76,7 +77,8 @@ class Refusal:
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """Who asks for what; the stages fill in `target`, `deadline` and `approved`, once each.
+    """Who asks for what; the stages fill in `target`, `deadline`, `verdict`, `approval` and
+    `approved`, once each.
 
     It is not frozen because that costs: one call would make three of it.
     """
@@ -108,7 +110,14 @@ class Call:
     """The questions that have no place in `inputResponses`, by their keys."""
     target: Entry | None = None
     deadline: Deadline | None = None
+    interactive: bool = True
+    """A person sits at the client, who can be asked there."""
+    approval: str | None = None
+    """The ID of the approval by which it runs."""
+    verdict: Verdict | None = None
+    """What the rules said of it."""
     approved: bool = False
+    """A person, or the operator's setting, allows it: its spoke is told so."""
 
     def resolved(self) -> Entry:
         assert self.target is not None, "the stages after `resolve` run after it"

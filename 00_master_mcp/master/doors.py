@@ -45,6 +45,7 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
         metrics=parts.metrics,
         redactor=parts.redactor,
         approvals_off=parts.settings.approvals == "off",
+        policy=parts.policy,
         answered=answered,
     )
     methods = partial(

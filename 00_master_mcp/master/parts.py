@@ -5,14 +5,18 @@ from functools import cached_property
 from typing import Self
 
 from flotilla import CommonSettings
+from flotilla.database.database import Database
 from flotilla.fleet import HUB, FleetConfig
 from flotilla.identity import Signer, Verifier, open_signing_key
 from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.serving.draining import Drain
+from master.audit.seam import AuditBook, Unwritten
 from master.catalogue import Catalogue, Origin
+from master.database.opened import open_database, place_of
 from master.documents.opened import open_documents
 from master.documents.seam import Documents
+from master.policy.seam import Open, Policy
 from master.profiles import DEFAULT_FILE, Profiles
 from master.settings import Settings
 from master.steadiness.parts import Steadiness
@@ -40,6 +44,9 @@ class Parts:
     catalogue: Catalogue
     links: Links
     documents: Documents
+    database: Database
+    policy: Policy
+    audit: AuditBook
     colleagues: Colleagues
 
     @classmethod
@@ -79,6 +86,9 @@ class Parts:
             catalogue=catalogue,
             links=links,
             documents=open_documents(settings.database_url, common.data_dir / "hub"),
+            database=open_database(place_of(settings.database_url, common.data_dir / "hub")),
+            policy=Open(),
+            audit=Unwritten(),
             colleagues=Colleagues(place, steadiness.state.hubs, signer, verifier, pool),
         )
 

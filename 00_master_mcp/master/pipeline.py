@@ -7,7 +7,9 @@ from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox
 from master.call import Stage
 from master.catalogue import Catalogue
+from master.policy.seam import Policy
 from master.stages.approve import approved
+from master.stages.authorise import authorised
 from master.stages.cache import cached
 from master.stages.content import checked
 from master.stages.forward import forwarded
@@ -30,6 +32,7 @@ def pipeline(
     metrics: Metrics,
     redactor: Redactor,
     approvals_off: bool,
+    policy: Policy,
     answered: Callable[[Stage], Stage] = lambda inner: inner,
 ) -> Stage:
     """`answered` stands around the stage that sends: it brings answers to whoever asked."""
@@ -44,6 +47,7 @@ def pipeline(
     call = cached(call, state.cache, resilience, meters)
     call = approved(call, approvals_off=approvals_off)
     call = checked(call, resilience)
+    call = authorised(call, policy)
     call = limited(call, state.limits, resilience, meters)
     call = resolved(call, catalogue, limits)
     call = shed(call, steadiness.load, meters, catalogue)

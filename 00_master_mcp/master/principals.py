@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +48,9 @@ def open_token_book(folder: Path) -> TokenBook:
     return TokenBook(book)
 
 
-def clients_only(book: TokenBook, owners: str) -> Authenticate:
-    """Admit clients by their bearer token; the owner only to the path `owners` and below it."""
+def clients_only(book: TokenBook, owners: Sequence[str]) -> Authenticate:
+    """Admit clients by their bearer token; the owner only to the paths `owners` and below."""
+    within = tuple(f"{path}/" for path in owners)
 
     async def authenticate(scope: Scope, receive: Receive) -> Admitted | Refused:
         token = bearer_token(scope)
@@ -58,7 +59,7 @@ def clients_only(book: TokenBook, owners: str) -> Authenticate:
             why = "no bearer token came with the request" if token is None else "unknown token"
             hint = "Send 'Authorization: Bearer <token>'; the first start wrote admin_token."
             return Refused(401, "not_allowed", why, hint)
-        if principal == OWNER and not f"{scope['path']}/".startswith(f"{owners}/"):
+        if principal == OWNER and not f"{scope['path']}/".startswith(within):
             hint = "Use the admin token for clients."
             return Refused(403, "not_allowed", "the owner's token is not for MCP clients", hint)
         return Admitted(Caller(principal), receive)

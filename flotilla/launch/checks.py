@@ -132,6 +132,11 @@ def folder_problem(at: Ground) -> str | None:
 
 def hub_url(at: Ground) -> str:
     """The base URL at which this machine reaches the hub."""
-    bind = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(at.common.bind, at.common.bind)  # noqa: S104
+    return hub_url_of(at.common.bind, at.fleet.port(HUB))
+
+
+def hub_url_of(bind: str, port: int) -> str:
+    """The base URL of a hub that listens there."""
+    bind = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104
     host = f"[{bind}]" if ":" in bind else bind
-    return f"http://{host}:{at.fleet.port(HUB)}"
+    return f"http://{host}:{port}"

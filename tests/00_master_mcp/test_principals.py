@@ -72,7 +72,7 @@ def tokens(tmp_path: Path) -> dict[str, str]:
 async def test_the_owner_manages_servers_and_is_no_client(
     tmp_path: Path, tokens: dict[str, str], path: str, who: str, status: int | None
 ) -> None:
-    authenticate = clients_only(open_token_book(tmp_path), owners="/mcp/servers")
+    authenticate = clients_only(open_token_book(tmp_path), owners=("/mcp/servers",))
     verdict = await authenticate(asking(path, f"Bearer {tokens[who]}"), receive)
     if status is None:
         assert isinstance(verdict, Admitted)
@@ -88,7 +88,7 @@ async def test_the_owner_manages_servers_and_is_no_client(
 async def test_whoever_has_no_token_of_ours_is_refused_and_told_how_to_have_one(
     tmp_path: Path, tokens: dict[str, str]
 ) -> None:
-    authenticate = clients_only(open_token_book(tmp_path), owners="/mcp/servers")
+    authenticate = clients_only(open_token_book(tmp_path), owners=("/mcp/servers",))
     admin = tokens["admin"]
     for given in (
         (),

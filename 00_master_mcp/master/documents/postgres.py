@@ -13,9 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from flotilla import Conflict, Misconfigured
 from flotilla.database.database import Database
 from flotilla.database.place import Place
-from master.documents.migrations import VERSIONS
+from master.database.migrations import VERSIONS
+from master.database.tables import documents
 from master.documents.seam import Document
-from master.documents.tables import documents
 
 CONNECT_TIMEOUT_S = 2.0
 """A hub starts without a database that does not answer, so it does not wait for it for long."""

@@ -4,41 +4,19 @@ Whoever may call tools may look. Only the owner may change anything: to add a se
 program of somebody's choice, and to accept a tool is to vouch for it, which no model can.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from flotilla import (
-    Conflict,
-    FlotillaError,
-    InvalidArgument,
-    Model,
-    NotAllowed,
-    NotFound,
-    Unavailable,
-    correlation,
-)
-from flotilla.identity import Caller
-from flotilla.serving.gates import CALLER, whole_body
+from flotilla import InvalidArgument, Model
 from master.external.registry import read_server
 from master.external.servers import ExternalServers
-from master.principals import OWNER
+from master.owner import Answer, answered, body_of
 
 PATH = "/mcp/servers"
-MAX_BODY_BYTES = 1024 * 1024
-
-_STATUS: Mapping[str, int] = {
-    InvalidArgument.code: 400,
-    NotAllowed.code: 403,
-    NotFound.code: 404,
-    Conflict.code: 409,
-    Unavailable.code: 503,
-}
 
 
 class Added(Model):
@@ -54,10 +32,6 @@ class Accepted(Model):
 
     tool: str
     digest: str = Field(min_length=1)
-
-
-Answer = Callable[[Request], Awaitable[Any]]
-_Body = TypeVar("_Body", bound=Model)
 
 
 class ServersApi:
@@ -78,7 +52,7 @@ class ServersApi:
             ("POST", f"{one}/accept", self._accept),
         ]
         return [
-            Route(path, _answered(answer, owner=method != "GET"), methods=[method])
+            Route(path, answered(answer, owner=method != "GET"), methods=[method])
             for method, path, answer in known
         ]
 
@@ -90,7 +64,7 @@ class ServersApi:
         return _json(self._servers.state(request.path_params["name"]))
 
     async def _add(self, request: Request) -> Any:
-        asked = await _body(request, Added)
+        asked = await body_of(request, Added)
         if (asked.entry is None) == (asked.server is None):
             raise InvalidArgument("say either entry, as in mcp.json, or server, a server.json")
         if asked.server is None:
@@ -116,39 +90,9 @@ class ServersApi:
         return _json(await self._servers.stop(request.path_params["name"]))
 
     async def _accept(self, request: Request) -> Any:
-        asked = await _body(request, Accepted)
+        asked = await body_of(request, Accepted)
         name = request.path_params["name"]
         return _json(await self._servers.accept(name, asked.tool, asked.digest))
-
-
-def _answered(answer: Answer, *, owner: bool) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        try:
-            caller: Caller = request.scope[CALLER]
-            if owner and caller.principal != OWNER:
-                raise NotAllowed(
-                    "only the owner may change the external servers",
-                    hint="Send the token that the first start wrote to owner_token.",
-                )
-            return JSONResponse(await answer(request))
-        except FlotillaError as error:
-            told = {"error": error.as_json(request.scope[correlation.SCOPE])}
-            return JSONResponse(told, _STATUS.get(error.code, 500))
-
-    return endpoint
-
-
-async def _body(request: Request, kind: type[_Body]) -> _Body:
-    """The body of a request; InvalidArgument says what is wrong with it."""
-    raw = await whole_body(request.receive)
-    if raw is None or len(raw) > MAX_BODY_BYTES:
-        raise InvalidArgument("the body has over 1 MiB")
-    try:
-        return kind.model_validate_json(raw)
-    except ValidationError as error:
-        told = error.errors(include_url=False, include_input=False, include_context=False)
-        where = ".".join(map(str, told[0]["loc"])) or "the body"
-        raise InvalidArgument(f"{where}: {told[0]['msg']}") from None
 
 
 def _json(state: Model) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class Client:
     log_level: str | None
     """The least severe log messages it wants; None: of the handshake era all, else none."""
     teller: Teller = field(repr=False)
+    interactive: bool = True
+    """A person sits there, who can be asked."""
     session: Session | None = field(default=None, repr=False)
     """That of a handshake client; a modern one has none."""
     gone: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)

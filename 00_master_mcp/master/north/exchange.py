@@ -44,9 +44,12 @@ class Exchange:
         return headers_of(self.scope)
 
     @property
+    def caller(self) -> Caller:
+        return self.scope[CALLER]
+
+    @property
     def principal(self) -> Principal:
-        caller: Caller = self.scope[CALLER]
-        return caller.principal
+        return self.caller.principal
 
     @property
     def view(self) -> View:
@@ -118,6 +121,7 @@ class Exchange:
         correlation_id, trace = correlation.of_call(assigned, self.headers, message.meta)
         return Client(
             principal=self.principal,
+            interactive=self.caller.interactive,
             view=self.view,
             correlation_id=correlation_id,
             traceparent=trace,

@@ -164,6 +164,7 @@ def _call(message: rpc.Message, client: Client) -> Call:
     return Call(
         method=message.method or "",
         principal=client.principal,
+        interactive=client.interactive,
         name=_name_in(message),
         params=message.texts,
         arguments=meta.members(arguments),

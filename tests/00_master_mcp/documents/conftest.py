@@ -16,8 +16,8 @@ from flotilla import CommonSettings
 from flotilla.database.place import read_place
 from flotilla.fleet import HUB, FleetConfig, ServiceEntry
 from master import build
+from master.database.opened import SCHEMA
 from master.documents.files import FileDocuments
-from master.documents.opened import SCHEMA
 from master.documents.postgres import PostgresDocuments
 from master.documents.seam import Documents
 from master.settings import Settings

@@ -113,20 +113,3 @@ async def test_processes_that_change_one_file_at_once_lose_nothing(tmp_path: Pat
         _, told = process.communicate(timeout=60)
         assert process.returncode == 0, told.decode()
     assert (await FileDocuments(tmp_path).load("count")).body == {"n": 50}
-
-
-async def test_a_hub_without_a_database_imports_nothing_that_speaks_to_one() -> None:
-    code = """
-        import sys
-        from pathlib import Path
-        import master
-        from master.documents.opened import open_documents
-        open_documents(None, Path("."))
-        told = {name.partition(".")[0] for name in sys.modules}
-        assert not told & {"sqlalchemy", "asyncpg", "alembic"}, told
-    """
-    path = f"{ROOT}:{ROOT / '00_master_mcp'}"
-    argv = [sys.executable, "-c", textwrap.dedent(code)]
-    environment = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr

@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from flotilla import Misconfigured, Unavailable
 from flotilla.database.place import read_place
-from master.documents.opened import SCHEMA, open_documents
+from master.database.opened import SCHEMA
+from master.database.tables import metadata
+from master.documents.opened import open_documents
 from master.documents.seam import Document
-from master.documents.tables import metadata
 from tests.backends.postgres_server import PASSWORD, Postgres
 
 from .conftest import documents_at

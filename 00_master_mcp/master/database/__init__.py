@@ -1,0 +1,1 @@
+"""What the hub keeps for good: its own SQLite file, or the PostgreSQL that several hubs share."""

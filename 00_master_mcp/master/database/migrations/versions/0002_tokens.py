@@ -1,0 +1,22 @@
+"""The tokens of principals."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "hub_tokens",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("principal", sa.Text, nullable=False),
+        sa.Column("digest", sa.Text, nullable=False, unique=True),
+        sa.Column("roles", sa.Text, nullable=False),
+        sa.Column("profiles", sa.Text),
+        sa.Column("interactive", sa.Boolean, nullable=False),
+        sa.Column("created_at", sa.Text, nullable=False),
+        sa.Column("expires_at", sa.Text),
+        sa.Column("revoked_at", sa.Text),
+    )

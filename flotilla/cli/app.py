@@ -1,0 +1,21 @@
+"""All commands, put together."""
+
+import typer
+
+from flotilla.cli.owner import CommandFailed, failed
+
+app = typer.Typer(
+    name="flotilla",
+    help="Look after a running fleet. Every command asks the hub, with the owner's token.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run a command; exit code 0, 1 when the hub refused, 2 when the request made no sense."""
+    try:
+        app()
+    except CommandFailed as error:
+        raise SystemExit(failed(error).exit_code) from None
