@@ -7,10 +7,11 @@ tool and to the SHA-256 of the request's body.
 
 import hashlib
 import os
+import secrets
 import tempfile
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ REUSE_S = 30
 LEEWAY_S = 5
 _ALGORITHM = "EdDSA"
 _MAX_CACHED = 1024
+_PEM_END = b"-----END PUBLIC KEY-----"
 
 
 class BadToken(Exception):
@@ -54,8 +56,13 @@ def body_hash(body: bytes) -> str:
 class Signer:
     """Makes the hub's tokens; the ones for calls without approval are reused for half a minute."""
 
-    def __init__(self, key: Ed25519PrivateKey, clock: Callable[[], float] = time.time) -> None:
-        self._key = key
+    def __init__(
+        self,
+        key: Ed25519PrivateKey | Callable[[], Ed25519PrivateKey],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`key` may be what tells the key that signs now."""
+        self._key = (lambda: key) if isinstance(key, Ed25519PrivateKey) else key
         self._clock = clock
         self._cache: OrderedDict[tuple[str, Principal], tuple[float, str]] = OrderedDict()
 
@@ -74,7 +81,9 @@ class Signer:
 
     def token_for_call(self, audience: str, principal: Principal, *, tool: str, body: bytes) -> str:
         """A token for this very request: the tool was approved, with these bytes and no others."""
-        claims = {"tool": tool, "body": body_hash(body)}
+        # Ed25519 signs the same words alike: without an ID two requests of one second would carry the
+        # same token, and one that may be used once could not be told from a copy.
+        claims = {"tool": tool, "body": body_hash(body), "jti": secrets.token_urlsafe(12)}
         return self._signed(audience, principal, self._clock(), claims)
 
     def _signed(
@@ -89,7 +98,8 @@ class Signer:
             "exp": int(now) + LIFETIME_S,
             **more,
         }
-        return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
+        key = self._key()
+        return jwt.encode(claims, key, _ALGORITHM, headers={"kid": key_id(key.public_key())})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +123,24 @@ def _word(claims: Mapping[str, Any]) -> _Word:
 
 
 class Verifier:
-    """Reads the hub's tokens at a spoke; the key file may appear later and may be rotated."""
+    """Reads the hub's tokens at a spoke.
+
+    The file of the hub's public keys may appear later and may change: it holds every key that may
+    have signed a token which still lives, each in PEM.
+    """
 
     def __init__(self, public_key_file: Path, audience: str) -> None:
         self._file = public_key_file
         self._path = str(public_key_file)
         self._audience = audience
-        self._key: Ed25519PublicKey | None = None
+        self._keys: Mapping[str, Ed25519PublicKey] = {}
         self._key_stamp: tuple[int, int] | None = None
         self._seen: OrderedDict[str, _Word] = OrderedDict()
 
     def has_key(self) -> bool:
         """Whether the hub's public key is there and can be read."""
         try:
-            self._current_key()
+            self._current_keys()
         except BadToken:
             return False
         return True
@@ -147,11 +161,14 @@ class Verifier:
         return word.caller
 
     def _read(self, token: str) -> _Word:
-        key = self._current_key()
+        keys = self._current_keys()
         seen = self._seen.get(token)
         if seen is not None and time.time() < seen.until:
             return seen
         try:
+            key = keys.get(str(jwt.get_unverified_header(token).get("kid")))
+            if key is None:
+                raise BadToken("it is signed by a key that this service does not know")
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
@@ -170,20 +187,72 @@ class Verifier:
                 self._seen.popitem(last=False)
         return word
 
-    def _current_key(self) -> Ed25519PublicKey:
+    def _current_keys(self) -> Mapping[str, Ed25519PublicKey]:
         try:
             # At each request: what a Path adds around this call is half of it again.
             status = os.stat(self._path)  # noqa: PTH116
             stamp = (status.st_mtime_ns, status.st_ino)
-            if self._key is None or stamp != self._key_stamp:
-                key = serialization.load_pem_public_key(self._file.read_bytes())
-                if not isinstance(key, Ed25519PublicKey):
-                    raise BadToken(f"{self._file} is not an Ed25519 key")
-                self._key, self._key_stamp = key, stamp
+            if stamp != self._key_stamp:
+                self._keys = public_keys_in(self._file.read_bytes())
+                self._key_stamp = stamp
+                # What a key signed that is gone is good no more.
                 self._seen.clear()
         except (OSError, ValueError) as error:
             raise BadToken(f"no public key of the hub: {error}") from None
-        return self._key
+        return self._keys
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """By which a token names the key that signed it."""
+    return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
+
+
+def public_keys_in(bundle: bytes) -> Mapping[str, Ed25519PublicKey]:
+    """The Ed25519 keys of a text of PEM blocks, by their IDs; ValueError for anything else."""
+    found: dict[str, Ed25519PublicKey] = {}
+    for block in bundle.split(_PEM_END)[:-1]:
+        key = serialization.load_pem_public_key(block.strip() + b"\n" + _PEM_END + b"\n")
+        if not isinstance(key, Ed25519PublicKey):
+            raise ValueError("a key in the file is not an Ed25519 key")
+        found[key_id(key)] = key
+    if not found:
+        raise ValueError("the file holds no public key in PEM")
+    return found
+
+
+def pem_of(key: Ed25519PrivateKey) -> bytes:
+    """The private key as its file holds it."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def private_key_in(file: Path) -> Ed25519PrivateKey:
+    """The private key of a PEM file; Misconfigured where there is none."""
+    try:
+        key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise Misconfigured(f"{file} is not a readable PEM key: {error}") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise Misconfigured(f"{file} is not an Ed25519 key")
+    return key
+
+
+def publish(keys: Sequence[Ed25519PrivateKey], public_file: Path) -> None:
+    """Write the public halves where spokes read them; Misconfigured where that cannot be done."""
+    bundle = b"".join(
+        key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        for key in keys
+    )
+    try:
+        if not public_file.exists() or public_file.read_bytes() != bundle:
+            _replace(public_file, bundle, mode=0o644)
+    except OSError as error:
+        raise Misconfigured(f"cannot write {public_file}: {error.strerror}") from None
 
 
 def open_signing_key(folder: Path, public_file: Path | None = None) -> Ed25519PrivateKey:
@@ -195,27 +264,9 @@ def open_signing_key(folder: Path, public_file: Path | None = None) -> Ed25519Pr
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     private_file = folder / "private_key.pem"
-    fresh = Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    write_once(private_file, fresh, mode=0o600)
-    try:
-        key = serialization.load_pem_private_key(private_file.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
-        raise Misconfigured(f"{private_file} is not a readable PEM key: {error}") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise Misconfigured(f"{private_file} is not an Ed25519 key")
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    public_file = public_file or folder / "public_key.pem"
-    try:
-        if not public_file.exists() or public_file.read_bytes() != public:
-            _replace(public_file, public, mode=0o644)
-    except OSError as error:
-        raise Misconfigured(f"cannot write {public_file}: {error.strerror}") from None
+    write_once(private_file, pem_of(Ed25519PrivateKey.generate()), mode=0o600)
+    key = private_key_in(private_file)
+    publish([key], public_file or folder / "public_key.pem")
     return key
 
 

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from flotilla import Misconfigured, Principal
-from flotilla.identity import BadToken, Signer, Verifier, open_signing_key
+from flotilla.identity import BadToken, Signer, Verifier, key_id, open_signing_key
 
 ANN = Principal("ann", ("admin",))
 
@@ -58,7 +58,7 @@ def test_a_token_for_one_body_is_not_believed_before_the_body_is_read(keys) -> N
         verifier.unbound(signer.token("linux_cli", ANN))
 
 
-def forged(key, algorithm: str = "EdDSA", **claims) -> str:
+def forged(key, algorithm: str = "EdDSA", kid: str | None = None, **claims) -> str:
     now = int(time.time())
     good = {
         "iss": "flotilla-hub",
@@ -69,7 +69,8 @@ def forged(key, algorithm: str = "EdDSA", **claims) -> str:
         "exp": now + 60,
     }
     said = {name: value for name, value in {**good, **claims}.items() if value is not None}
-    return jwt.encode(said, key, algorithm=algorithm)
+    signed_by = key_id(key.public_key()) if isinstance(key, Ed25519PrivateKey) else None
+    return jwt.encode(said, key, algorithm=algorithm, headers={"kid": kid or signed_by})
 
 
 @pytest.mark.parametrize(
@@ -94,11 +95,12 @@ def test_a_token_that_says_something_else_is_refused(keys, claims) -> None:
 
 def test_foreign_keys_and_weak_algorithms_are_refused(keys) -> None:
     verifier = Verifier(keys[1], "cmdb")
-    stranger = Ed25519PrivateKey.generate()
+    stranger, known = Ed25519PrivateKey.generate(), key_id(keys[0].public_key())
     for token in (
         forged(stranger),
-        forged(keys[1].read_bytes()[:0] or "x" * 32, algorithm="HS256"),
-        forged(None, algorithm="none"),
+        forged(stranger, kid=known),
+        forged(keys[0].public_key().public_bytes_raw(), algorithm="HS256", kid=known),
+        forged(None, algorithm="none", kid=known),
         "",
         "a.b.c",
         "é",
