@@ -81,8 +81,8 @@ class Signer:
 
     def token_for_call(self, audience: str, principal: Principal, *, tool: str, body: bytes) -> str:
         """A token for this very request: the tool was approved, with these bytes and no others."""
-        # Ed25519 signs the same words alike: without an ID two requests of one second would carry the
-        # same token, and one that may be used once could not be told from a copy.
+        # Ed25519 signs the same words alike: without an ID two requests of one second would carry
+        # the same token, and one that may be used once could not be told from a copy.
         claims = {"tool": tool, "body": body_hash(body), "jti": secrets.token_urlsafe(12)}
         return self._signed(audience, principal, self._clock(), claims)
 

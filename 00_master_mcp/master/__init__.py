@@ -16,6 +16,7 @@ from master.external.api import PATH as SERVERS_PATH
 from master.north.arriving import arriving
 from master.others import managing, others
 from master.owner import PATH as OWNER_PATH
+from master.owner_operations import OwnerOperations
 from master.parts import Parts
 from master.principals import TokenBook, clients_only, open_token_book
 from master.settings import Settings
@@ -82,7 +83,12 @@ def build(
         name=HUB,
         version=__version__,
         settings=common,
-        routes=[*managing(external), *door.routes(), *(lent.routes() if lent else ())],
+        routes=[
+            *managing(external),
+            *OwnerOperations(parts.operations, parts.audit).routes(),
+            *door.routes(),
+            *(lent.routes() if lent else ()),
+        ],
         ready=ready,
         metrics=parts.metrics,
         authenticate=colleagues.authenticating(clients),

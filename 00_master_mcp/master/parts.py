@@ -24,6 +24,7 @@ from master.upstream.authority import Signed
 from master.upstream.http import Http
 from master.upstream.links import Links
 from master.upstream.modern import Modern
+from master.upstream.operations import Operations
 from master.upstream.pool import ConnectionPool
 from master.workers.colleagues import AUDIENCE, Colleagues
 from master.workers.place import Place
@@ -91,6 +92,10 @@ class Parts:
             audit=Unwritten(),
             colleagues=Colleagues(place, steadiness.state.hubs, signer, verifier, pool),
         )
+
+    @cached_property
+    def operations(self) -> Operations:
+        return Operations(self.fleet, self.pool, self.signer)
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:

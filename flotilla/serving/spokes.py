@@ -21,6 +21,7 @@ from flotilla.serving.app import service_app
 from flotilla.serving.draining import Drain
 from flotilla.serving.endpoint import Endpoint, Incoming
 from flotilla.serving.gates import CALLER, hub_only
+from flotilla.serving.operations import OperationDesk
 from flotilla.serving.service import Service
 from flotilla.settings import CommonSettings
 from flotilla.spoke import Spoke
@@ -43,6 +44,14 @@ def spoke_service(spoke: Spoke, common: CommonSettings, fleet: FleetConfig) -> S
     endpoint = Endpoint(
         name=spoke.name, version=spoke.version, instructions=spoke.instructions, backend=backend
     )
+    desk = OperationDesk(
+        spoke.name,
+        spoke.operations,
+        redactor=redactor,
+        metrics=metrics,
+        drain=drain,
+        limit_s=entry.long_timeout_s,
+    )
     metrics.watch(
         spoke.name, running=lambda: drain.running, sessions=lambda: endpoint.open_sessions
     )
@@ -64,7 +73,7 @@ def spoke_service(spoke: Spoke, common: CommonSettings, fleet: FleetConfig) -> S
         name=spoke.name,
         version=spoke.version,
         settings=common,
-        routes=endpoint.routes(),
+        routes=[*endpoint.routes(), *desk.routes()],
         ready=ready,
         metrics=metrics,
         authenticate=hub_only(verifier),
