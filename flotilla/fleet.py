@@ -29,6 +29,8 @@ class ServiceEntry(Resilience):
     namespaces: tuple[str, ...] = Field(min_length=1)
     url: str | None = None
     """Where the hub reaches it; by default FLOTILLA_SPOKE_URL with its name and port."""
+    isolated: bool = False
+    """It never shares a process with another service: what it holds is not for their code."""
 
     @property
     def label(self) -> str:
@@ -113,6 +115,10 @@ class FleetConfig:
     def port(self, name: str) -> int:
         self.service(name)
         return self._ports[name]
+
+    def folder(self, name: str) -> str:
+        """The name of a service's folder: `linux_cli` -> `01_linux_cli_mcp`."""
+        return f"{self.service(name).label}_{name}_mcp"
 
     def url(self, name: str) -> str:
         """The base URL of a service, without a path: `http://127.0.0.1:8001`."""

@@ -40,11 +40,26 @@ def build_service(folder: Path) -> Service:
     return spoke_service(package.build(settings.Settings.from_env()), common, fleet)
 
 
+def must_be_alone(folders: Sequence[Path], fleet: FleetConfig) -> list[str]:
+    """Those of these services that may not be in one process with the others."""
+    if len(folders) < 2:
+        return []
+    named = {folder.name for folder in folders}
+    entries = fleet.services.items()
+    return [name for name, entry in entries if entry.isolated and fleet.folder(name) in named]
+
+
 def main(folders: Sequence[str]) -> None:
     with exit_when_misconfigured():
         if not folders:
             raise Misconfigured("name the folders of the spokes to host")
-        serve_services([partial(build_service, Path(folder).resolve()) for folder in folders])
+        at = [Path(folder).resolve() for folder in folders]
+        fleet = FleetConfig.load(CommonSettings.from_env().config_dir / "services.yaml")
+        if alone := must_be_alone(at, fleet):
+            raise Misconfigured(
+                f"{', '.join(alone)} must be a process of its own: services.yaml says `isolated`"
+            )
+        serve_services([partial(build_service, folder) for folder in at])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class Process:
 
 def folder_of(name: str, fleet: FleetConfig) -> str:
     """The name of a service's folder: `linux_cli` -> `01_linux_cli_mcp`."""
-    return f"{fleet.service(name).label}_{name}_mcp"
+    return fleet.folder(name)
 
 
 def with_hub(chosen: Sequence[str]) -> list[str]:
@@ -32,14 +32,14 @@ def with_hub(chosen: Sequence[str]) -> list[str]:
 def processes(
     services: Sequence[str], fleet: FleetConfig, root: Path, *, isolate: bool
 ) -> list[Process]:
-    """The hub alone, and the spokes together, or each alone where `isolate`."""
+    """The hub alone, the isolated spokes alone, and the others together; all alone if `isolate`."""
     spokes = [name for name in services if name != HUB]
-    plan = [_alone(HUB, fleet, root)]
-    if isolate:
-        return plan + [_alone(name, fleet, root) for name in spokes]
-    if spokes:
-        folders = [str(root / folder_of(name, fleet)) for name in spokes]
-        plan.append(Process(SHARED, tuple(spokes), ("-m", "flotilla.host", *folders)))
+    alone = [name for name in spokes if isolate or fleet.service(name).isolated]
+    together = [name for name in spokes if name not in alone]
+    plan = [_alone(name, fleet, root) for name in (HUB, *alone)]
+    if together:
+        folders = [str(root / folder_of(name, fleet)) for name in together]
+        plan.append(Process(SHARED, tuple(together), ("-m", "flotilla.host", *folders)))
     return plan
 
 

@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
+import yaml
 
 from flotilla.fleet import FleetConfig
+from flotilla.host import must_be_alone
 from flotilla.launch import reading
 from flotilla.launch.checks import documented_keys, environment, unknown_keys
 from flotilla.launch.clients import how_to_connect
@@ -30,6 +34,45 @@ def test_the_spokes_share_one_process_unless_isolated() -> None:
         ("/house/01_linux_cli_mcp/mcp_server.py",),
         ("/house/12_cmdb_mcp/mcp_server.py",),
     ]
+
+
+def with_isolated(name: str) -> FleetConfig:
+    entry = FLEET.service(name).model_copy(update={"isolated": True})
+    return FleetConfig({**FLEET.services, name: entry}, {})
+
+
+def test_an_isolated_spoke_has_a_process_of_its_own_whatever_is_asked() -> None:
+    chosen = ["master", "linux_cli", "cmdb"]
+    for isolate in (False, True):
+        plan = processes(chosen, with_isolated("cmdb"), Path("/house"), isolate=isolate)
+        assert {each.services for each in plan} == {("master",), ("linux_cli",), ("cmdb",)}
+        (cmdb,) = [each for each in plan if each.name == "cmdb"]
+        assert cmdb.target == ("/house/12_cmdb_mcp/mcp_server.py",)
+
+
+def test_the_host_of_several_spokes_takes_no_isolated_one() -> None:
+    folders = [ROOT / "01_linux_cli_mcp", ROOT / "12_cmdb_mcp"]
+    fleet = with_isolated("cmdb")
+    assert must_be_alone(folders, fleet) == ["cmdb"]
+    assert must_be_alone(folders[1:], fleet) == []
+    assert must_be_alone(folders[:1], fleet) == []
+    assert must_be_alone(folders, FLEET) == []
+
+
+@pytest.mark.anyio
+async def test_the_host_says_which_spoke_must_be_alone_and_ends(tmp_path: Path) -> None:
+    services = yaml.safe_load((ROOT / "config" / "services.yaml").read_text())
+    services["services"]["cmdb"]["isolated"] = True
+    (tmp_path / "services.yaml").write_text(yaml.safe_dump(services))
+    folders = [str(ROOT / name) for name in ("01_linux_cli_mcp", "12_cmdb_mcp")]
+    done = await anyio.run_process(
+        [sys.executable, "-m", "flotilla.host", *folders],
+        env={**os.environ, "FLOTILLA_CONFIG_DIR": str(tmp_path)},
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"cmdb must be a process of its own" in done.stderr
 
 
 def test_the_hub_always_comes_along_and_first() -> None:
