@@ -126,6 +126,9 @@ class CommonSettings(ServiceSettings, env_prefix="FLOTILLA_"):
     hub_public_key: Path | None = None
     """The PEM file of the hub's public key, which the hub writes and spokes read; by default in the
     data folder."""
+    tls_dir: Path | None = None
+    """The folder of this service's certificates, with which hub and spokes speak TLS and prove to
+    each other who they are; without it they speak plain HTTP."""
     metrics_token: str | None = Field(default=None, repr=False)
     """The scrape token of /metrics; without it only loopback may read them."""
     allowed_hosts: list[str] = []

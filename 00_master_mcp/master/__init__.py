@@ -13,12 +13,13 @@ from flotilla.serving.app import service_app
 from flotilla.serving.service import Service
 from master.doors import doors
 from master.external.api import PATH as SERVERS_PATH
+from master.keys import Keys
 from master.north.arriving import arriving
 from master.others import managing, others
 from master.owner import PATH as OWNER_PATH
 from master.owner_operations import OwnerOperations
 from master.parts import Parts
-from master.principals import TokenBook, clients_only, open_token_book
+from master.principals import TokenBook, clients_only
 from master.settings import Settings
 from master.views import with_view
 from master.workers.lent import Both
@@ -43,9 +44,10 @@ def build(
     fleet = fleet or FleetConfig.load(common.config_dir / "services.yaml")
     if settings.approvals == "off":
         log.warning("APPROVALS_ARE_OFF", meaning="every destructive call runs unasked")
-    parts = Parts.of(settings, common, fleet, place)
+    parts = Parts.of(settings, common, fleet, place, book)
     external = others(parts)
     door, lent = doors(parts, external)
+    keys = Keys(parts.ring, parts.audit)
     links, colleagues, steadiness = parts.links, parts.colleagues, parts.steadiness
 
     async def ready() -> str | None:
@@ -60,6 +62,8 @@ def build(
             steadiness.running(),
             parts.documents.running(),
             parts.database.opened(migrate=not parts.database.is_postgresql),
+            parts.principals.running(),
+            keys.running(),
             parts.pool.running(),
             external.running(),
             links.running(Both(door, lent) if lent else door),
@@ -76,15 +80,14 @@ def build(
         viewed = with_view(app, parts.catalogue, parts.profiles)
         return arriving(Relay(colleagues).around(viewed), steadiness.load, steadiness.meters)
 
-    clients = clients_only(
-        book or open_token_book(common.data_dir), owners=(SERVERS_PATH, OWNER_PATH)
-    )
+    clients = clients_only(parts.principals, owners=(SERVERS_PATH, OWNER_PATH))
     app = service_app(
         name=HUB,
         version=__version__,
         settings=common,
         routes=[
             *managing(external),
+            *keys.routes(),
             *OwnerOperations(parts.operations, parts.audit).routes(),
             *door.routes(),
             *(lent.routes() if lent else ()),

@@ -1,22 +1,29 @@
 """What one hub process is made of, before the parts are put together."""
 
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
+from urllib.parse import urlsplit
 
 from flotilla import CommonSettings
 from flotilla.database.database import Database
 from flotilla.fleet import HUB, FleetConfig
-from flotilla.identity import Signer, Verifier, open_signing_key
+from flotilla.identity import Signer, Verifier
+from flotilla.keyring import KeyRing
 from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.serving.draining import Drain
+from flotilla.tls import client_context
 from master.audit.seam import AuditBook, Unwritten
 from master.catalogue import Catalogue, Origin
 from master.database.opened import open_database, place_of
 from master.documents.opened import open_documents
 from master.documents.seam import Documents
 from master.policy.seam import Open, Policy
+from master.principals import Principals, TokenBook, open_token_book
+from master.principals.tokens import Tokens
 from master.profiles import DEFAULT_FILE, Profiles
 from master.settings import Settings
 from master.steadiness.parts import Steadiness
@@ -39,6 +46,7 @@ class Parts:
     profiles: Profiles
     metrics: Metrics
     drain: Drain
+    ring: KeyRing
     signer: Signer
     pool: ConnectionPool
     steadiness: Steadiness
@@ -46,16 +54,22 @@ class Parts:
     links: Links
     documents: Documents
     database: Database
+    principals: Principals
     policy: Policy
     audit: AuditBook
     colleagues: Colleagues
 
     @classmethod
     def of(
-        cls, settings: Settings, common: CommonSettings, fleet: FleetConfig, place: Place
+        cls,
+        settings: Settings,
+        common: CommonSettings,
+        fleet: FleetConfig,
+        place: Place,
+        book: TokenBook | None = None,
     ) -> Self:
         """Misconfigured when keys, profiles or addresses are wrong."""
-        metrics, pool = Metrics(), ConnectionPool()
+        metrics, pool = Metrics(), ConnectionPool(tls=_shown(common, fleet))
         steadiness = Steadiness.of(fleet, settings.redis_url, metrics)
         spokes = tuple(name for name in fleet.chosen(settings.services) if name != HUB)
         profiles = Profiles.load(settings.profiles_config or common.config_dir / DEFAULT_FILE)
@@ -68,11 +82,13 @@ class Parts:
             checks=lambda name: fleet.resilience(name).health_check,
         )
         links.on_back, links.on_removed = steadiness.back, steadiness.removed
-        signer = Signer(open_signing_key(common.data_dir / "hub", common.hub_public_key_path))
+        ring = KeyRing(common.data_dir / "hub", common.hub_public_key_path, every_s=settings.key_s)
+        signer = Signer(ring.key)
         for name in spokes:
             http = Http(name, f"{fleet.url(name)}/mcp", pool)
             links.add(name, Modern(http, Signed(name, signer), ready=True))
         verifier = Verifier(common.hub_public_key_path, AUDIENCE)
+        database = open_database(place_of(settings.database_url, common.data_dir / "hub"))
         return cls(
             settings=settings,
             common=common,
@@ -81,13 +97,20 @@ class Parts:
             profiles=profiles,
             metrics=metrics,
             drain=Drain(HUB),
+            ring=ring,
             signer=signer,
             pool=pool,
             steadiness=steadiness,
             catalogue=catalogue,
             links=links,
             documents=open_documents(settings.database_url, common.data_dir / "hub"),
-            database=open_database(place_of(settings.database_url, common.data_dir / "hub")),
+            database=database,
+            principals=Principals(
+                book or open_token_book(common.data_dir),
+                Tokens(database),
+                news=steadiness.state.news,
+                shared=database.is_postgresql or not place.alone,
+            ),
             policy=Open(),
             audit=Unwritten(),
             colleagues=Colleagues(place, steadiness.state.hubs, signer, verifier, pool),
@@ -106,3 +129,16 @@ class Parts:
     @cached_property
     def redactor(self) -> Redactor:
         return Redactor(self.secrets)
+
+
+def _shown(common: CommonSettings, fleet: FleetConfig) -> Mapping[str, ssl.SSLContext]:
+    """How the hub shows services of the fleet who it is, by their `host:port`; Misconfigured."""
+    if common.tls_dir is None:
+        return {}
+    addresses = [urlsplit(fleet.url(name)) for name in fleet.services if name != HUB]
+    context = client_context(common.tls_dir)
+    return {
+        f"{address.hostname}:{address.port or 443}": context
+        for address in addresses
+        if address.scheme == "https"
+    }

@@ -33,5 +33,13 @@ class Settings(ServiceSettings, env_prefix="FLOTILLA_"):
     advertise: str | None = Field(default=None, pattern=r"^http://[^\s/?#]+:[0-9]{1,5}$")
     """Where hubs on other machines reach the first process of this one, `http://host:port`; each
     further process has the next port. Without it, sessions are found on this machine alone."""
+    key_days: float = Field(default=1.0, ge=0)
+    """How long the key signs by which services know the hub, in days; 0: for ever. Hubs with
+    `advertise` share a key that their platform gives them, and change none."""
     services: str | None = None
     """The services that are started (`00,01` or names), by default all of services.yaml."""
+
+    @property
+    def key_s(self) -> float | None:
+        """How long a signing key is used, in seconds; None: it is not changed."""
+        return self.key_days * 86_400 if self.key_days and self.advertise is None else None

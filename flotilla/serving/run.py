@@ -24,6 +24,7 @@ from flotilla.serving.service import Service
 from flotilla.serving.spokes import spoke_service
 from flotilla.settings import CommonSettings, Misconfigured
 from flotilla.spoke import Spoke
+from flotilla.tls import server_context
 
 log = structlog.get_logger(__name__)
 
@@ -251,8 +252,11 @@ class Running:
 
 
 def _config(service: Service) -> uvicorn.Config:
+    # Read at each start of the service, so that a start brings new certificates.
+    tls = None if service.tls is None else server_context(service.tls)
     return uvicorn.Config(
         service.app,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.types import ASGIApp
 
@@ -20,5 +21,7 @@ class Service:
     bind: str
     port: int
     grace_s: float
+    tls: Path | None = None
+    """The folder of the certificates by which it proves who it is, and knows its callers."""
     private: socket.socket | None = None
     """A second address, by which other processes of the same service reach this one."""

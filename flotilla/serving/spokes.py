@@ -88,6 +88,7 @@ def spoke_service(spoke: Spoke, common: CommonSettings, fleet: FleetConfig) -> S
         bind=common.bind,
         port=fleet.port(spoke.name),
         grace_s=common.shutdown_grace_s,
+        tls=common.tls_dir,
     )
 
 

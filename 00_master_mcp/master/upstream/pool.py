@@ -1,6 +1,7 @@
 """The hub's connections to all its servers."""
 
-from collections.abc import AsyncGenerator
+import ssl
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 from master.upstream.transport.client import Client
@@ -13,9 +14,16 @@ from master.upstream.transport.with_aiohttp import AiohttpClient
 class ConnectionPool:
     """Open inside `running`. Limits on calls in flight are not its business."""
 
-    def __init__(self, ask: Ask | None = None) -> None:
-        """`ask` finds the addresses of names, the system's by default."""
+    def __init__(
+        self, ask: Ask | None = None, tls: Mapping[str, ssl.SSLContext] | None = None
+    ) -> None:
+        """`ask` finds the addresses of names, the system's by default.
+
+        `tls` is how the hub shows who it is to servers of its own, by their `host:port`; to all
+        others it shows nothing, and they are checked as a browser would.
+        """
         self._ask = ask
+        self._tls = tls or {}
         self._plain: Client | None = None
         self._general: Client | None = None
 
@@ -27,7 +35,10 @@ class ConnectionPool:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        self._plain, self._general = PlainClient(names=Names(self._ask)), AiohttpClient()
+        self._plain, self._general = (
+            PlainClient(names=Names(self._ask)),
+            AiohttpClient(tls=self._tls),
+        )
         try:
             yield
         finally:

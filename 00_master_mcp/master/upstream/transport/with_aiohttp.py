@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import ssl
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import contextmanager
 from time import monotonic
@@ -112,7 +113,14 @@ class _Lane:
 class AiohttpClient:
     """Made inside the loop that it serves; each host's session is opened by its first request."""
 
-    def __init__(self, keep_alive_s: float = KEEP_ALIVE_S, connect_s: float = CONNECT_S) -> None:
+    def __init__(
+        self,
+        keep_alive_s: float = KEEP_ALIVE_S,
+        connect_s: float = CONNECT_S,
+        tls: Mapping[str, ssl.SSLContext] | None = None,
+    ) -> None:
+        """`tls` is by `host:port`; other hosts are checked against the system's authorities."""
+        self._tls = tls or {}
         self._keep_alive_s = keep_alive_s
         self._connect_s = connect_s
         self._lanes: dict[str, _Lane] = {}
@@ -147,6 +155,7 @@ class AiohttpClient:
                     data=io.BytesIO(body) if len(body) > MAX_BYTES_AT_ONCE else body or None,
                     headers={**headers, "accept-encoding": "identity"},
                     timeout=limits,
+                    ssl=self._tls.get(_host(target), True),
                     # A redirect would take the token to somebody else.
                     allow_redirects=False,
                 )
