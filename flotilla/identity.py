@@ -43,6 +43,8 @@ class Caller:
 
     principal: Principal
     approved_tool: str | None = None
+    approval: str | None = None
+    """The ID of the approval by which that call runs, for the log; None where nobody was asked."""
     interactive: bool = True
     """A person sits at the client, who can be asked there; a robot's token says no."""
     profiles: frozenset[str] | None = None
@@ -79,11 +81,24 @@ class Signer:
             self._cache.popitem(last=False)
         return token
 
-    def token_for_call(self, audience: str, principal: Principal, *, tool: str, body: bytes) -> str:
-        """A token for this very request: the tool was approved, with these bytes and no others."""
+    def token_for_call(
+        self,
+        audience: str,
+        principal: Principal,
+        *,
+        tool: str,
+        body: bytes,
+        approval: str | None = None,
+    ) -> str:
+        """A token for this very request: the tool was approved, with these bytes and no others.
+
+        `approval` is the ID of the approval, where a person gave one.
+        """
         # Ed25519 signs the same words alike: without an ID two requests of one second would carry
         # the same token, and one that may be used once could not be told from a copy.
         claims = {"tool": tool, "body": body_hash(body), "jti": secrets.token_urlsafe(12)}
+        if approval is not None:
+            claims["approval"] = approval
         return self._signed(audience, principal, self._clock(), claims)
 
     def _signed(
@@ -119,7 +134,13 @@ def _word(claims: Mapping[str, Any]) -> _Word:
     until, body = float(claims["exp"]), claims.get("body")
     if body is None:
         return _Word(Caller(principal), None, until)
-    return _Word(Caller(principal, approved_tool=str(claims.get("tool", ""))), str(body), until)
+    approval = claims.get("approval")
+    caller = Caller(
+        principal,
+        approved_tool=str(claims.get("tool", "")),
+        approval=None if approval is None else str(approval),
+    )
+    return _Word(caller, str(body), until)
 
 
 class Verifier:

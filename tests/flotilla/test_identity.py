@@ -44,6 +44,17 @@ def test_an_approval_counts_for_its_own_body_alone(keys) -> None:
             verifier.verify(token, body)
 
 
+def test_a_spoke_learns_by_which_approval_a_call_runs(keys) -> None:
+    key, public = keys
+    signer, verifier = Signer(key), Verifier(public, "cmdb")
+    for approval in ("apr_1", None):
+        token = signer.token_for_call(
+            "cmdb", ANN, tool="data.cmdb.retireItem", body=b"{}", approval=approval
+        )
+        assert verifier.verify(token, b"{}").approval == approval
+    assert verifier.verify(signer.token("cmdb", ANN)).approval is None
+
+
 def test_a_token_for_one_body_is_not_believed_before_the_body_is_read(keys) -> None:
     key, public = keys
     verifier, signer = Verifier(public, "cmdb"), Signer(key)

@@ -34,7 +34,9 @@ class Signed:
     def of_call(self, call: Call, body: bytes) -> Mapping[str, str]:
         if call.approved:
             tool = call.resolved().name
-            token = self._signer.token_for_call(self._service, call.principal, tool=tool, body=body)
+            token = self._signer.token_for_call(
+                self._service, call.principal, tool=tool, body=body, approval=call.approval
+            )
         else:
             token = self._signer.token(self._service, call.principal)
         return {"authorization": f"Bearer {token}"}
