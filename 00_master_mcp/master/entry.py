@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from flotilla import meta
+from flotilla.json_text import to_json
+from flotilla.secret_text import MARK
 from master.offer import Kind, Listed
 from master.profiles import DEFAULT, Naming
 
@@ -57,6 +59,8 @@ class Entry:
     """A call of it changes nothing. A prompt, a resource and a completion are only read."""
     may_be_repeated: bool = field(init=False, compare=False)
     """A second call does no more than the first."""
+    takes_secrets: bool = field(init=False, compare=False)
+    """Some of its arguments are secrets, in whose place a handle may stand."""
 
     def __post_init__(self) -> None:
         # Worked out once: every call asks for them. What is not said means the worse.
@@ -69,6 +73,7 @@ class Entry:
             "missing_settings": None if missing is None else str(missing),
             "only_reads": only_reads,
             "may_be_repeated": only_reads or self.hints("idempotentHint"),
+            "takes_secrets": self.kind == "tools" and not self.origin.external and self._marks(),
         }
         for name, value in found.items():
             object.__setattr__(self, name, value)
@@ -88,6 +93,10 @@ class Entry:
         if view.service is not None and self.origin.external:
             return self.given
         return self.name
+
+    def _marks(self) -> bool:
+        """Whether its input schema marks anything as a secret."""
+        return MARK.encode() in to_json(self.listed.get("inputSchema"))
 
     def _waits(self, marks: Mapping[str, Any]) -> bool:
         """Whether a person must say yes first."""

@@ -1,0 +1,1 @@
+"""Arguments that are secrets, and the handles that stand for them."""

@@ -1,0 +1,97 @@
+"""Where the arguments of a tool are secrets, by its input schema. Pure.
+
+Schema and value are walked side by side, so that a schema that refers to itself costs no more than
+the value that is there.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from flotilla import meta
+from flotilla.json_text import MAX_DEPTH
+from flotilla.secret_text import HANDLE, MARK
+from master.entry import Entry
+
+Path = tuple[str | int, ...]
+"""Members and indexes from the arguments down to a value: `("env", 2, "value")`."""
+HIDDEN = "(secret)"
+_MAX_CHOICES = 10_000
+"""Of one value: unions within unions multiply."""
+
+
+def secret_places(entry: Entry, arguments: Mapping[str, Any]) -> frozenset[Path]:
+    """The places of these arguments that the tool declares secret, filled in by whatever.
+
+    None of an external server's: what it says of its tools counts for nothing.
+    """
+    if not entry.takes_secrets:
+        return frozenset()
+    return frozenset(_Walk(entry.listed.get("inputSchema")).places(arguments))
+
+
+def without_secrets(entry: Entry, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments as anybody may read them: handles stay, other secrets are `(secret)`."""
+    places = secret_places(entry, arguments)
+    return _masked(arguments, (), places) if places else arguments
+
+
+def is_handle(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(HANDLE)
+
+
+def _masked(value: Any, at: Path, places: frozenset[Path]) -> Any:
+    if at in places:
+        return value if is_handle(value) else HIDDEN
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, Any]", value)
+        return {name: _masked(each, (*at, name), places) for name, each in members.items()}
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        return [_masked(each, (*at, index), places) for index, each in enumerate(items)]
+    return value
+
+
+class _Walk:
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._left = _MAX_CHOICES
+
+    def places(self, arguments: Mapping[str, Any]) -> Iterator[Path]:
+        yield from self._of(arguments, self._root, (), 0)
+
+    def _of(self, value: Any, schema: Any, at: Path, hops: int) -> Iterator[Path]:
+        node = meta.members(schema)
+        self._left -= 1
+        if not node or len(at) + hops > MAX_DEPTH:
+            return
+        if node.get(MARK) is True or self._left < 0:
+            # Where it costs too much to look, nothing is shown.
+            yield at
+            return
+        for each in self._same(node):
+            yield from self._of(value, each, at, hops + 1)
+        if isinstance(value, Mapping):
+            named = meta.members(node.get("properties"))
+            others = node.get("additionalProperties")
+            for name, inner in cast("Mapping[str, Any]", value).items():
+                yield from self._of(inner, named.get(name, others), (*at, name), hops)
+        elif isinstance(value, list):
+            first = _listed(node.get("prefixItems"))
+            for index, inner in enumerate(cast("list[Any]", value)):
+                schema = first[index] if index < len(first) else node.get("items")
+                yield from self._of(inner, schema, (*at, index), hops)
+
+    def _same(self, node: Mapping[str, Any]) -> Iterator[Any]:
+        """The schemas that speak of the same value."""
+        for key in ("anyOf", "oneOf", "allOf"):
+            yield from _listed(node.get(key))
+        reference = node.get("$ref")
+        if isinstance(reference, str) and reference.startswith("#/"):
+            found = self._root
+            for part in reference[2:].split("/"):
+                found = meta.members(found).get(part.replace("~1", "/").replace("~0", "~"))
+            yield found
+
+
+def _listed(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
