@@ -20,6 +20,8 @@ from master.owner import PATH as OWNER_PATH
 from master.owner_operations import OwnerOperations
 from master.parts import Parts
 from master.principals import TokenBook, clients_only
+from master.principals.api import TokensApi
+from master.principals.tokens import Tokens
 from master.settings import Settings
 from master.views import with_view
 from master.workers.lent import Both
@@ -80,6 +82,7 @@ def build(
         viewed = with_view(app, parts.catalogue, parts.profiles)
         return arriving(Relay(colleagues).around(viewed), steadiness.load, steadiness.meters)
 
+    tokens = TokensApi(parts.principals, Tokens(parts.database), parts.audit, parts.profiles)
     clients = clients_only(parts.principals, owners=(SERVERS_PATH, OWNER_PATH))
     app = service_app(
         name=HUB,
@@ -89,6 +92,9 @@ def build(
             *managing(external),
             *keys.routes(),
             *OwnerOperations(parts.operations, parts.audit).routes(),
+            *TokensApi(
+                parts.principals, Tokens(parts.database), parts.audit, parts.profiles
+            ).routes(),
             *door.routes(),
             *(lent.routes() if lent else ()),
         ],

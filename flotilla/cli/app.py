@@ -3,6 +3,7 @@
 import typer
 
 from flotilla.cli.owner import CommandFailed, failed
+from flotilla.cli.tokens import app as tokens
 
 app = typer.Typer(
     name="flotilla",
@@ -11,6 +12,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(tokens, name="tokens")
 
 
 def main() -> None:

@@ -45,13 +45,37 @@ class Admitted:
 
 
 class Refused:
-    """An answer instead of service: an HTTP status and what to do about it."""
+    """An answer instead of service: an HTTP status and what to do about it.
 
-    def __init__(self, status: int, code: str, message: str, hint: str) -> None:
+    `challenge` are further parameters of WWW-Authenticate (RFC 6750 §3), `retry_after_s` says when
+    the same request may be served.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        hint: str,
+        *,
+        challenge: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         self.status = status
         self.code = code
         self.message = message
         self.hint = hint
+        self.challenge = challenge
+        self.retry_after_s = retry_after_s
+
+    def headers(self) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        if self.status == 401 or self.challenge is not None:
+            more = f", {self.challenge}" if self.challenge else ""
+            headers["www-authenticate"] = f'Bearer realm="flotilla"{more}'
+        if self.retry_after_s is not None:
+            headers["retry-after"] = str(self.retry_after_s)
+        return headers
 
 
 def correlated(app: ASGIApp, service: str) -> ASGIApp:
@@ -191,11 +215,10 @@ async def answer(refusal: Refused, scope: Scope, receive: Receive, send: Send) -
             "message": Redactor().text(refusal.message),
             "hint": refusal.hint,
             "correlationId": scope.get(correlation.SCOPE),
-            "retryable": False,
+            "retryable": refusal.retry_after_s is not None,
         }
     }
-    headers = {"www-authenticate": 'Bearer realm="flotilla"'} if refusal.status == 401 else {}
-    await JSONResponse(body, refusal.status, headers)(scope, receive, send)
+    await JSONResponse(body, refusal.status, refusal.headers())(scope, receive, send)
 
 
 def _unauthorised(message: str) -> Refused:

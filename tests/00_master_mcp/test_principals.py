@@ -8,7 +8,7 @@ import pytest
 
 from flotilla import Misconfigured
 from flotilla.serving.gates import Admitted, Refused
-from master.principals import ADMIN, OWNER, clients_only, open_token_book
+from master.principals import ADMIN, OWNER, Principals, clients_only, open_token_book
 
 
 def test_the_first_start_makes_two_tokens_that_only_their_owner_can_read(tmp_path: Path) -> None:
@@ -72,12 +72,12 @@ def tokens(tmp_path: Path) -> dict[str, str]:
 async def test_the_owner_manages_servers_and_is_no_client(
     tmp_path: Path, tokens: dict[str, str], path: str, who: str, status: int | None
 ) -> None:
-    authenticate = clients_only(open_token_book(tmp_path), owners=("/mcp/servers",))
+    authenticate = clients_only(Principals(open_token_book(tmp_path)), owners=("/mcp/servers",))
     verdict = await authenticate(asking(path, f"Bearer {tokens[who]}"), receive)
     if status is None:
         assert isinstance(verdict, Admitted)
         assert verdict.caller.principal == {"admin": ADMIN, "owner": OWNER}[who]
-        assert verdict.receive is receive
+        assert verdict.caller.interactive
     else:
         assert isinstance(verdict, Refused)
         assert (verdict.status, verdict.code) == (status, "not_allowed")
@@ -88,7 +88,7 @@ async def test_the_owner_manages_servers_and_is_no_client(
 async def test_whoever_has_no_token_of_ours_is_refused_and_told_how_to_have_one(
     tmp_path: Path, tokens: dict[str, str]
 ) -> None:
-    authenticate = clients_only(open_token_book(tmp_path), owners=("/mcp/servers",))
+    authenticate = clients_only(Principals(open_token_book(tmp_path)), owners=("/mcp/servers",))
     admin = tokens["admin"]
     for given in (
         (),
