@@ -135,7 +135,14 @@ class SpokeBackend:
         code = error_code_of(result)
         took_s = perf_counter() - started
         self._metrics.answered(self._name, tool or OTHER, took_s, code, call.correlation_id)
-        log.info("tool_called", tool=tool or call.name, error=code, took_ms=round(took_s * 1e3, 1))
+        caller: Caller = call.request.scope[CALLER]
+        log.info(
+            "tool_called",
+            tool=tool or call.name,
+            error=code,
+            took_ms=round(took_s * 1e3, 1),
+            **({} if caller.approval is None else {"approval": caller.approval}),
+        )
         return result
 
     def _context(self, call: Incoming) -> Context:
