@@ -81,6 +81,11 @@ def bound(**fields: Any) -> _Bound:
     return _Bound(fields)
 
 
+def bound_field(name: str) -> Any:
+    """What `bound` says of the place where this runs, say its correlation_id; None for nothing."""
+    return _FIELDS.get().get(name)
+
+
 Event = MutableMapping[str, Any]
 
 
