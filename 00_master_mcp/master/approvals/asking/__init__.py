@@ -1,0 +1,1 @@
+"""How the person at the client is asked: the question, its words, and the way back."""

@@ -1,0 +1,218 @@
+"""What a person is told of a call before they decide: plain words that no argument can forge. Pure.
+
+The first line is ours. All else is indented, so that a client that renders marks shows it as it is
+(CommonMark, "Indented code blocks"), and foreign text stands in quotes or behind a bar.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from flotilla import meta
+from master.approvals.asking.need import Need
+from master.approvals.asking.plain import cut_off, quoted, short, visible
+from master.call import Call
+from master.entry import Entry
+from master.handles.spots import HIDDEN, Path, is_handle, secret_places
+from master.search.tools import summary_of
+
+TARGETS = (
+    *("host", "cluster", "context", "namespace", "subscription", "subscriptionId"),
+    *("resourceGroup", "project", "projectId", "zone", "region", "datacenter", "server", "url"),
+)
+"""Parameters that say where a call takes effect; they are told first."""
+MAX_ARGUMENTS = 60
+MAX_ARGUMENTS_CHARS = 6000
+MAX_INLINE = 200
+"""Characters of a text that is told in one line."""
+_IN = "    "
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,59}")
+
+
+@dataclass(frozen=True, slots=True)
+class Previewed:
+    """What a read-only tool said of the call beforehand, or why it said nothing."""
+
+    tool: str
+    text: str | None
+    problem: str | None = None
+
+
+@dataclass(slots=True)
+class _Safely:
+    """Takes secrets out of texts, and remembers whether there were any."""
+
+    redact: Callable[[str], str]
+    hides: bool = False
+
+    def __call__(self, text: str) -> str:
+        found = self.redact(text)
+        self.hides = self.hides or found != text
+        return found
+
+
+def words(
+    call: Call,
+    need: Need,
+    *,
+    redact: Callable[[str], str],
+    preview: Previewed | None = None,
+    unchecked: bool = False,
+) -> str:
+    """What will happen, where, with which arguments, who asks, and what there is to lose.
+
+    `redact` takes secrets out of a text; `unchecked`: the arguments could not be compared with the
+    tool's schema.
+    """
+    entry = call.resolved()
+    safely = _Safely(redact)
+    arguments = list(_arguments(call, entry, safely))
+    lines = [
+        *_what(entry),
+        f"Asked by: {_asker(call)}",
+        *_where(call, entry, safely),
+        *(["Arguments:", *arguments] if arguments else ["Arguments: none"]),
+        *(f"Risk: {risk}" for risk in _risks(entry, need, hides=safely.hides, unchecked=unchecked)),
+        *_cost(entry),
+        *_previewed(preview),
+    ]
+    body = "\n".join(_IN + line for line in lines)
+    return f"May {short(entry.name)} (service {short(entry.service)}) run?\n\n{body}"
+
+
+def _what(entry: Entry) -> Iterator[str]:
+    title, description = (str(entry.listed.get(key) or "") for key in ("title", "description"))
+    said = ": ".join(part for part in (title, summary_of(description)) if part)
+    if not entry.origin.external:
+        yield f"What it does: {short(said, 300) or 'its service does not say'}"
+        return
+    yield "What it does, in the words of a server that is not ours:"
+    yield from (_IN + line for line in quoted(said or "(nothing)", max_chars=300, max_lines=4))
+
+
+def _asker(call: Call) -> str:
+    roles = ", ".join(short(role, 40) for role in call.principal.roles[:8])
+    who = f'"{short(call.principal.name, 80)}"' + (f" ({roles})" if roles else "")
+    info = call.client_info or {}
+    client = " ".join(str(info[key]) for key in ("name", "version") if info.get(key))
+    return f'{who}, by a client that calls itself "{short(client, 60)}"' if client else who
+
+
+def _where(call: Call, entry: Entry, safely: _Safely) -> Iterator[str]:
+    """What the call takes effect on, as far as well-known parameters say so."""
+    known = meta.members(meta.members(entry.listed.get("inputSchema")).get("properties"))
+    places = [
+        (name, call.arguments.get(name, meta.members(known.get(name)).get("default")))
+        for name in TARGETS
+        if name in call.arguments or name in known
+    ]
+    named = [
+        f'{name} "{short(safely(value), MAX_INLINE)}"'
+        for name, value in places
+        if isinstance(value, str) and value
+    ]
+    if named:
+        yield f"Where: {', '.join(named)}"
+
+
+class _Number(str):
+    """A number as the client spelled it."""
+
+    __slots__ = ()
+
+
+def _arguments(call: Call, entry: Entry, safely: _Safely) -> Iterator[str]:
+    text = call.params.get("arguments", "{}")
+    # Read anew, since a number that was read once is not always written as it was.
+    value: Any = json.loads(text, parse_float=_Number, parse_int=_Number)
+    secrets = secret_places(entry, cast("Mapping[str, Any]", value))
+    chars = 0
+    for count, (path, leaf) in enumerate(_leaves(value, ())):
+        lines = list(_leaf(path, leaf, safely, is_secret=_within(path, secrets)))
+        chars += sum(map(len, lines))
+        if count >= MAX_ARGUMENTS or (count and chars > MAX_ARGUMENTS_CHARS):
+            yield f"{_IN}(there are more arguments than are told here)"
+            yield f"{_IN}{cut_off(text)}"
+            return
+        yield from lines
+
+
+def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, dict) and (value or not path):
+        for name, inner in cast("dict[str, Any]", value).items():
+            yield from _leaves(inner, (*path, name))
+    elif isinstance(value, list) and value:
+        for index, inner in enumerate(cast("list[Any]", value)):
+            yield from _leaves(inner, (*path, index))
+    else:
+        yield path, value
+
+
+def _within(path: Path, secrets: frozenset[Path]) -> bool:
+    return any(path[:end] in secrets for end in range(1, len(path) + 1)) if secrets else False
+
+
+def _leaf(path: Path, value: Any, safely: _Safely, *, is_secret: bool) -> Iterator[str]:
+    name = _IN + _named(path, safely)
+    if is_secret:
+        shown = f'the stored secret "{short(value, MAX_INLINE)}"' if is_handle(value) else HIDDEN
+        yield f"{name} = {shown}"
+    elif isinstance(value, _Number):
+        yield f"{name} = {short(value, MAX_INLINE)}"
+    elif not isinstance(value, str):
+        yield f"{name} = {json.dumps(value)}"
+    else:
+        text = safely(value)
+        if len(text) <= MAX_INLINE and "\n" not in text:
+            yield f'{name} = "{visible(text)}"'
+        else:
+            yield f"{name}:"
+            yield from (f"{_IN}{_IN}{line}" for line in quoted(text))
+
+
+def _named(path: Path, safely: _Safely) -> str:
+    """`pairs[0].name`; a member whose name is no plain word stands in quotes and brackets."""
+    out = ""
+    for part in path[:12]:
+        if isinstance(part, int):
+            out += f"[{part}]"
+        elif _NAME.fullmatch(part):
+            out += f".{part}" if out else part
+        else:
+            out += f'["{short(safely(part), 60)}"]'
+    return out + ("…" if len(path) > 12 else "")
+
+
+def _risks(entry: Entry, need: Need, *, hides: bool, unchecked: bool) -> Iterator[str]:
+    if entry.hints("destructiveHint"):
+        yield "it may destroy or overwrite something, and nothing here can bring that back"
+    if entry.hints("openWorldHint"):
+        yield "it reaches systems outside the fleet"
+    if entry.origin.external:
+        yield "the server is somebody else's; what it says of itself is not checked"
+    elif isinstance(said := meta.marks_of(entry.listed).get(meta.RISK), str):
+        yield short(said, 300)
+    if hides:
+        yield "parts that look like secrets are hidden above; they run as they are"
+    if unchecked:
+        yield "the arguments could not be compared with the tool's schema, which is broken"
+    if need == "another":
+        yield "the rules ask for a second person: whoever asks cannot decide"
+
+
+def _cost(entry: Entry) -> Iterator[str]:
+    cost = None if entry.origin.external else meta.marks_of(entry.listed).get(meta.COST)
+    if isinstance(cost, str):
+        yield f"Cost: {short(cost, 200)}"
+
+
+def _previewed(preview: Previewed | None) -> Iterator[str]:
+    if preview is None:
+        return
+    if preview.text is None:
+        yield f"No preview: {short(preview.tool)} failed: {short(preview.problem or '', 200)}"
+        return
+    yield f"Beforehand, {short(preview.tool)} says:"
+    yield from (_IN + line for line in quoted(preview.text))
