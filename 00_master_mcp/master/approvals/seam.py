@@ -60,6 +60,8 @@ class Held:
     reason: str | None = None
     allowed_until: datetime | None = None
     """Until when this exact call may be made again without asking."""
+    run_id: str | None = None
+    """The correlation ID under which the stored call ran, where it did."""
     result: str | None = None
     """The JSON text of the result, of one that is done."""
     finished_at: datetime | None = None
@@ -89,21 +91,29 @@ class Approvals(Protocol):
         by: Principal,
         answer: Answer,
         way: Way,
+        interactive: bool = False,
         reason: str = "",
         for_minutes: float | None = None,
     ) -> Held:
         """Decide. `way` "elicitation" says that `by` is the caller, asked in their own client.
 
+        `interactive` says that the credential of `by` is a person's (`Call.interactive`); without
+        it nothing is decided. Any other way than elicitation lets the stored call run at once,
+        beside the caller; `get` tells of its end. To deny what was allowed for a while ends that.
         Raises NotAllowed, Conflict or NotFound whose details say why (`Refused`).
         """
         ...
 
     async def begin(self, approval_id: str, digest: str) -> Held:
-        """Use it up for the call of that digest, which is about to run; as `answer` raises."""
+        """Use it up for the call of that digest, which is about to run; as `answer` raises.
+
+        Also ApprovalDenied, and ApprovalRequired while nobody has decided. A stored call that runs
+        out of band has begun already when it takes the way of a call: its `Call.approval` is set.
+        """
         ...
 
     async def finish(self, approval_id: str, result: Result) -> None:
-        """The call has ended so."""
+        """The call has ended so. Never raises: what cannot be written is written later."""
         ...
 
     async def get(self, approval_id: str) -> Held:

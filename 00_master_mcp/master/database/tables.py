@@ -4,6 +4,9 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
+# SQLite's own row number, which needs no index beside the table, is spelled INTEGER.
+_COUNTED = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
 documents = sa.Table(
     "hub_documents",
     metadata,
@@ -29,6 +32,15 @@ tokens = sa.Table(
     sa.Column("revoked_at", sa.Text),
 )
 
+seen = sa.Table(
+    "hub_seen",
+    metadata,
+    # One of an OpenID provider's, who was here with a good token.
+    sa.Column("principal", sa.Text, primary_key=True),
+    sa.Column("roles", sa.Text, nullable=False),
+    sa.Column("seen_at", sa.Text, nullable=False, index=True),
+)
+
 approvals = sa.Table(
     "hub_approvals",
     metadata,
@@ -37,23 +49,50 @@ approvals = sa.Table(
     sa.Column("digest", sa.Text, nullable=False, index=True),
     sa.Column("state", sa.Text, nullable=False, index=True),
     sa.Column("tool", sa.Text, nullable=False),
+    sa.Column("service", sa.Text, nullable=False),
     sa.Column("principal", sa.Text, nullable=False, index=True),
+    sa.Column("four_eyes", sa.Boolean, nullable=False),
+    # The asker's own client is one where a person sits.
+    sa.Column("interactive", sa.Boolean, nullable=False),
     sa.Column("asked_at", sa.Text, nullable=False, index=True),
+    # Until when it must be decided, then until when it must be used.
     sa.Column("expires_at", sa.Text, nullable=False),
     sa.Column("decided_at", sa.Text),
     sa.Column("decided_by", sa.Text),
+    sa.Column("way", sa.Text),
+    sa.Column("reason", sa.Text),
     # Until when this exact call may be made again, where the person allowed that.
     sa.Column("allowed_until", sa.Text),
-    # The rest of it as JSON: the call, what the person is shown, reason and way of the decision.
+    # The hub process that runs the call, which says again and again that it lives.
+    sa.Column("runner", sa.Text),
+    sa.Column("lease_until", sa.Text),
+    # The correlation ID of a stored call that ran.
+    sa.Column("run_id", sa.Text),
+    # JSON: roles, arguments without secrets, what the person is shown, the correlation ID.
     sa.Column("body", sa.Text, nullable=False),
+    # The call itself, encrypted; gone once it can run no more.
+    sa.Column("sealed", sa.Text),
+    sa.Column("sealed_chars", sa.BigInteger, nullable=False),
+    # JSON, encrypted.
     sa.Column("result", sa.Text),
     sa.Column("finished_at", sa.Text),
+)
+
+# What the audit is still to be told: written with the change itself, so that neither is lost.
+approval_news = sa.Table(
+    "hub_approval_news",
+    metadata,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    # The hub process that tells it; another takes over where that one is gone.
+    sa.Column("hub", sa.Text, nullable=False, index=True),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
 )
 
 audit = sa.Table(
     "hub_audit",
     metadata,
-    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", _COUNTED, primary_key=True, autoincrement=False),
     sa.Column("at", sa.Text, nullable=False, index=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("principal", sa.Text, nullable=False, index=True),
@@ -64,6 +103,19 @@ audit = sa.Table(
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("previous", sa.Text, nullable=False),
     sa.Column("hash", sa.Text, nullable=False),
+)
+
+# What is signed about the rows: the newest one that each hub wrote (`head:<key>`), and the last
+# one that retention removed (`anchor`).
+audit_marks = sa.Table(
+    "hub_audit_marks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("number", _COUNTED, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("signature", sa.Text, nullable=False),
 )
 
 grants = sa.Table(
