@@ -11,6 +11,7 @@ from flotilla import CommonSettings, __version__
 from flotilla.fleet import HUB, FleetConfig
 from flotilla.serving.app import service_app
 from flotilla.serving.service import Service
+from master.approvals.upkeep import Upkeep
 from master.doors import doors
 from master.external.api import PATH as SERVERS_PATH
 from master.keys import Keys
@@ -21,6 +22,7 @@ from master.owner_operations import OwnerOperations
 from master.parts import Parts
 from master.principals import TokenBook, clients_only
 from master.principals.api import TokensApi
+from master.principals.settings import OpenIdSettings
 from master.principals.tokens import Tokens
 from master.settings import Settings
 from master.views import with_view
@@ -37,16 +39,18 @@ def build(
     fleet: FleetConfig | None = None,
     place: Place = ALONE,
     book: TokenBook | None = None,
+    openid: OpenIdSettings | None = None,
 ) -> Service:
     """Wire the hub by hand; Misconfigured when its keys, tokens or configuration are wrong.
 
-    `book` are its principals; by default those whose tokens are in the data folder.
+    `book` are its first principals, by default those whose tokens are in the data folder; `openid`
+    is the provider of others, by default that of the environment.
     """
     common = common or CommonSettings.from_env()
     fleet = fleet or FleetConfig.load(common.config_dir / "services.yaml")
     if settings.approvals == "off":
         log.warning("APPROVALS_ARE_OFF", meaning="every destructive call runs unasked")
-    parts = Parts.of(settings, common, fleet, place, book)
+    parts = Parts.of(settings, common, fleet, place, book, openid)
     external = others(parts)
     door, lent = doors(parts, external)
     keys = Keys(parts.ring, parts.audit)
@@ -70,6 +74,7 @@ def build(
             external.running(),
             links.running(Both(door, lent) if lent else door),
             colleagues.running(),
+            Upkeep(parts.approvals, parts.runs).running(),
         ):
             yield
 
@@ -83,7 +88,7 @@ def build(
         return arriving(Relay(colleagues).around(viewed), steadiness.load, steadiness.meters)
 
     tokens = TokensApi(parts.principals, Tokens(parts.database), parts.audit, parts.profiles)
-    clients = clients_only(parts.principals, owners=(SERVERS_PATH, OWNER_PATH))
+    clients = clients_only(parts.principals, (SERVERS_PATH, OWNER_PATH), parts.resource.challenge)
     app = service_app(
         name=HUB,
         version=__version__,
@@ -92,9 +97,8 @@ def build(
             *managing(external),
             *keys.routes(),
             *OwnerOperations(parts.operations, parts.audit).routes(),
-            *TokensApi(
-                parts.principals, Tokens(parts.database), parts.audit, parts.profiles
-            ).routes(),
+            *tokens.routes(),
+            *parts.resource.routes(),
             *door.routes(),
             *(lent.routes() if lent else ()),
         ],
@@ -105,6 +109,7 @@ def build(
         own_hosts=("master", *place.names),
         exact=door.exact(parts.catalogue),
         gate=gate,
+        open_paths=parts.resource.paths,
     )
     return Service(
         name=HUB,

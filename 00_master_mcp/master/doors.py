@@ -13,6 +13,7 @@ from master.offer import Offer
 from master.others import Others
 from master.parts import Parts
 from master.pipeline import pipeline
+from master.policy.seam import Open
 from master.search.tools import ToolSearch, own_listing
 from master.services import Services
 from master.workers.lent import Lent, lent_way
@@ -36,7 +37,7 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
 
     here = external.linked if isinstance(external, ExternalServers) else ()
     answered = partial(answered_where_asked, colleagues=colleagues, here=here)
-    answer = pipeline(
+    ways = pipeline(
         catalogue=catalogue,
         limits=limits,
         links=by_service,
@@ -46,8 +47,10 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
         redactor=parts.redactor,
         approvals_off=parts.settings.approvals == "off",
         policy=parts.policy,
+        approvals=parts.approvals,
         answered=answered,
     )
+    parts.runs.way = ways.of_stored
     methods = partial(
         Methods,
         catalogue=catalogue,
@@ -57,13 +60,17 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
         redactor=parts.redactor,
         instructions=INSTRUCTIONS,
     )
-    door = Door(methods(answer=answer), catalogue, lambda: colleagues.named(new_session_id()))
+    door = Door(
+        methods(answer=ways.of_clients, policy=parts.policy), catalogue, lambda: colleagues.named(new_session_id())
+    )
     parts.metrics.watch(
         HUB, running=lambda: parts.drain.running, sessions=lambda: door.open_sessions
     )
     if not isinstance(external, ExternalServers) or colleagues.place.alone:
         return door, None
-    brought = methods(answer=lent_way(by_service, catalogue, limits, answered))
+    # Their clients' process has judged already; to it the list is whole.
+    way = lent_way(by_service, catalogue, limits, answered)
+    brought = methods(answer=way, policy=Open())
     return door, Lent(colleagues.tag, external, brought, catalogue, by_service)
 
 
@@ -76,6 +83,6 @@ def _own_tools(parts: Parts) -> Toolbox:
         metrics=parts.metrics,
         steadiness=parts.steadiness,
     )
-    own = Toolbox((*overview.tools(), *ToolSearch(parts.catalogue).tools()), parts.redactor)
+    own = Toolbox((*overview.tools(), *ToolSearch(parts.catalogue, parts.policy).tools()), parts.redactor)
     parts.catalogue.offer(HUB, Offer({"tools": tuple(own_listing(own))}, {"tools": {}}))
     return own

@@ -16,14 +16,22 @@ from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.serving.draining import Drain
 from flotilla.tls import client_context
+from master.approvals.runs import Runs
+from master.approvals.sealing import Sealing, open_sealing
+from master.approvals.service import ApprovalService
+from master.approvals.settings import ApprovalSettings
+from master.approvals.store import Store
 from master.audit.seam import AuditBook, Unwritten
 from master.catalogue import Catalogue, Origin
 from master.database.opened import open_database, place_of
 from master.documents.opened import open_documents
 from master.documents.seam import Documents
-from master.policy.seam import Open, Policy
+from master.policy.book import Rulebook
+from master.policy.opened import open_policy
 from master.principals import Principals, TokenBook, open_token_book
-from master.principals.tokens import Tokens
+from master.principals.opened import open_principals
+from master.principals.resource import Resource
+from master.principals.settings import OpenIdSettings
 from master.profiles import DEFAULT_FILE, Profiles
 from master.settings import Settings
 from master.steadiness.parts import Steadiness
@@ -55,8 +63,11 @@ class Parts:
     documents: Documents
     database: Database
     principals: Principals
-    policy: Policy
+    resource: Resource
+    policy: Rulebook
     audit: AuditBook
+    sealing: Sealing
+    approval_settings: ApprovalSettings
     colleagues: Colleagues
 
     @classmethod
@@ -67,6 +78,7 @@ class Parts:
         fleet: FleetConfig,
         place: Place,
         book: TokenBook | None = None,
+        openid: OpenIdSettings | None = None,
     ) -> Self:
         """Misconfigured when keys, profiles or addresses are wrong."""
         metrics, pool = Metrics(), ConnectionPool(tls=_shown(common, fleet))
@@ -89,6 +101,16 @@ class Parts:
             links.add(name, Modern(http, Signed(name, signer), ready=True))
         verifier = Verifier(common.hub_public_key_path, AUDIENCE)
         database = open_database(place_of(settings.database_url, common.data_dir / "hub"))
+        principals, resource = open_principals(
+            book or open_token_book(common.data_dir),
+            database,
+            openid or OpenIdSettings.from_env(),
+            profiles=profiles,
+            public_url=settings.public_url,
+            port=fleet.port(HUB),
+            news=steadiness.state.news,
+            shared=database.is_postgresql or not place.alone,
+        )
         return cls(
             settings=settings,
             common=common,
@@ -105,20 +127,36 @@ class Parts:
             links=links,
             documents=open_documents(settings.database_url, common.data_dir / "hub"),
             database=database,
-            principals=Principals(
-                book or open_token_book(common.data_dir),
-                Tokens(database),
-                news=steadiness.state.news,
-                shared=database.is_postgresql or not place.alone,
-            ),
-            policy=Open(),
+            principals=principals,
+            resource=resource,
+            policy=open_policy(common.config_dir, fleet, settings.timezone),
             audit=Unwritten(),
+            sealing=open_sealing(common.data_dir / "hub"),
+            approval_settings=ApprovalSettings.from_env(),
             colleagues=Colleagues(place, steadiness.state.hubs, signer, verifier, pool),
         )
 
     @cached_property
     def operations(self) -> Operations:
         return Operations(self.fleet, self.pool, self.signer)
+
+    @cached_property
+    def approvals(self) -> ApprovalService:
+        hub = self.steadiness.state.hubs.own_id
+        return ApprovalService(
+            Store(self.database, hub),
+            self.sealing,
+            self.approval_settings,
+            self.audit,
+            self.redactor,
+            hub=hub,
+        )
+
+    @cached_property
+    def runs(self) -> Runs:
+        """The calls that a person allows when their client has gone."""
+        still = self.principals.still
+        return Runs(self.approvals, still, self.drain, self.redactor)
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:

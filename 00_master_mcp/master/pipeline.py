@@ -1,10 +1,12 @@
 """The way of a call, stage around stage, as DESIGN draws it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox
+from master.approvals.service import ApprovalService
 from master.call import Stage
 from master.catalogue import Catalogue
 from master.policy.seam import Policy
@@ -18,8 +20,17 @@ from master.stages.record import recorded
 from master.stages.resolve import Limits, resolved
 from master.stages.shed import shed
 from master.stages.steady import steady
+from master.stages.unchanged import unchanged
 from master.steadiness.parts import Steadiness
 from master.upstream.link import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """The way of a call of a client, and that of one that was stored until a person allowed it."""
+
+    of_clients: Stage
+    of_stored: Stage
 
 
 def pipeline(
@@ -33,8 +44,9 @@ def pipeline(
     redactor: Redactor,
     approvals_off: bool,
     policy: Policy,
+    approvals: ApprovalService,
     answered: Callable[[Stage], Stage] = lambda inner: inner,
-) -> Stage:
+) -> Ways:
     """`answered` stands around the stage that sends: it brings answers to whoever asked."""
 
     def connected(service: str) -> bool:
@@ -48,7 +60,12 @@ def pipeline(
     call = approved(call, approvals_off=approvals_off)
     call = checked(call, resilience)
     call = authorised(call, policy)
+    # What was stored was counted when it was asked for; it is authorised once more.
+    stored = resolved(unchanged(call, approvals.digest_running), catalogue, limits)
     call = limited(call, state.limits, resilience, meters)
-    call = resolved(call, catalogue, limits)
+    call = resolved(call, catalogue, limits, policy)
     call = shed(call, steadiness.load, meters, catalogue)
-    return recorded(call, catalogue, metrics, redactor)
+    return Ways(
+        of_clients=recorded(call, catalogue, metrics, redactor),
+        of_stored=recorded(stored, catalogue, metrics, redactor),
+    )

@@ -8,7 +8,9 @@ from flotilla.host import open_package
 from flotilla.launch.checks import documented_keys
 from flotilla.launch.plan import folder_of
 from flotilla.settings import CommonSettings, ServiceSettings, key_of
+from master.approvals.settings import ApprovalSettings
 from master.external.runner.settings import Settings as RunnerSettings
+from master.principals.settings import OpenIdSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 BESIDE = {"MCP_PORT_BASE", "FLOTILLA_SPOKE_URL", "FLOTILLA_DATABASE_URL"}
@@ -23,6 +25,8 @@ def keys_of(settings: type[ServiceSettings]) -> set[str]:
 def keys_that_are_read() -> set[str]:
     fleet = FleetConfig.load(ROOT / "config" / "services.yaml", env={})
     keys = keys_of(CommonSettings) | keys_of(RunnerSettings) | BESIDE
+    keys |= keys_of(ApprovalSettings)
+    keys |= keys_of(OpenIdSettings)
     for name in fleet.services:
         _, settings = open_package(ROOT / folder_of(name, fleet))
         keys |= keys_of(settings.Settings) | {f"MCP_PORT_{name.upper()}"}
@@ -58,4 +62,6 @@ def test_the_example_is_valid_when_everything_in_it_is_set() -> None:
         assert settings.Settings.from_env(env) == settings.Settings.from_env({})
     assert CommonSettings.from_env(env) == CommonSettings.from_env({})
     assert RunnerSettings.from_env(env) == RunnerSettings.from_env({})
+    assert ApprovalSettings.from_env(env) == ApprovalSettings.from_env({})
+    assert OpenIdSettings.from_env({}).issuer is None
     assert fleet.url("cmdb") == FleetConfig.load(ROOT / "config/services.yaml", {}).url("cmdb")
