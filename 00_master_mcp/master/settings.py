@@ -36,6 +36,10 @@ class Settings(ServiceSettings, env_prefix="FLOTILLA_"):
     key_days: float = Field(default=1.0, ge=0)
     """How long the key signs by which services know the hub, in days; 0: for ever. Hubs with
     `advertise` share a key that their platform gives them, and change none."""
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+/?$")
+    """What clients call this hub where it stands behind a proxy, `https://hub.example.org`."""
+    timezone: str = "UTC"
+    """In which rules of the policy read the clock, as `Europe/Berlin`."""
     services: str | None = None
     """The services that are started (`00,01` or names), by default all of services.yaml."""
 

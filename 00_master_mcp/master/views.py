@@ -8,7 +8,8 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from flotilla.serving.gates import Refused, answer
+from flotilla.identity import Caller
+from flotilla.serving.gates import CALLER, Refused, answer
 from master.entry import View
 from master.profiles import DEFAULT, Naming, Profiles
 
@@ -59,7 +60,11 @@ def prefix_of(view: View) -> str:
 
 
 def with_view(app: ASGIApp, services: Collection[str], profiles: Profiles | None = None) -> ASGIApp:
-    """Put each request's view into its scope, or answer why there is none."""
+    """Put each request's view into its scope, or answer why there is none.
+
+    A credential that is for certain profiles sees those and nothing else: no other one, no server
+    by itself.
+    """
     profiles = profiles or Profiles.built_in()
     plain = {"/mcp": View(profiles[DEFAULT].naming)} | {
         f"/mcp/p/{name}": View(profiles[name].naming, profile=name) for name in profiles
@@ -76,10 +81,25 @@ def with_view(app: ASGIApp, services: Collection[str], profiles: Profiles | None
                     await answer(found, scope, receive, send)
                     return
                 view = found
+            caller: Caller | None = scope.get(CALLER)
+            if caller is not None and caller.profiles is not None:
+                refused = _outside(view, caller.profiles)
+                if refused is not None:
+                    await answer(refused, scope, receive, send)
+                    return
             scope[VIEW] = view
         await app(scope, receive, send)
 
     return gate
+
+
+def _outside(view: View, allowed: Collection[str]) -> Refused | None:
+    """The refusal of a view that is none of the allowed profiles."""
+    if view.service is None and view.profile in allowed:
+        return None
+    paths = ["/mcp" if name == DEFAULT else f"/mcp/p/{name}" for name in sorted(allowed)]
+    told = "this credential is not for this part of the fleet"
+    return Refused(403, "not_allowed", told, f"It may use {', '.join(paths)}.")
 
 
 def _of_service(service: str, services: Collection[str]) -> View | Refused:

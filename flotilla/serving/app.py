@@ -44,11 +44,13 @@ def service_app(
     own_hosts: Collection[str] = (),
     gate: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     exact: Exact = MappingProxyType({}),
+    open_paths: Collection[str] = (),
 ) -> ASGIApp:
     """What every service answers: `routes` for authenticated callers, and three paths beside.
 
     `/health` says that the process lives, `/ready` whether it can serve and why not, `/metrics`
-    answers the scrape token or loopback. `gate` stands around the routes, behind authentication.
+    answers the scrape token or loopback. `gate` stands around the routes, behind authentication,
+    which `open_paths` need no more than these three.
 
     `exact` is a way past the routes for what is asked most, behind the same gates. Name the same
     paths in `routes` too: those answer their other methods. Such an application gets the bare
@@ -84,7 +86,8 @@ def service_app(
         ],
         lifespan=lifespan,
     )
-    gated = authenticated(gate(_straight(router, exact)), authenticate, OPEN_PATHS)
+    is_open = OPEN_PATHS | frozenset(open_paths)
+    gated = authenticated(gate(_straight(router, exact)), authenticate, is_open)
     hosts = {*settings.allowed_hosts, *own_hosts}
     return correlated(host_checked(gated, hosts, settings.allowed_origins), name)
 

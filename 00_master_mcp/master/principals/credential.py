@@ -11,6 +11,18 @@ from flotilla.identity import Caller
 FOR_EVER = math.inf
 
 
+class BadBearer(Exception):
+    """The token is not good here; the message is for whoever holds it."""
+
+
+class NoRight(Exception):
+    """The token is good, and gives no right here; `scope` is what it lacks, if that is it."""
+
+    def __init__(self, message: str, scope: str | None = None) -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
 @dataclass(slots=True, eq=False)
 class Credential:
     """A token that was found good, and whose it is.

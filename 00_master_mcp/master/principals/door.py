@@ -6,19 +6,19 @@ from starlette.types import Receive, Scope
 
 from flotilla import Unavailable
 from flotilla.serving.gates import Admitted, Authenticate, Refused, bearer_token
-from master.principals.credential import Credential
+from master.principals.credential import BadBearer, Credential, NoRight
 from master.principals.first import OWNER
-from master.principals.known import BadBearer, Principals
+from master.principals.known import Principals
 
 MAX_TOKEN_CHARS = 16 * 1024
 """A longer one is no token, and is not even hashed."""
 RETRY_AFTER_S = 5
 
-Challenge = Callable[[Scope, str | None], str | None]
-"""What a refusal of 401 adds to its WWW-Authenticate, by the request and the error that it was."""
+Challenge = Callable[[Scope, str | None, str | None], str | None]
+"""What a refusal adds to its WWW-Authenticate, by request, error and the scope that is missing."""
 
 
-def no_challenge(_scope: Scope, _error: str | None) -> str | None:
+def no_challenge(_scope: Scope, _error: str | None, _lacks: str | None) -> str | None:
     return None
 
 
@@ -40,6 +40,11 @@ def clients_only(
                 credential = await principals.judged(token)
             except BadBearer as error:
                 return _refused(scope, str(error), "invalid_token")
+            except NoRight as error:
+                lacks = error.scope
+                told = lacks and challenge(scope, "insufficient_scope", lacks)
+                hint = "Ask whoever looks after the fleet, or sign in with another account."
+                return Refused(403, "not_allowed", str(error), hint, challenge=told)
             except Unavailable as error:
                 hint = error.hint or "Try again in a while."
                 return Refused(503, error.code, error.message, hint, retry_after_s=RETRY_AFTER_S)
@@ -54,6 +59,6 @@ def clients_only(
             "Send 'Authorization: Bearer <token>'; the first start wrote admin_token, and "
             "`python3 -m flotilla tokens make` makes others."
         )
-        return Refused(401, "not_allowed", why, hint, challenge=challenge(scope, error))
+        return Refused(401, "not_allowed", why, hint, challenge=challenge(scope, error, None))
 
     return authenticate

@@ -13,7 +13,7 @@ import structlog
 
 from flotilla import Principal, Unavailable
 from flotilla.identity import Caller
-from master.principals.credential import FOR_EVER, Credential
+from master.principals.credential import FOR_EVER, BadBearer, Credential
 from master.principals.first import TokenBook, digest_of
 from master.principals.tokens import Kept, Tokens
 from master.state.seam import News
@@ -50,10 +50,6 @@ class People(Protocol):
         ...
 
     def running(self) -> contextlib.AbstractAsyncContextManager[None]: ...
-
-
-class BadBearer(Exception):
-    """The token is not good here; the message is for whoever holds it."""
 
 
 class Principals:

@@ -1,4 +1,4 @@
-"""The tokens of principals."""
+"""The tokens of principals, and who of a provider's people was seen."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,4 +19,10 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Text, nullable=False),
         sa.Column("expires_at", sa.Text),
         sa.Column("revoked_at", sa.Text),
+    )
+    op.create_table(
+        "hub_seen",
+        sa.Column("principal", sa.Text, primary_key=True),
+        sa.Column("roles", sa.Text, nullable=False),
+        sa.Column("seen_at", sa.Text, nullable=False, index=True),
     )
