@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
-Kind = Literal["call", "intent", "approval", "token", "policy", "secret", "grant", "server"]
+Kind = Literal[
+    "call", "intent", "approval", "token", "policy", "secret", "grant", "server", "audit"
+]
 """
 call      a request that was answered, refused or failed
 intent    a call that writes is about to run; its `call` row follows with the outcome
@@ -15,6 +17,7 @@ policy    the rules that a hub began to work with
 secret    a handle was resolved, or a service was brought a secret
 grant     a person granted, or took back, what an external server is reached with
 server    an external server was added, changed or removed
+audit     the audit of itself: a hub began or ended, rows could not be written, old ones went
 """
 
 
@@ -49,6 +52,14 @@ class AuditBook(Protocol):
         """Write a row at most 100 ms from now; never raises."""
         ...
 
+    def count(self, row: Row) -> None:
+        """As `note`, for a request that was turned away: many of a kind are told together."""
+        ...
+
+    def check(self) -> None:
+        """Unavailable where rows have waited too long, or too many wait: then nothing may run."""
+        ...
+
 
 class Unwritten:
     """Keeps nothing; for tests of other parts."""
@@ -58,3 +69,8 @@ class Unwritten:
 
     def note(self, row: Row) -> None:
         del row
+
+    def count(self, row: Row) -> None:
+        del row
+
+    def check(self) -> None: ...
