@@ -68,6 +68,7 @@ def build(
             steadiness.running(),
             parts.documents.running(),
             parts.database.opened(migrate=not parts.database.is_postgresql),
+            parts.audit.running(),
             parts.principals.running(),
             keys.running(),
             parts.pool.running(),

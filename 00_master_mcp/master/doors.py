@@ -47,6 +47,7 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
         redactor=parts.redactor,
         approvals_off=parts.settings.approvals == "off",
         policy=parts.policy,
+        audit=parts.audit,
         approvals=parts.approvals,
         answered=answered,
     )
@@ -61,7 +62,9 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
         instructions=INSTRUCTIONS,
     )
     door = Door(
-        methods(answer=ways.of_clients, policy=parts.policy), catalogue, lambda: colleagues.named(new_session_id())
+        methods(answer=ways.of_clients, policy=parts.policy),
+        catalogue,
+        lambda: colleagues.named(new_session_id()),
     )
     parts.metrics.watch(
         HUB, running=lambda: parts.drain.running, sessions=lambda: door.open_sessions
@@ -83,6 +86,8 @@ def _own_tools(parts: Parts) -> Toolbox:
         metrics=parts.metrics,
         steadiness=parts.steadiness,
     )
-    own = Toolbox((*overview.tools(), *ToolSearch(parts.catalogue, parts.policy).tools()), parts.redactor)
+    own = Toolbox(
+        (*overview.tools(), *ToolSearch(parts.catalogue, parts.policy).tools()), parts.redactor
+    )
     parts.catalogue.offer(HUB, Offer({"tools": tuple(own_listing(own))}, {"tools": {}}))
     return own

@@ -21,7 +21,9 @@ from master.approvals.sealing import Sealing, open_sealing
 from master.approvals.service import ApprovalService
 from master.approvals.settings import ApprovalSettings
 from master.approvals.store import Store
-from master.audit.seam import AuditBook, Unwritten
+from master.audit.book import Book
+from master.audit.opened import open_book
+from master.audit.settings import AuditSettings
 from master.catalogue import Catalogue, Origin
 from master.database.opened import open_database, place_of
 from master.documents.opened import open_documents
@@ -65,7 +67,7 @@ class Parts:
     principals: Principals
     resource: Resource
     policy: Rulebook
-    audit: AuditBook
+    audit_settings: AuditSettings
     sealing: Sealing
     approval_settings: ApprovalSettings
     colleagues: Colleagues
@@ -130,7 +132,7 @@ class Parts:
             principals=principals,
             resource=resource,
             policy=open_policy(common.config_dir, fleet, settings.timezone),
-            audit=Unwritten(),
+            audit_settings=AuditSettings.from_env(),
             sealing=open_sealing(common.data_dir / "hub"),
             approval_settings=ApprovalSettings.from_env(),
             colleagues=Colleagues(place, steadiness.state.hubs, signer, verifier, pool),
@@ -139,6 +141,17 @@ class Parts:
     @cached_property
     def operations(self) -> Operations:
         return Operations(self.fleet, self.pool, self.signer)
+
+    @cached_property
+    def audit(self) -> Book:
+        folder = self.common.data_dir / "hub"
+        return open_book(
+            place_of(self.settings.database_url, folder),
+            self.database,
+            folder,
+            self.redactor,
+            self.audit_settings,
+        )
 
     @cached_property
     def approvals(self) -> ApprovalService:

@@ -7,10 +7,12 @@ from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox
 from master.approvals.service import ApprovalService
+from master.audit.seam import AuditBook
 from master.call import Stage
 from master.catalogue import Catalogue
 from master.policy.seam import Policy
 from master.stages.approve import approved
+from master.stages.audit import audited, intended
 from master.stages.authorise import authorised
 from master.stages.cache import cached
 from master.stages.content import checked
@@ -45,6 +47,7 @@ def pipeline(
     approvals_off: bool,
     policy: Policy,
     approvals: ApprovalService,
+    audit: AuditBook,
     answered: Callable[[Stage], Stage] = lambda inner: inner,
 ) -> Ways:
     """`answered` stands around the stage that sends: it brings answers to whoever asked."""
@@ -53,10 +56,15 @@ def pipeline(
         link = links.get(service)
         return link is not None and link.connected
 
+    def told(call: Stage) -> Stage:
+        call = audited(call, audit, approvals_off=approvals_off)
+        return recorded(call, catalogue, metrics, redactor)
+
     state, resilience, meters = steadiness.state, steadiness.resilience, steadiness.meters
     call = answered(forwarded(links, own))
     call = steady(call, steadiness.keepers, limits, connected, meters)
     call = cached(call, state.cache, resilience, meters)
+    call = intended(call, audit, approvals_off=approvals_off)
     call = approved(call, approvals_off=approvals_off)
     call = checked(call, resilience)
     call = authorised(call, policy)
@@ -66,6 +74,6 @@ def pipeline(
     call = resolved(call, catalogue, limits, policy)
     call = shed(call, steadiness.load, meters, catalogue)
     return Ways(
-        of_clients=recorded(call, catalogue, metrics, redactor),
-        of_stored=recorded(stored, catalogue, metrics, redactor),
+        of_clients=told(call),
+        of_stored=told(stored),
     )
