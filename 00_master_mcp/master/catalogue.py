@@ -3,7 +3,7 @@
 Pure: the links put in what the servers list, the transports read it out.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -18,8 +18,11 @@ from master.external.names import canonical_name, safe_names
 from master.offer import CAPABILITIES, KINDS, NOTHING, Kind, Offer
 from master.profiles import DEFAULT, FINDERS, SEARCH, Profile, Profiles
 from master.result import OURS
+from master.selection import Selection, selection, takes
+from master.sight import EVERYTHING, Sight
 from master.uris import PREFIX, likeness, prefixed, unprefixed
 
+MAX_LISTINGS = 512
 _KEY: Mapping[Kind, str] = {
     "tools": "name",
     "prompts": "name",
@@ -45,18 +48,6 @@ _EMPTY = _Shelf(Origin())
 
 
 @dataclass(frozen=True, slots=True)
-class _Selection:
-    """What a view takes of all that is offered now."""
-
-    services: frozenset[str]
-    entries: Mapping[Kind, tuple[Entry, ...]]
-    by_name: Mapping[Kind, Mapping[str, Entry]]
-    by_uri: Mapping[str, Entry]
-    tools: tuple[Entry, ...]
-    """Those that a client may be told of: nothing is missing that they need."""
-
-
-@dataclass(frozen=True, slots=True)
 class Dropped:
     """Something that a service listed and the catalogue does not take, and why."""
 
@@ -72,9 +63,9 @@ class Catalogue:
         """`origins`: in the order in which services are listed; external ones follow by name."""
         self.profiles = profiles or Profiles.built_in()
         self._shelves = {service: _Shelf(origin) for service, origin in origins.items()}
-        self._of_profile: dict[str, _Selection] = {}
-        self._of_service: dict[str, _Selection] = {}
-        self._listings: dict[tuple[Kind, View], list[dict[str, Any]]] = {}
+        self._of_profile: dict[str, Selection] = {}
+        self._of_service: dict[str, Selection] = {}
+        self._listings: dict[tuple[Kind, View, Hashable], list[dict[str, Any]]] = {}
 
     def __contains__(self, service: object) -> bool:
         return service in self._shelves
@@ -155,8 +146,8 @@ class Catalogue:
         missing = (entry.missing_settings for entry in self._shelves[service].of("tools"))
         return next(filter(None, missing), None)
 
-    def find(self, name: str, view: View, kind: Kind = "tools") -> Entry:
-        """The tool or prompt of that name in this view; NotFound names the nearest.
+    def find(self, name: str, view: View, kind: Kind = "tools", sight: Sight = EVERYTHING) -> Entry:
+        """The tool or prompt of that name in this view; NotFound names the nearest in sight.
 
         It answers to its canonical and its safe name, and where one server alone is shown also to
         the name that this server gave it.
@@ -164,7 +155,8 @@ class Catalogue:
         entry = self.known(name, view, kind)
         if entry is not None:
             return entry
-        known = [each.shown_name(view) for each in self._selected(view).entries[kind]]
+        entries = self._selected(view).entries[kind]
+        known = [each.shown_name(view) for each in filter(sight.sees, entries)]
         near = get_close_matches(name[:MAX_NAME_LENGTH], known, n=3, cutoff=0.7)
         hint = f"{kind}/list names them all."
         if near:
@@ -225,12 +217,17 @@ class Catalogue:
             touched.discard("tools")
         return sorted(touched)
 
-    def listing(self, view: View, kind: Kind = "tools") -> list[dict[str, Any]]:
+    def listing(
+        self, view: View, kind: Kind = "tools", sight: Sight = EVERYTHING
+    ) -> list[dict[str, Any]]:
         """What a list shows in this view; the same object until something changes."""
-        found = self._listings.get((kind, view))
+        key = (kind, view, sight.key)
+        found = self._listings.get(key)
         if found is None:
-            found = [self._shown(entry, view) for entry in self._listed(view, kind)]
-            self._listings[(kind, view)] = found
+            if len(self._listings) >= MAX_LISTINGS:
+                self._listings.clear()
+            seen = filter(sight.sees, self._listed(view, kind))
+            found = self._listings[key] = [self._shown(entry, view) for entry in seen]
         return found
 
     def ttl_ms(self, view: View, at_most: int) -> int:
@@ -282,7 +279,7 @@ class Catalogue:
     def _profile(self, view: View) -> Profile:
         return self.profiles[view.profile]
 
-    def _selected(self, view: View) -> _Selection:
+    def _selected(self, view: View) -> Selection:
         if view.service is None:
             found = self._of_profile.get(view.profile)
             if found is None:
@@ -293,10 +290,10 @@ class Catalogue:
             found = self._of_service[view.service] = self._whole(view.service)
         return found
 
-    def _of(self, profile: Profile) -> _Selection:
+    def _of(self, profile: Profile) -> Selection:
         """What a profile takes. Prompts and resources come with the tools of their service."""
         tools = {
-            service: tuple(tool for tool in shelf.of("tools") if _takes(profile, tool))
+            service: tuple(tool for tool in shelf.of("tools") if takes(profile, tool))
             for service, shelf in self._shelves.items()
         }
         services = {
@@ -311,13 +308,13 @@ class Catalogue:
         }
         entries["tools"] = tuple(tool for each in tools.values() for tool in each)
         able = tuple(tool for tool in entries["tools"] if tool.missing_settings is None)
-        return _selection(frozenset(services), entries, able)
+        return selection(frozenset(services), entries, able)
 
-    def _whole(self, service: str) -> _Selection:
+    def _whole(self, service: str) -> Selection:
         shelf = self._shelves.get(service, _EMPTY)  # a client may outlive the server it looks at
         entries: dict[Kind, tuple[Entry, ...]] = {kind: shelf.of(kind) for kind in KINDS}
         services = frozenset((service,)) & self._shelves.keys()
-        return _selection(services, entries, shelf.of("tools"), given=True)
+        return selection(services, entries, shelf.of("tools"), given=True)
 
     def _forget_what_was_made(self) -> None:
         """Make it again, when it is asked for, from what is offered now."""
@@ -348,37 +345,6 @@ class Catalogue:
             repeats = kind == "tools" and b"x-mcp-header" in to_json(each.get("inputSchema"))
             entries.append(Entry(canonical, service, each, kind, given, safe, origin, repeats))
         return tuple(entries)
-
-
-def _selection(
-    services: frozenset[str],
-    entries: Mapping[Kind, tuple[Entry, ...]],
-    tools: tuple[Entry, ...],
-    *,
-    given: bool = False,
-) -> _Selection:
-    """`given`: entries answer to the names that their server gave them, too."""
-    named: tuple[Kind, ...] = ("tools", "prompts")
-    by_name: dict[Kind, dict[str, Entry]] = {}
-    for kind in named:
-        own = {entry.given: entry for entry in entries[kind]} if given else {}
-        ours = {name: entry for entry in entries[kind] for name in (entry.safe, entry.name)}
-        by_name[kind] = own | ours
-    by_uri: dict[str, Entry] = {}
-    for entry in entries["resources"]:
-        by_uri.setdefault(entry.given, entry)
-    return _Selection(services, entries, by_name, by_uri, tools)
-
-
-def _takes(profile: Profile, tool: Entry) -> bool:
-    if tool.name in FINDERS:
-        return True
-    if not profile.takes(tool.name):
-        return False
-    if not profile.read_only:
-        return True
-    vouched = not tool.origin.external or tool.name in profile.include
-    return vouched and tool.only_reads
 
 
 def _objection(

@@ -11,6 +11,7 @@ from master.catalogue import Catalogue, View
 from master.north.client import Client
 from master.north.introduction import FRESH, LIST_TTL_MS, complete
 from master.offer import LIST_METHODS, Kind
+from master.sight import EVERYTHING, Sight
 
 PAGE = 1000
 """Items of one page. Several clients never ask for a second one, so it is a large one."""
@@ -18,10 +19,16 @@ PAGE = 1000
 KIND_OF: Mapping[str, Kind] = {method: kind for kind, method in LIST_METHODS.items()}
 
 
-def listed(catalogue: Catalogue, message: rpc.Message, client: Client, page: int = PAGE) -> str:
+def listed(
+    catalogue: Catalogue,
+    message: rpc.Message,
+    client: Client,
+    sight: Sight = EVERYTHING,
+    page: int = PAGE,
+) -> str:
     """The JSON text of one page of a list."""
     kind = KIND_OF[message.method or ""]
-    whole = catalogue.listing(client.view, kind)
+    whole = catalogue.listing(client.view, kind, sight)
     start = _start(message.params.get("cursor"), kind, client.view)
     found: dict[str, Any] = {kind: whole[start : start + page]}
     if start + page < len(whole):

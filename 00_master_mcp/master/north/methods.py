@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from flotilla import FlotillaError, InvalidArgument, NotFound, meta
+from flotilla import FlotillaError, InvalidArgument, NotAllowed, NotFound, meta
 from flotilla.redaction import Redactor
 from flotilla.serving.draining import Drain
 from flotilla.toolbox import error_result
@@ -20,7 +20,9 @@ from master.north.lists import KIND_OF, listed
 from master.north.rounds import QUESTION_S, in_rounds
 from master.north.sessions import Session
 from master.north.subscriptions import Subscriptions
+from master.policy.seam import Open, Policy
 from master.result import of_json, rendered
+from master.stages.authorise import allowed
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,7 @@ class Methods:
         *,
         catalogue: Catalogue,
         answer: Stage,
+        policy: Policy | None = None,
         subscriptions: Subscriptions,
         log_level: Callable[[str], Awaitable[None]],
         drain: Drain,
@@ -48,6 +51,7 @@ class Methods:
     ) -> None:
         self._catalogue = catalogue
         self._answer = answer
+        self._policy = policy or Open()
         self.subscriptions = subscriptions
         self._log_level = log_level
         self._drain = drain
@@ -82,11 +86,13 @@ class Methods:
         return initialized(self._catalogue, view, self._instructions, message.params)
 
     def found(self, uri: str, client: Client) -> Entry:
-        """Whose resource that is; RpcError when nobody's."""
+        """Whose resource that is, to be subscribed to; RpcError when nobody's, or not for them."""
+        entry = self._owner_of(uri, client)
         try:
-            return self._catalogue.find_uri(uri, client.view)
-        except NotFound as error:
+            allowed(self._policy, client.principal, entry, client.interactive, client.view)
+        except NotAllowed as error:
             raise self._refusal(error, "resources/subscribe", client) from None
+        return entry
 
     async def _routed(self, message: rpc.Message, client: Client) -> str | None:
         call = _call(message, client)
@@ -116,7 +122,7 @@ class Methods:
         return discovered(self._catalogue, client.view, self._instructions)
 
     async def _list(self, message: rpc.Message, client: Client) -> str:
-        return listed(self._catalogue, message, client)
+        return listed(self._catalogue, message, client, self._policy.sight(client.principal))
 
     async def _set_level(self, message: rpc.Message, client: Client) -> str:
         session, level = _session(message, client), message.params.get("level")
@@ -139,9 +145,15 @@ class Methods:
 
     async def _unsubscribe(self, message: rpc.Message, client: Client) -> str:
         session = _session(message, client)
-        entry = self.found(_named(message.params, "uri"), client)
+        entry = self._owner_of(_named(message.params, "uri"), client)
         self.subscriptions.remove(session, entry.service, entry.upstream_name)
         return "{}"
+
+    def _owner_of(self, uri: str, client: Client) -> Entry:
+        try:
+            return self._catalogue.find_uri(uri, client.view)
+        except NotFound as error:
+            raise self._refusal(error, "resources/subscribe", client) from None
 
     def _refusal(self, error: FlotillaError, method: str, client: Client) -> rpc.RpcError:
         """The error of a request that is no tool call: those have no results that are errors."""

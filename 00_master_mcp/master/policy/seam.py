@@ -6,6 +6,8 @@ from typing import Any, Literal, Protocol
 
 from flotilla import Principal
 from master.entry import Entry
+from master.profiles import DEFAULT
+from master.sight import EVERYTHING, Sight
 
 Consent = Literal["usual", "always", "four_eyes", "never"]
 """
@@ -29,6 +31,10 @@ class Verdict:
 
 
 class Policy(Protocol):
+    def sight(self, principal: Principal) -> Sight:
+        """What it may be told of: whatever there is any call of that it may make."""
+        ...
+
     def may_see(self, principal: Principal, entry: Entry) -> bool:
         """Whether there is any call of it that the principal may make: else it is not listed."""
         ...
@@ -40,13 +46,22 @@ class Policy(Protocol):
         arguments: Mapping[str, Any],
         *,
         method: str = "tools/call",
+        interactive: bool = True,
+        profile: str = DEFAULT,
     ) -> Verdict:
-        """May this principal make this call now? Pure but for the clock; never raises."""
+        """May this principal make this call now? Pure but for the clock; never raises.
+
+        `profile`: the one of the URL, "" where one server alone is shown.
+        """
         ...
 
 
 class Open:
     """Allows everything, as before there were rules; for tests of other parts."""
+
+    def sight(self, principal: Principal) -> Sight:
+        del principal
+        return EVERYTHING
 
     def may_see(self, principal: Principal, entry: Entry) -> bool:
         del principal, entry
@@ -59,6 +74,8 @@ class Open:
         arguments: Mapping[str, Any],
         *,
         method: str = "tools/call",
+        interactive: bool = True,
+        profile: str = DEFAULT,
     ) -> Verdict:
-        del principal, entry, arguments, method
+        del principal, entry, arguments, method, interactive, profile
         return Verdict(allowed=True, rules=("open",))

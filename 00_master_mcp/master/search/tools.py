@@ -11,8 +11,10 @@ from flotilla.json_text import to_json
 from flotilla.toolbox import Toolbox
 from master.catalogue import Catalogue
 from master.entry import Entry, View
+from master.policy.seam import Open, Policy
 from master.profiles import CALL, DESCRIBE, FINDERS, SEARCH
 from master.search.finder import Finder
+from master.stages.authorise import denial
 
 MAX_SUMMARY = 200
 MAX_SCHEMAS_BYTES = 40_000
@@ -76,8 +78,9 @@ class Called(RootModel[dict[str, Any]]):
 class ToolSearch:
     """Finds in the catalogue what the client that asks may call."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, policy: Policy | None = None) -> None:
         self._catalogue = catalogue
+        self._policy = policy or Open()
         self._finders: dict[tuple[str | None, str], tuple[tuple[Entry, ...], Finder]] = {}
         self._making = asyncio.Lock()
 
@@ -112,7 +115,9 @@ class ToolSearch:
         view = _view_of(context)
         finder = await self._finder(view)
         # Beside the loop, as below: many unknown words among very many known ones take 0.2 s.
-        found = await asyncio.to_thread(finder.find, query)
+        fitting = await asyncio.to_thread(finder.find, query)
+        sees = self._policy.sight(context.principal).sees
+        found = [(tool, score) for tool, score in fitting if sees(tool)]
         items = [_found(tool, score, view) for tool, score in found[:limit]]
         none = "No tool has any of these words. Say what to do and to what, such as 'list pods'."
         return FoundTools(
@@ -126,7 +131,10 @@ class ToolSearch:
     async def describe(self, name: Name, *, context: Context) -> DescribedTool:
         """Show one tool whole: what it does, its input and output schemas, its annotations."""
         view = _view_of(context)
-        tool = self._catalogue.find(name, view)
+        sight = self._policy.sight(context.principal)
+        tool = self._catalogue.find(name, view, sight=sight)
+        if not sight.sees(tool):
+            raise denial(self._policy.judge(context.principal, tool, {}), context.principal, tool)
         schemas = [meta.members(tool.listed.get(key)) for key in ("inputSchema", "outputSchema")]
         fits = len(to_json(schemas)) <= MAX_SCHEMAS_BYTES
         return DescribedTool(

@@ -12,8 +12,10 @@ from flotilla.serving.spokes import deadline_of
 from master import rpc
 from master.call import TOOLS_CALL, Call, Stage
 from master.catalogue import Catalogue, Entry
+from master.policy.seam import Policy
 from master.profiles import CALL, DESCRIBE
 from master.result import Result
+from master.sight import EVERYTHING, Sight
 
 Limits = Callable[[str], tuple[float, float]]
 """A service's time limits in seconds: of one call, and of one that may take long."""
@@ -21,9 +23,14 @@ Limits = Callable[[str], tuple[float, float]]
 _MEMBERS = ("name", "arguments")
 
 
-def resolved(inner: Stage, catalogue: Catalogue, limits: Limits) -> Stage:
+def resolved(
+    inner: Stage, catalogue: Catalogue, limits: Limits, policy: Policy | None = None
+) -> Stage:
+    """`policy` says of which names a caller may be told who meant another."""
+
     async def stage(call: Call) -> Result:
-        call.target = entry = _target(catalogue, call)
+        sight = EVERYTHING if policy is None else policy.sight(call.principal)
+        call.target = entry = _target(catalogue, call, sight)
         timeout_s, long_timeout_s = limits(entry.service)
         limit_s = long_timeout_s if entry.is_long else timeout_s
         call.deadline = deadline_of(call.meta, limit_s)
@@ -32,19 +39,19 @@ def resolved(inner: Stage, catalogue: Catalogue, limits: Limits) -> Stage:
     return stage
 
 
-def _target(catalogue: Catalogue, call: Call) -> Entry:
+def _target(catalogue: Catalogue, call: Call, sight: Sight) -> Entry:
     if call.method == TOOLS_CALL:
-        entry = catalogue.find(call.name, call.view)
+        entry = catalogue.find(call.name, call.view, sight=sight)
         if entry.name != CALL:
             return entry
         unwrap(call)
-        entry = catalogue.find(call.name, call.view)
+        entry = catalogue.find(call.name, call.view, sight=sight)
         if entry.name == CALL:
             raise InvalidArgument(f"{CALL} cannot call itself", hint="Name the tool that you want.")
         return entry
     is_prompt = call.method == "prompts/get" or "ref/prompt" in call.params.get("ref", "")
     if is_prompt:
-        return catalogue.find(call.name, call.view, "prompts")
+        return catalogue.find(call.name, call.view, "prompts", sight)
     return catalogue.find_uri(call.name, call.view)
 
 
