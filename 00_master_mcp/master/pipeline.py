@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox
+from master.approvals.asking.fitting import Fits
 from master.approvals.service import ApprovalService
 from master.audit.seam import AuditBook
 from master.call import Stage
@@ -23,6 +24,7 @@ from master.stages.resolve import Limits, resolved
 from master.stages.shed import shed
 from master.stages.steady import steady
 from master.stages.unchanged import unchanged
+from master.stages.validate import validated
 from master.steadiness.parts import Steadiness
 from master.upstream.link import Link
 
@@ -66,6 +68,7 @@ def pipeline(
     call = cached(call, state.cache, resilience, meters)
     call = intended(call, audit, approvals_off=approvals_off)
     call = approved(call, approvals_off=approvals_off)
+    call = validated(call, Fits(), approvals_off=approvals_off)
     call = checked(call, resilience)
     call = authorised(call, policy)
     # What was stored was counted when it was asked for; it is authorised once more.

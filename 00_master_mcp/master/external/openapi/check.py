@@ -4,10 +4,11 @@ Keywords whose cost a stranger sets (`pattern`, `multipleOf`, `uniqueItems`) are
 a check that takes longer than its limit ends as TooSlow.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from itertools import islice
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator, ValidationError, validators
@@ -23,9 +24,10 @@ PATIENT_S = 5.0
 """...and in a thread of its own."""
 _MAX_TOLD = 5
 
-_UNCHECKED = ("pattern", "patternProperties", "multipleOf", "uniqueItems", "format")
+COSTLY = ("pattern", "patternProperties", "multipleOf", "uniqueItems", "format")
 
-_Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+"""What a keyword objects to: of the validator, its own value, the instance and the schema."""
 
 
 class TooSlow(TooLarge):
@@ -36,7 +38,7 @@ class TooSlow(TooLarge):
 _ends_at: ContextVar[float] = ContextVar("ends_at")
 
 
-def _metered(keyword: _Keyword) -> _Keyword:
+def _metered(keyword: Keyword) -> Keyword:
     def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
         if monotonic() > _ends_at.get():
             raise TooSlow("the value takes too long to be checked against its schema")
@@ -49,14 +51,20 @@ def _skipped(_validator: Any, _value: Any, _instance: Any, _schema: Any) -> None
     return None
 
 
-def _bounded() -> Any:
-    known = cast("dict[str, _Keyword]", dict(Draft202012Validator.VALIDATORS))
-    keywords: dict[str, _Keyword] = {name: _metered(keyword) for name, keyword in known.items()}
-    keywords |= dict.fromkeys(_UNCHECKED, _skipped)
-    return cast("Any", validators.extend)(Draft202012Validator, keywords)
+def bounded(
+    draft: Any = Draft202012Validator,
+    *,
+    unchecked: Iterable[str] = COSTLY,
+    instead: Mapping[str, Keyword] = MappingProxyType({}),
+) -> Any:
+    """Validators of a draft of JSON Schema that end in time; `instead` judge other than usual."""
+    known = cast("dict[str, Keyword]", {**draft.VALIDATORS, **instead})
+    keywords: dict[str, Keyword] = {name: _metered(keyword) for name, keyword in known.items()}
+    keywords |= dict.fromkeys(unchecked, _skipped)
+    return cast("Any", validators.extend)(draft, keywords)
 
 
-_VALIDATOR = _bounded()
+_VALIDATOR = bounded()
 # Without it a reference that is not in the schema would be looked for in the network.
 _NOTHING_ELSE = cast("Any", Registry)()
 # What says which of several mistakes to tell is not typed in the library.
@@ -68,8 +76,8 @@ _best_match = cast(
 class Check:
     """One schema, made ready once; it must be valid and closed in itself."""
 
-    def __init__(self, schema: dict[str, Any]) -> None:
-        self._validator = _VALIDATOR(schema, registry=_NOTHING_ELSE)
+    def __init__(self, schema: Mapping[str, Any], validator: Any = _VALIDATOR) -> None:
+        self._validator = validator(schema, registry=_NOTHING_ELSE)
 
     def mistakes(self, value: Any, *, limit_s: float = PATIENT_S) -> list[str]:
         """What is wrong, by place and at most five of it; never the value, which may be secret.
@@ -95,6 +103,8 @@ class Check:
 def _told(error: ValidationError) -> str:
     place = ".".join(str(part) for part in error.absolute_path)
     what = _words(str(error.validator), error.validator_value, error.instance)
+    if error.validator == "additionalProperties" and error.validator_value is False:
+        what += _unknown(cast("Any", error.instance), cast("Mapping[str, Any]", error.schema))
     return f"{place}: {what}" if place else what
 
 
@@ -114,6 +124,14 @@ def _words(keyword: str, wanted: Any, found: Any) -> str:
             return f"does not fit the schema's `{keyword}`"
         case _:
             return f"breaks `{keyword}: {wanted}`"[:200]
+
+
+def _unknown(found: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """Which members those are, where the schema names all that it knows."""
+    if "patternProperties" in schema:
+        return ""
+    others = [name for name in found if name not in schema.get("properties", {})]
+    return f": {', '.join(map(repr, others))}"[:200]
 
 
 def _kind(value: Any) -> str:
