@@ -10,7 +10,7 @@ So the newest row is told in a `Head`, which is signed and kept in more than one
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +23,17 @@ from flotilla.json_text import from_json
 
 GENESIS = "0" * 64
 """What the first row of all follows."""
+BROKEN = "audit.broken"
+"""The tool of a row by which a hub tells that rows are missing which it had written."""
+COLUMNS: Mapping[str, str] = {
+    "at": "at",
+    "kind": "kind",
+    "principal": "principal",
+    "tool": "tool",
+    "outcome": "outcome",
+    "correlationId": "correlation_id",
+}
+"""The members of a row that are columns of its table too, and how the table calls them."""
 NEAR = 200
 """How many rows after a wrong one are looked at to tell what is wrong."""
 _SHIFTED = 1000
@@ -210,3 +221,70 @@ def read_row(body: str) -> Mapping[str, Any]:
         except ValueError:
             return {}
     return told if isinstance(told, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The next rows after that number, in order, at most so many; fewer where there are no more."""
+
+    after: int
+    many: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Rows `first` to `last` were walked; `fault` is the first wrong thing, if there is one."""
+
+    first: int
+    last: int
+    fault: Fault | None = None
+
+
+def checking(
+    anchor: Head | None, heads: Sequence[Head], keys: Sequence[Ed25519PublicKey], many: int = 1000
+) -> Generator[Wanted, Sequence[Link], Checked]:
+    """Walk all rows: yields what it wants to see, and is sent it.
+
+    `keys` are those whose holders are believed. Heads of other keys count too, but one of a known
+    key must be among them, as whoever writes rows can make keys.
+    """
+    start = anchor.number if anchor is not None else 0
+    if anchor is not None and not any(anchor.is_of(key) for key in keys):
+        meaning = "no known key signed that the rows up to it were removed because they were old"
+        return Checked(start + 1, start, Fault(anchor.number, "anchor_forged", meaning))
+    forged = next((head for head in heads if _is_forged(head, keys)), None)
+    if forged is not None:
+        meaning = "the signature of what tells of the newest row is wrong"
+        return Checked(start + 1, start, Fault(forged.number, "head_forged", meaning))
+    walk = Walk() if anchor is None else Walk(anchor.number, anchor.hash)
+    told = {head.number: head.hash for head in heads}
+    broken: int | None = None
+    while rows := (yield Wanted(walk.number, many)):
+        wrong = walk.pass_by(rows)
+        for row in rows[:wrong]:
+            if told.get(row.number, row.hash) != row.hash:
+                meaning = "a signed head tells of another row of this number"
+                return Checked(start + 1, row.number, Fault(row.number, "rewritten", meaning))
+            if broken is None and row.columns.get("tool") == BROKEN:
+                broken = row.number
+        if wrong is not None:
+            following = yield Wanted(rows[wrong].number - 1, NEAR)
+            return Checked(start + 1, walk.number, walk.what_is_wrong(following))
+    fault = _at_the_end(walk.number, heads, keys)
+    if fault is None and broken is not None:
+        meaning = "a hub found rows missing that it had written; the row tells which"
+        fault = Fault(broken, "broken_before", meaning)
+    return Checked(start + 1, walk.number, fault)
+
+
+def _is_forged(head: Head, keys: Sequence[Ed25519PublicKey]) -> bool:
+    return any(head.key == key_id(key) and not head.is_of(key) for key in keys)
+
+
+def _at_the_end(last: int, heads: Sequence[Head], keys: Sequence[Ed25519PublicKey]) -> Fault | None:
+    newest = max((head.number for head in heads), default=0)
+    if newest > last:
+        return Fault(last + 1, "tail_cut", f"rows {last + 1} to {newest} are missing")
+    if last > 0 and not any(head.is_of(key) for head in heads for key in keys):
+        return Fault(last, "head_missing", "no known key signed which row is the newest")
+    return None

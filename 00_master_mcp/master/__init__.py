@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 from starlette.applications import Starlette
@@ -12,6 +13,9 @@ from flotilla.fleet import HUB, FleetConfig
 from flotilla.serving.app import service_app
 from flotilla.serving.service import Service
 from master.approvals.upkeep import Upkeep
+from master.audit.api import AuditApi
+from master.audit.reading import Rows
+from master.audit.retention import Retention
 from master.doors import doors
 from master.external.api import PATH as SERVERS_PATH
 from master.keys import Keys
@@ -20,6 +24,8 @@ from master.others import managing, others
 from master.owner import PATH as OWNER_PATH
 from master.owner_operations import OwnerOperations
 from master.parts import Parts
+from master.policy.api import PolicyApi, live_roles
+from master.policy.opened import began_with, names_of, open_policy
 from master.principals import TokenBook, clients_only
 from master.principals.api import TokensApi
 from master.principals.settings import OpenIdSettings
@@ -31,6 +37,11 @@ from master.workers.place import ALONE, Place
 from master.workers.relay import Relay
 
 log = structlog.get_logger(__name__)
+
+
+def check(settings: Settings, common: CommonSettings, fleet: FleetConfig) -> None:
+    """Misconfigured where a hub would not start by the rules of its policy."""
+    open_policy(common.config_dir, fleet, settings.timezone)
 
 
 def build(
@@ -69,6 +80,7 @@ def build(
             parts.documents.running(),
             parts.database.opened(migrate=not parts.database.is_postgresql),
             parts.audit.running(),
+            Retention(parts.audit, parts.audit_settings.retention_days).running(),
             parts.principals.running(),
             keys.running(),
             parts.pool.running(),
@@ -77,6 +89,7 @@ def build(
             colleagues.running(),
             Upkeep(parts.approvals, parts.runs).running(),
         ):
+            parts.audit.note(began_with(parts.policy))
             yield
 
     def stop_streams() -> None:
@@ -88,7 +101,15 @@ def build(
         viewed = with_view(app, parts.catalogue, parts.profiles)
         return arriving(Relay(colleagues).around(viewed), steadiness.load, steadiness.meters)
 
-    tokens = TokensApi(parts.principals, Tokens(parts.database), parts.audit, parts.profiles)
+    kept = Tokens(parts.database)
+    tokens = TokensApi(
+        parts.principals,
+        kept,
+        parts.audit,
+        parts.profiles,
+        known_roles=lambda: parts.policy.rules.roles,
+    )
+    policy = PolicyApi(parts.policy, parts.catalogue, names_of(fleet), partial(live_roles, kept))
     clients = clients_only(parts.principals, (SERVERS_PATH, OWNER_PATH), parts.resource.challenge)
     app = service_app(
         name=HUB,
@@ -99,6 +120,8 @@ def build(
             *keys.routes(),
             *OwnerOperations(parts.operations, parts.audit).routes(),
             *tokens.routes(),
+            *AuditApi(Rows(parts.database), parts.audit).routes(),
+            *policy.routes(),
             *parts.resource.routes(),
             *door.routes(),
             *(lent.routes() if lent else ()),

@@ -4,6 +4,8 @@ from functools import partial
 
 from flotilla.fleet import HUB
 from flotilla.toolbox import Toolbox
+from master.audit.query import AuditQuery
+from master.audit.reading import Rows
 from master.external.servers import ExternalServers
 from master.north.door import Door
 from master.north.methods import Methods
@@ -86,8 +88,8 @@ def _own_tools(parts: Parts) -> Toolbox:
         metrics=parts.metrics,
         steadiness=parts.steadiness,
     )
-    own = Toolbox(
-        (*overview.tools(), *ToolSearch(parts.catalogue, parts.policy).tools()), parts.redactor
-    )
+    search = ToolSearch(parts.catalogue, parts.policy)
+    audit = AuditQuery(Rows(parts.database), parts.audit_settings.readers)
+    own = Toolbox((*overview.tools(), *search.tools(), *audit.tools()), parts.redactor)
     parts.catalogue.offer(HUB, Offer({"tools": tuple(own_listing(own))}, {"tools": {}}))
     return own

@@ -2,7 +2,9 @@
 
 import typer
 
+from flotilla.cli.audit import app as audit
 from flotilla.cli.owner import CommandFailed, failed
+from flotilla.cli.policy import app as policy
 from flotilla.cli.tokens import app as tokens
 
 app = typer.Typer(
@@ -12,7 +14,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(audit, name="audit")
 app.add_typer(tokens, name="tokens")
+app.add_typer(policy, name="policy")
 
 
 def main() -> None:

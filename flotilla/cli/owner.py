@@ -3,7 +3,8 @@
 import http.client
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
@@ -16,6 +17,7 @@ from flotilla.settings import CommonSettings, Misconfigured, read_secret
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWER_S = 60.0
+_ERROR_LINE = b'{"error":'
 
 
 class CommandFailed(Exception):
@@ -67,7 +69,27 @@ class Owner:
     def delete(self, path: str) -> Any:
         return self._json("DELETE", path, None)
 
+    def lines(self, path: str, **query: Any) -> Iterator[bytes]:
+        """The lines of a long answer as they come, each of them JSON."""
+        asked = {key: value for key, value in query.items() if value is not None}
+        if asked:
+            path = f"{path}?{urlencode(asked)}"
+        with self._response("GET", path, None) as response:
+            if response.status >= 400:
+                self._told(response.status, response.read())
+            for line in response:
+                if line.startswith(_ERROR_LINE):
+                    self._told(500, line)
+                yield line
+
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        with self._response(method, path, body) as response:
+            return self._told(response.status, response.read())
+
+    @contextmanager
+    def _response(
+        self, method: str, path: str, body: Mapping[str, Any] | None
+    ) -> Generator[http.client.HTTPResponse]:
         connection = http.client.HTTPConnection(self._address, timeout=ANSWER_S)
         headers = {
             "authorization": f"Bearer {self._token}",
@@ -78,8 +100,7 @@ class Owner:
         try:
             text = None if body is None else json.dumps(body)
             connection.request(method, f"/api{path}", text, headers)
-            response = connection.getresponse()
-            status, raw = response.status, response.read()
+            yield connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise CommandFailed(
                 f"the hub at {self._address} cannot be reached ({error})",
@@ -88,6 +109,8 @@ class Owner:
             ) from None
         finally:
             connection.close()
+
+    def _told(self, status: int, raw: bytes) -> Any:
         try:
             told: Any = json.loads(raw)
         except ValueError:

@@ -17,7 +17,7 @@ from time import monotonic
 
 import anyio
 import structlog
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from flotilla import FlotillaError, Unavailable, __version__
 from flotilla.backoff import delay_s
@@ -28,7 +28,7 @@ from master.audit.heads import HeadFile
 from master.audit.lines import Line, instant, line_of
 from master.audit.seam import Row
 from master.audit.settings import AuditSettings
-from master.audit.steps import Attempt, Spot, adding, is_there
+from master.audit.steps import Attempt, Spot, adding, is_there, removing
 from master.audit.stores import Store
 
 log = structlog.get_logger(__name__)
@@ -102,6 +102,15 @@ class Book:
         self._head_kept_at = float("-inf")
 
     @property
+    def public_key(self) -> Ed25519PublicKey:
+        """By which others know what this book signed."""
+        return self._key.public_key()
+
+    @property
+    def head_file(self) -> HeadFile:
+        return self._head_file
+
+    @property
     def waiting(self) -> int:
         """Rows that are not written yet."""
         return len(self._rows)
@@ -160,6 +169,16 @@ class Book:
         self._add(row, written)
         self._due.set()
         await written
+
+    async def remove_some(self, before: datetime) -> int | None:
+        """Remove some of the oldest rows, as far as all are from before; the last that went."""
+        until = instant(before)
+        end = await self._store.write(lambda: removing(until, self._key, self._now()))
+        return None if end is None else end.number
+
+    def tell_removed(self, last: int) -> None:
+        """Note that retention removed the rows up to that one."""
+        self.note(_own("removed", through=last))
 
     def _add(self, row: Row, written: asyncio.Future[None] | None) -> None:
         line = line_of(row, self._redactor)

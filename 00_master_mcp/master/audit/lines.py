@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from flotilla.chain import read_row
+from flotilla.chain import COLUMNS, read_row
 from flotilla.json_text import to_json
 from flotilla.redaction import REDACTED, Redactor
 from master.audit.seam import Row
@@ -24,8 +24,6 @@ _LOOKED_AT = 64 * 1024
 """How much of a long text is redacted before its beginning is taken: no secret is longer, so none
 is kept in part."""
 _MAX_NAMES = 40
-COLUMNS = ("at", "kind", "principal", "tool", "outcome", "correlationId")
-"""The members that are columns too."""
 
 
 @dataclass(frozen=True, slots=True)

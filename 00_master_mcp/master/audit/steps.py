@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from flotilla.chain import GENESIS, Head, digest_of, key_id
+from flotilla.chain import BROKEN, COLUMNS, GENESIS, Head, digest_of, key_id
 from flotilla.redaction import Redactor
-from master.audit.lines import COLUMNS, Line, instant, line_of
+from master.audit.lines import Line, instant, line_of
 from master.audit.seam import Row
 
 ANCHOR = "anchor"
@@ -175,7 +175,7 @@ def _broken(known: Spot, tail: Spot, at: datetime) -> Line:
     row = Row(
         kind="audit",
         principal="hub",
-        tool="audit.broken",
+        tool=BROKEN,
         outcome="broken_before",
         details=details,
         at=at,
