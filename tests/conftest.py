@@ -27,6 +27,7 @@ from flotilla.resilience import RateLimit, Resilience
 from flotilla.serving.run import Running
 from flotilla.serving.spokes import spoke_service
 from master import build as build_hub
+from master.principals.settings import OpenIdSettings
 from master.settings import Settings as HubSettings
 from tests.backends.postgres_server import postgres as postgres
 from tests.backends.redis_server import redis_process as redis_process
@@ -256,11 +257,12 @@ async def fleet_in(
     runner: str | None = None,
     hub: HubLimits | None = None,
     resilience: Mapping[str, Any] | None = None,
+    openid: OpenIdSettings | None = None,
     **common: Any,
 ) -> AsyncGenerator[InProcessFleet]:
     """A fleet whose data lies in `folder`; `external` are entries of its mcp.json by their names,
     and `runner` is the URL of what starts their programs. `resilience` are members of Resilience
-    for every service and external server.
+    for every service and external server, `openid` is the provider of its principals.
 
     It is ready once the spokes have answered; external servers are not waited for.
     """
@@ -288,7 +290,9 @@ async def fleet_in(
         mcp_config=servers,
         external_runner=runner,
     )
-    await fleet.start(HUB, lambda: build_hub(hub_settings, fleet.common, fleet.fleet))
+    await fleet.start(
+        HUB, lambda: build_hub(hub_settings, fleet.common, fleet.fleet, openid=openid)
+    )
     try:
         for spoke in spokes:
             await fleet.start_spoke(spoke)

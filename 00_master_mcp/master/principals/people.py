@@ -32,7 +32,7 @@ _NEEDED = ["exp", "iat", "iss", "aud", "sub"]
 class OpenIdPeople:
     """Judges a JWT once, and knows it until it runs out or its key is dropped.
 
-    `clock` tells seconds since 1970.
+    `clock` tells seconds since 1970; at `most` so many tokens are known at once.
     """
 
     def __init__(
@@ -43,12 +43,14 @@ class OpenIdPeople:
         seen: Seen,
         *,
         clock: Callable[[], float] = time.time,
+        most: int = MAX_REMEMBERED,
     ) -> None:
         self._settings = settings
         self._audiences = audiences
         self._keys = keys
         self._seen = seen
         self._clock = clock
+        self._most = most
         self._remembered: OrderedDict[bytes, Credential] = OrderedDict()
 
     def at_hand(self, digest: bytes) -> Credential | None:
@@ -75,7 +77,7 @@ class OpenIdPeople:
         credential = Credential(caller, until, key.kid)
         await self._seen.note(caller.principal, now)
         self._remembered[digest] = credential
-        if len(self._remembered) > MAX_REMEMBERED:
+        if len(self._remembered) > self._most:
             self._remembered.popitem(last=False)[1].end()
         return credential
 
