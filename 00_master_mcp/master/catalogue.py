@@ -138,6 +138,11 @@ class Catalogue:
             for entry in shelf.of("tools")
         )
 
+    def everything(self, kind: Kind = "tools") -> Iterator[Entry]:
+        """All that any service offers, whatever profiles leave out."""
+        for shelf in self._shelves.values():
+            yield from shelf.of(kind)
+
     def offered(self, service: str) -> Offer:
         return self._shelves[service].offer
 

@@ -95,8 +95,11 @@ def settings_problem(name: str, at: Ground) -> str | None:
     from flotilla.host import open_package
 
     try:
-        _, settings = open_package(at.root / folder_of(name, at.fleet))
-        settings.Settings.from_env(at.env)
+        package, settings = open_package(at.root / folder_of(name, at.fleet))
+        found = settings.Settings.from_env(at.env)
+        # What else a service reads at start and can know to be wrong, it says by itself.
+        if (check := getattr(package, "check", None)) is not None:
+            check(found, at.common, at.fleet)
     except Misconfigured as error:
         return f"{name}: {error}"
     except ImportError as error:

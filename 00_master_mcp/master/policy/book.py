@@ -66,7 +66,7 @@ class Rulebook:
 
     def __init__(self, rules: Rules, clock: Clock | None = None) -> None:
         self.rules = rules
-        self._clock = clock or Clock()
+        self.clock = clock or Clock()
         self._by_name = any(map(_tells_principals_apart, rules.by_id.values()))
         self._possible = Asked(
             {
@@ -102,7 +102,7 @@ class Rulebook:
         if weighed.verdict is not None:
             return weighed.verdict
         situation = Situation(arguments, entry.upstream_name, interactive, profile)
-        return self.judged_in(weighed, principal, situation, self._clock)
+        return self.judged_in(weighed, principal, situation, self.clock)
 
     def weighed(self, principal: Principal, entry: Entry) -> Weighed:
         kind = self._kind(principal)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from flotilla.fleet import FleetConfig
+from flotilla.fleet import HUB, FleetConfig
+from master.audit.seam import Row
 from master.policy.book import Rulebook
 from master.policy.checks import Names
 from master.policy.clock import Clock, zone_of
@@ -13,6 +14,17 @@ def open_policy(config_dir: Path, fleet: FleetConfig, timezone: str) -> Rulebook
     """Misconfigured names each mistake in the rules with its file, line and column."""
     rules = load_rules(config_dir / FOLDER, names_of(fleet))
     return Rulebook(rules, Clock(zone_of(timezone)))
+
+
+def began_with(book: Rulebook) -> Row:
+    """What the audit keeps of the rules that a hub works by."""
+    rules = book.rules
+    return Row(
+        kind="policy",
+        principal=HUB,
+        tool="policy.loaded",
+        details={"sha256": rules.digest, "rules": len(rules.by_id), "source": rules.source},
+    )
 
 
 def names_of(fleet: FleetConfig) -> Names:
