@@ -1,10 +1,10 @@
 """Stored calls that run because a person allowed them when their client was no longer there."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
 import structlog
+from anyio.abc import TaskGroup
 
 from flotilla import FlotillaError, NotAllowed, Principal, Unavailable, UpstreamError, meta
 from flotilla.correlation import new_correlation_id
@@ -44,24 +44,10 @@ class Runs:
         self._still = still
         self._drain = drain
         self._redactor = redactor
-        self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, record: Record) -> None:
-        """Let the call of an approved record run beside the caller."""
-        approval_id = record.held.id
-        if approval_id in self._tasks:
-            return
-        task = asyncio.create_task(self._run(record))
-        self._tasks[approval_id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(approval_id, None))
-
-    async def stop(self) -> None:
-        """End what still runs."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+    def start(self, tasks: TaskGroup, record: Record) -> None:
+        """Let the call of an approved record run in the group, beside the caller."""
+        tasks.start_soon(self._run, record)
 
     async def _run(self, record: Record) -> None:
         held, run_id = record.held, new_correlation_id()
@@ -69,7 +55,10 @@ class Runs:
             try:
                 with self._drain.call():
                     stored = self._service.stored(record)
-                    await self._service.begun(held.id, held.digest, run_id=run_id)
+                    if await self._service.begun(held.id, held.digest, run_id=run_id) is None:
+                        # The client that asked, or another hub, was first.
+                        log.info("approved_call_begun_elsewhere", approval=held.id)
+                        return
                     log.info(
                         "approved_call_begun",
                         approval=held.id,
@@ -79,7 +68,7 @@ class Runs:
                     result = await self._result(record, stored, run_id)
                     await self._service.finish(held.id, result)
             except FlotillaError as error:
-                # It did not begin: somebody else was first, or the hub looks at it once more.
+                # The hub looks at it once more, as long as it may be used.
                 log.warning("approved_call_not_begun", approval=held.id, reason=error.message)
             except Exception:  # the top-level handler: internals stay in the log
                 log.exception("approved_call_failed", approval=held.id)

@@ -66,6 +66,11 @@ class Held:
     """The JSON text of the result, of one that is done."""
     finished_at: datetime | None = None
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where it stands in the list of all, the latest first."""
+        return self.asked_at.isoformat(timespec="microseconds"), self.id
+
 
 class Approvals(Protocol):
     """Every change is durable before it is told of; two hubs never both win."""

@@ -196,10 +196,23 @@ class ApprovalService:
         return changed.held
 
     async def begin(self, approval_id: str, digest: str) -> Held:
-        return await self.begun(approval_id, digest, run_id=None)
+        begun = await self.begun(approval_id, digest)
+        if begun is not None:
+            return begun
+        now, found = self.clock(), await self.store.get(approval_id)
+        if found is None:
+            raise await self._unknown(approval_id, None)
+        error = rules.not_to_begin(found.held, digest, now) or rules.refused(
+            "approval_replayed", approval_id
+        )
+        row = row_of(found.held, rules.reason_of(error), at=now, by=found.held.principal)
+        await self._told(row)
+        raise error
 
-    async def begun(self, approval_id: str, digest: str, *, run_id: str | None) -> Held:
-        """As `begin`; `run_id` is the correlation ID of a stored call."""
+    async def begun(
+        self, approval_id: str, digest: str, *, run_id: str | None = None
+    ) -> Held | None:
+        """As `begin`, but None where it cannot; `run_id` is the correlation ID of a stored call."""
         now = self.clock()
         changed = await self.store.change(
             approval_id,
@@ -218,15 +231,7 @@ class ApprovalService:
             telling=lambda done: row_of(done.held, "begun", at=now, by=done.held.principal),
         )
         if changed is None:
-            found = await self.store.get(approval_id)
-            if found is None:
-                raise await self._unknown(approval_id, None)
-            error = rules.not_to_begin(found.held, digest, now) or rules.refused(
-                "approval_replayed", approval_id
-            )
-            row = row_of(found.held, rules.reason_of(error), at=now, by=found.held.principal)
-            await self._told(row)
-            raise error
+            return None
         self._running[approval_id] = digest
         self.on_news()
         return changed.held
@@ -303,7 +308,7 @@ class ApprovalService:
         before: tuple[str, str] | None = None,
         limit: int,
     ) -> list[Held]:
-        """The latest first, without results; `before` is `place_of` the last one seen."""
+        """The latest first, without results; `before` is the `place` of the last one seen."""
         found = await self.store.page(
             states=states, tool=tool, principal=principal, before=before, limit=limit
         )

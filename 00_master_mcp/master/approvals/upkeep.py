@@ -5,7 +5,9 @@ import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
+import anyio
 import structlog
 
 from flotilla import Unavailable
@@ -40,21 +42,19 @@ class Upkeep:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Within, stored calls run; what still does at the end is lost, and said to be."""
-        self._service.run, self._service.on_news = self._runs.start, self._news.set
-        tasks = {asyncio.create_task(self._beat()), asyncio.create_task(self._tell())}
+        self._service.on_news = self._news.set
         try:
-            yield
+            # A task group, since what it cancels lets a statement at the database end first.
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._beat)
+                tasks.start_soon(self._tell)
+                self._service.run = partial(self._runs.start, tasks)
+                yield
+                tasks.cancel_scope.cancel()
         finally:
             self._service.run = None
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            await self._runs.stop()
-            with contextlib.suppress(Unavailable, TimeoutError):  # the lease says the same later
-                async with asyncio.timeout(_STOP_S):
-                    await self._service.write_ended()
-                    await self._service.lose()
-                    await self.deliver()
+            with anyio.move_on_after(_STOP_S, shield=True):
+                await self._end()
 
     async def turn(self, *, forget: bool = False) -> None:
         """One look at the table; Unavailable where the database is away."""
@@ -64,7 +64,8 @@ class Upkeep:
             await service.store.renew(service.running, now + timedelta(seconds=LEASE_S))
         ended = await service.store.sweep(now, lambda each, state: row_of(each.held, state, at=now))
         for record in await service.store.left_over(now, RESUME_AFTER_S):
-            self._runs.start(record)
+            if service.run is not None:
+                service.run(record)
         if forget:
             settings = service.settings
             await service.store.forget(
@@ -86,6 +87,12 @@ class Upkeep:
                 await asyncio.gather(*(service.audit.keep(row) for _, row in news))
                 await service.store.told([number for number, _ in news])
 
+    async def _end(self) -> None:
+        with contextlib.suppress(Unavailable):  # the lease says the same later
+            await self._service.write_ended()
+            await self._service.lose()
+            await self.deliver()
+
     async def _beat(self) -> None:
         beats = 0
         while True:
@@ -98,7 +105,7 @@ class Upkeep:
             except Exception:
                 log.exception("approvals_upkeep_failed")
             beats += 1
-            await asyncio.sleep(self._beat_s)
+            await anyio.sleep(self._beat_s)
 
     async def _tell(self) -> None:
         while True:
