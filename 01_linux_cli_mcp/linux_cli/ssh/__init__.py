@@ -1,0 +1,1 @@
+"""Hosts elsewhere, reached over SSH with keys alone: the inventory, the connections, the tools."""

@@ -1,0 +1,61 @@
+"""A word for the shell arrives as it was given, whatever it holds."""
+
+import subprocess
+from shutil import which
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flotilla import InvalidArgument
+from linux_cli.ssh.scripts import BOOTSTRAP, run_script
+from linux_cli.ssh.words import word
+
+BYTES = st.binary(max_size=200).map(lambda raw: raw.replace(b"\0", b"\x01"))
+SHELLS = tuple(found for name in ("sh", "bash", "dash", "busybox") if (found := which(name)))
+
+
+def said_by(argv: list[str], script: bytes) -> bytes:
+    """What it writes after the mark; its input stays open, as a connection does."""
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(script)
+        process.stdin.flush()
+        _, _, said = process.stdout.read().partition(b"a" * 32 + b" go\n")
+    return said
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(BYTES, min_size=1, max_size=12))
+def test_any_bytes_arrive_unchanged_through_the_script_and_any_login_shell(
+    values: list[bytes],
+) -> None:
+    printer = ("/usr/bin/printf", "%s\\0", *values)
+    script = run_script(
+        printer,
+        env={},
+        path="/usr/bin:/bin",
+        cwd="/",
+        mark="a" * 32,
+        label="b" * 32,
+        input_bytes=None,
+    )
+    assert script.isascii() and script.count(b"\n.\n") == 1
+    for shell in SHELLS:
+        argv = [shell, *(["sh"] if shell.endswith("busybox") else []), "-c", BOOTSTRAP]
+        assert said_by(argv, script) == b"".join(value + b"\0" for value in values), shell
+
+
+@pytest.mark.parametrize(
+    "value", ["", "'", "a'b", '"', "$(id)", "`id`", "\\", "-n", "\n", "a\n\n", "é\n", "%s%d", "!x"]
+)
+def test_a_word_is_one_line_of_ascii(value: str) -> None:
+    made = word(value)
+    assert made.isascii() and "\n" not in made
+
+
+def test_a_nul_is_refused() -> None:
+    with pytest.raises(InvalidArgument):
+        word(b"a\0b")
