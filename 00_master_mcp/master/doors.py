@@ -51,9 +51,11 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
         policy=parts.policy,
         audit=parts.audit,
         approvals=parts.approvals,
+        asking=parts.asking,
         answered=answered,
     )
     parts.runs.way = ways.of_stored
+    parts.asking.previews.way = ways.of_previews
     methods = partial(
         Methods,
         catalogue=catalogue,
@@ -62,6 +64,7 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
         drain=parts.drain,
         redactor=parts.redactor,
         instructions=INSTRUCTIONS,
+        consent_s=parts.approval_settings.client_wait_s,
     )
     door = Door(
         methods(answer=ways.of_clients, policy=parts.policy),

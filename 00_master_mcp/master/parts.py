@@ -16,6 +16,10 @@ from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.serving.draining import Drain
 from flotilla.tls import client_context
+from master.approvals.asking.fitting import Fits
+from master.approvals.asking.preview import Previews
+from master.approvals.asking.tickets import Tickets
+from master.approvals.asking.used import UsedTickets
 from master.approvals.runs import Runs
 from master.approvals.sealing import Sealing, open_sealing
 from master.approvals.service import ApprovalService
@@ -36,6 +40,7 @@ from master.principals.resource import Resource
 from master.principals.settings import OpenIdSettings
 from master.profiles import DEFAULT_FILE, Profiles
 from master.settings import Settings
+from master.stages.approve import Asking
 from master.steadiness.parts import Steadiness
 from master.upstream.authority import Signed
 from master.upstream.http import Http
@@ -163,6 +168,19 @@ class Parts:
             self.audit,
             self.redactor,
             hub=hub,
+        )
+
+    @cached_property
+    def asking(self) -> Asking:
+        """How people are asked whether a call may run."""
+        return Asking(
+            approvals=self.approvals,
+            tickets=Tickets(self.sealing),
+            used=UsedTickets(self.database),
+            previews=Previews(self.catalogue),
+            fits=Fits(),
+            audit=self.audit,
+            redactor=self.redactor,
         )
 
     @cached_property

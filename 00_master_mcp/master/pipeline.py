@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox
-from master.approvals.asking.fitting import Fits
+from master.approvals.asking.preview import unasked
 from master.approvals.service import ApprovalService
 from master.audit.seam import AuditBook
 from master.call import Stage
 from master.catalogue import Catalogue
 from master.policy.seam import Policy
-from master.stages.approve import approved
+from master.stages.approve import Asking, approved
 from master.stages.audit import audited, intended
 from master.stages.authorise import authorised
 from master.stages.cache import cached
@@ -35,6 +35,8 @@ class Ways:
 
     of_clients: Stage
     of_stored: Stage
+    of_previews: Stage
+    """What a person is told of a call beforehand; it only reads, and asks nobody."""
 
 
 def pipeline(
@@ -49,6 +51,7 @@ def pipeline(
     approvals_off: bool,
     policy: Policy,
     approvals: ApprovalService,
+    asking: Asking,
     audit: AuditBook,
     answered: Callable[[Stage], Stage] = lambda inner: inner,
 ) -> Ways:
@@ -66,9 +69,10 @@ def pipeline(
     call = answered(forwarded(links, own))
     call = steady(call, steadiness.keepers, limits, connected, meters)
     call = cached(call, state.cache, resilience, meters)
+    looked = checked(unasked(call), resilience)
     call = intended(call, audit, approvals_off=approvals_off)
-    call = approved(call, approvals_off=approvals_off)
-    call = validated(call, Fits(), approvals_off=approvals_off)
+    call = approved(call, asking, approvals_off=approvals_off)
+    call = validated(call, asking.fits, approvals_off=approvals_off)
     call = checked(call, resilience)
     call = authorised(call, policy)
     # What was stored was counted when it was asked for; it is authorised once more.
@@ -79,4 +83,5 @@ def pipeline(
     return Ways(
         of_clients=told(call),
         of_stored=told(stored),
+        of_previews=told(resolved(authorised(looked, policy), catalogue, limits)),
     )

@@ -12,6 +12,9 @@ class ApprovalSettings(ServiceSettings, env_prefix="FLOTILLA_APPROVALS_"):
 
     decide_s: float = Field(default=900.0, gt=0, le=86_400)
     """How long a person may take to decide, in seconds."""
+    client_wait_s: float = Field(default=45.0, gt=0, le=600)
+    """How long the person at a client is asked there before the call waits elsewhere, in seconds;
+    most clients wait for an answer for a minute themselves."""
     use_s: float = Field(default=600.0, gt=0, le=86_400)
     """How long after it was approved a call may still be made, in seconds."""
     max_pending: int = Field(default=200, ge=1, le=10_000)

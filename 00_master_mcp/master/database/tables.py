@@ -127,3 +127,11 @@ grants = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("changed_at", sa.Text, nullable=False),
 )
+
+used_tickets = sa.Table(
+    "hub_used_tickets",
+    metadata,
+    # Of a requestState that continued an approved call: it is good once.
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("until", sa.Text, nullable=False, index=True),
+)

@@ -17,7 +17,7 @@ from master.north.client import Client
 from master.north.hearing import LEVELS, Hearing
 from master.north.introduction import discovered, initialized
 from master.north.lists import KIND_OF, listed
-from master.north.rounds import QUESTION_S, in_rounds
+from master.north.rounds import CONSENT_S, QUESTION_S, in_rounds
 from master.north.sessions import Session
 from master.north.subscriptions import Subscriptions
 from master.policy.seam import Open, Policy
@@ -48,6 +48,7 @@ class Methods:
         redactor: Redactor,
         instructions: str,
         question_s: float = QUESTION_S,
+        consent_s: float = CONSENT_S,
     ) -> None:
         self._catalogue = catalogue
         self._answer = answer
@@ -57,7 +58,7 @@ class Methods:
         self._drain = drain
         self._redactor = redactor
         self._instructions = instructions
-        self._question_s = question_s
+        self._limits_s = question_s, consent_s
         self._table: dict[str, Answer] = {
             TOOLS_CALL: self._routed,
             "prompts/get": self._routed,
@@ -102,7 +103,7 @@ class Methods:
                 if modern:
                     result = await self._answer(call)
                 else:
-                    result = await in_rounds(self._answer, call, client, self._question_s)
+                    result = await in_rounds(self._answer, call, client, *self._limits_s)
         except FlotillaError as error:
             if call.method != TOOLS_CALL:
                 raise self._refusal(error, call.method, client) from None

@@ -1,7 +1,7 @@
 """Questions of a server to a client of the handshake revisions.
 
 They are asked on its stream, and the request is sent again with its answers, until its server
-answers it.
+answers it. The hub's own question, whether a call may run, is asked the same way.
 
 Source: MCP 2026-07-28, multi-round-trip requests; 2025-11-25, elicitation, sampling and roots.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 from flotilla import TimedOut, UpstreamError, meta
 from master import rpc
+from master.approvals.asking.question import KEY
 from master.call import Call, Refusal, Stage
 from master.north.client import Client
 from master.result import Result
@@ -21,12 +22,19 @@ from master.result import Result
 MAX_ROUNDS = 50
 QUESTION_S = 600.0
 """How long a client may think about a question."""
+CONSENT_S = 45.0
+"""How long whether a call may run is asked there; it waits elsewhere then. Clients themselves wait
+for an answer for a minute."""
 _PAUSE_S = 0.05
 _PAUSE_CAP_S = 1.0
 
 
 async def in_rounds(
-    answer: Stage, call: Call, client: Client, question_s: float = QUESTION_S
+    answer: Stage,
+    call: Call,
+    client: Client,
+    question_s: float = QUESTION_S,
+    consent_s: float = CONSENT_S,
 ) -> Result:
     """The answer to a call, its server's questions asked on the way."""
     result = await answer(call)
@@ -37,7 +45,8 @@ async def in_rounds(
         params = dict(call.params)
         asked = rpc.members(result.texts.get("inputRequests", "{}"))
         if asked[0]:
-            answers, refused = await _answers(client, question_s, *asked[:2])
+            limit_s = consent_s if KEY in asked[0] else question_s
+            answers, refused = await _answers(client, limit_s, *asked[:2])
             params["inputResponses"] = rpc.written(answers)
             pause_s = _PAUSE_S
         else:
@@ -49,29 +58,32 @@ async def in_rounds(
         params.pop("requestState", None)
         if (state := result.texts.get("requestState")) is not None:
             params["requestState"] = state
-        result = await answer(replace(call, params=params, refused=refused))
+        # What allowed it in this round is looked at anew in the next.
+        result = await answer(
+            replace(call, params=params, refused=refused, approval=None, approved=False)
+        )
     raise UpstreamError(f"the server asked its client over {MAX_ROUNDS} times")
 
 
 async def _answers(
-    client: Client, question_s: float, values: Mapping[str, Any], texts: rpc.Texts
+    client: Client, limit_s: float, values: Mapping[str, Any], texts: rpc.Texts
 ) -> tuple[rpc.Texts, Mapping[str, Refusal]]:
     """The client's answers to all questions, asked together, and what it refused to answer.
 
-    TimedOut when it thinks too long.
+    TimedOut when it thinks too long about a question of its server; one of the hub's has no answer
+    then.
     """
     asking = {
-        key: asyncio.create_task(_answer(client, meta.members(value), texts[key]))
+        key: asyncio.create_task(_answer(client, meta.members(value), texts[key], limit_s))
         for key, value in values.items()
     }
     try:
-        async with asyncio.timeout(question_s):
-            answered = {key: await task for key, task in asking.items()}
-    except TimeoutError:
-        raise TimedOut("the client did not answer the server's question in time") from None
+        answered = {key: await task for key, task in asking.items()}
     finally:
         for task in asking.values():
             task.cancel()
+    if any(each is None and key != KEY for key, each in answered.items()):
+        raise TimedOut("the client did not answer the server's question in time")
     return (
         {key: each for key, each in answered.items() if isinstance(each, str)},
         {key: each for key, each in answered.items() if isinstance(each, Refusal)},
@@ -90,7 +102,10 @@ def _asked_so(method: str, params: Mapping[str, Any], texts: rpc.Texts) -> str:
     return text
 
 
-async def _answer(client: Client, question: Mapping[str, Any], text: str) -> str | Refusal:
+async def _answer(
+    client: Client, question: Mapping[str, Any], text: str, limit_s: float
+) -> str | Refusal | None:
+    """The answer; None where none came in time, and the client is told not to ask any more."""
     session = client.session
     assert session is not None, "a modern client answers by calling again"
     method = str(question.get("method", ""))
@@ -100,7 +115,13 @@ async def _answer(client: Client, question: Mapping[str, Any], text: str) -> str
     try:
         await client.teller.tell(rpc.request(asked.id, method, params))
         waiting = {asked.answer} if gone is None else {asked.answer, gone}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(
+            waiting, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not done:
+            late = {"requestId": asked.id, "reason": "nobody answered in time"}
+            await client.teller.tell(rpc.notification("notifications/cancelled", late))
+            return None
         if not asked.answer.done():
             return Refusal(method, rpc.RpcError(rpc.INTERNAL_ERROR, "the client has gone"))
         answered = asked.answer.result()

@@ -4,9 +4,6 @@ from typing import Literal
 
 from master.call import Call
 
-OFF = "off"
-"""`Call.approval` of a call that runs unasked because the operator switched approvals off."""
-
 Need = Literal["nobody", "person", "another"]
 """
 nobody   it runs unasked

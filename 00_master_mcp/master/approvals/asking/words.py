@@ -16,15 +16,19 @@ from master.approvals.asking.plain import cut_off, quoted, short, visible
 from master.call import Call
 from master.entry import Entry
 from master.handles.spots import HIDDEN, Path, is_handle, secret_places
+from master.policy.target import PARAMETERS, folded
 from master.search.tools import summary_of
 
-TARGETS = (
-    *("host", "cluster", "context", "namespace", "subscription", "subscriptionId"),
-    *("resourceGroup", "project", "projectId", "zone", "region", "datacenter", "server", "url"),
+_NO_PLACE = frozenset(("unit", "user", "path"))
+TARGETS = frozenset(
+    folded(name) for part, names in PARAMETERS.items() for name in names if part not in _NO_PLACE
 )
-"""Parameters that say where a call takes effect; they are told first."""
+"""Parameters that say where a call takes effect, as the rules know them; they are told first."""
 MAX_ARGUMENTS = 60
-MAX_ARGUMENTS_CHARS = 6000
+MAX_ARGUMENTS_BYTES = 8000
+MAX_PREVIEW_CHARS = 1000
+MAX_PREVIEW_LINES = 30
+MAX_TARGETS = 5
 MAX_INLINE = 200
 """Characters of a text that is told in one line."""
 _IN = "    "
@@ -38,6 +42,8 @@ class Previewed:
     tool: str
     text: str | None
     problem: str | None = None
+    untrusted: bool = False
+    """Strangers wrote what it says."""
 
 
 @dataclass(slots=True)
@@ -103,18 +109,16 @@ def _asker(call: Call) -> str:
 def _where(call: Call, entry: Entry, safely: _Safely) -> Iterator[str]:
     """What the call takes effect on, as far as well-known parameters say so."""
     known = meta.members(meta.members(entry.listed.get("inputSchema")).get("properties"))
-    places = [
-        (name, call.arguments.get(name, meta.members(known.get(name)).get("default")))
-        for name in TARGETS
-        if name in call.arguments or name in known
-    ]
+    given = {name: meta.members(each).get("default") for name, each in known.items()}
+    given |= call.arguments
+    places = [(name, value) for name, value in given.items() if folded(name) in TARGETS]
     named = [
-        f'{name} "{short(safely(value), MAX_INLINE)}"'
+        f'{_named((name,), safely)} "{short(safely(value), MAX_INLINE)}"'
         for name, value in places
         if isinstance(value, str) and value
     ]
     if named:
-        yield f"Where: {', '.join(named)}"
+        yield f"Where: {', '.join(named[:MAX_TARGETS])}"
 
 
 class _Number(str):
@@ -128,11 +132,11 @@ def _arguments(call: Call, entry: Entry, safely: _Safely) -> Iterator[str]:
     # Read anew, since a number that was read once is not always written as it was.
     value: Any = json.loads(text, parse_float=_Number, parse_int=_Number)
     secrets = secret_places(entry, cast("Mapping[str, Any]", value))
-    chars = 0
+    size = 0
     for count, (path, leaf) in enumerate(_leaves(value, ())):
         lines = list(_leaf(path, leaf, safely, is_secret=_within(path, secrets)))
-        chars += sum(map(len, lines))
-        if count >= MAX_ARGUMENTS or (count and chars > MAX_ARGUMENTS_CHARS):
+        size += sum(len(line.encode(errors="replace")) for line in lines)
+        if count >= MAX_ARGUMENTS or (count and size > MAX_ARGUMENTS_BYTES):
             yield f"{_IN}(there are more arguments than are told here)"
             yield f"{_IN}{cut_off(text)}"
             return
@@ -214,5 +218,7 @@ def _previewed(preview: Previewed | None) -> Iterator[str]:
     if preview.text is None:
         yield f"No preview: {short(preview.tool)} failed: {short(preview.problem or '', 200)}"
         return
-    yield f"Beforehand, {short(preview.tool)} says:"
-    yield from (_IN + line for line in quoted(preview.text))
+    strangers = " in words of strangers" if preview.untrusted else ""
+    yield f"Beforehand, {short(preview.tool)} says{strangers}:"
+    lines = quoted(preview.text, max_chars=MAX_PREVIEW_CHARS, max_lines=MAX_PREVIEW_LINES)
+    yield from (_IN + line for line in lines)
