@@ -12,6 +12,7 @@ from flotilla import CommonSettings, __version__
 from flotilla.fleet import HUB, FleetConfig
 from flotilla.serving.app import service_app
 from flotilla.serving.service import Service
+from master.approvals.api import ApprovalsApi
 from master.approvals.upkeep import Upkeep
 from master.audit.api import AuditApi
 from master.audit.reading import Rows
@@ -120,6 +121,7 @@ def build(
             *keys.routes(),
             *OwnerOperations(parts.operations, parts.audit).routes(),
             *tokens.routes(),
+            *ApprovalsApi(parts.approvals).routes(),
             *AuditApi(Rows(parts.database), parts.audit).routes(),
             *policy.routes(),
             *parts.resource.routes(),

@@ -4,6 +4,7 @@ from functools import partial
 
 from flotilla.fleet import HUB
 from flotilla.toolbox import Toolbox
+from master.approvals.tools import ApprovalTools
 from master.audit.query import AuditQuery
 from master.audit.reading import Rows
 from master.external.servers import ExternalServers
@@ -93,6 +94,8 @@ def _own_tools(parts: Parts) -> Toolbox:
     )
     search = ToolSearch(parts.catalogue, parts.policy)
     audit = AuditQuery(Rows(parts.database), parts.audit_settings.readers)
-    own = Toolbox((*overview.tools(), *search.tools(), *audit.tools()), parts.redactor)
+    approvals = ApprovalTools(parts.approvals)
+    tools = (*overview.tools(), *search.tools(), *audit.tools(), *approvals.tools())
+    own = Toolbox(tools, parts.redactor)
     parts.catalogue.offer(HUB, Offer({"tools": tuple(own_listing(own))}, {"tools": {}}))
     return own

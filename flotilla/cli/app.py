@@ -2,6 +2,7 @@
 
 import typer
 
+from flotilla.cli.approvals import app as approvals
 from flotilla.cli.audit import app as audit
 from flotilla.cli.owner import CommandFailed, failed
 from flotilla.cli.policy import app as policy
@@ -14,6 +15,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(approvals, name="approvals")
 app.add_typer(audit, name="audit")
 app.add_typer(tokens, name="tokens")
 app.add_typer(policy, name="policy")

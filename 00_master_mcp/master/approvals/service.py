@@ -132,7 +132,7 @@ class ApprovalService:
             lambda record: row_of(record.held, "asked", at=now, by=call.principal),
         )
         if isinstance(added, TooMany):
-            self.audit.note(row_of(held, "too_many_pending", at=now, by=call.principal))
+            self.audit.count(row_of(held, "too_many_pending", at=now, by=call.principal))
             raise _too_many(added)
         self.on_news()
         return added.held

@@ -32,6 +32,8 @@ class ClientContext(Context):
     """The context of a call of the hub's own tools: also what part of the fleet its client sees."""
 
     view: View
+    interactive: bool = False
+    """A person sits at the client: its token is no robot's."""
 
 
 class FoundTool(Model):

@@ -38,4 +38,5 @@ def _context(call: Call) -> ClientContext:
         approved=call.approved,
         report=call.hearer.report,
         view=call.view,
+        interactive=call.interactive,
     )

@@ -68,6 +68,11 @@ class Book:
     def note(self, row: Row) -> None:
         self.rows.append(row)
 
+    def count(self, row: Row) -> None:
+        self.rows.append(row)
+
+    def check(self) -> None: ...
+
     @property
     def outcomes(self) -> list[str]:
         return [row.outcome for row in self.rows]
