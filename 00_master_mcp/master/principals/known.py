@@ -30,6 +30,7 @@ TURN_S = 1.0
 """Streams of a credential that runs out end within this."""
 AWAY_OK_S = 900.0
 """So long tokens that were known go on while the database is away."""
+MAX_REVOKED = 10_000
 START_S = 3.0
 """A database that has not answered within this is not waited for at start."""
 
@@ -80,6 +81,8 @@ class Principals:
         }
         self._table: dict[bytes, Credential] = {}
         self._version: object = None
+        self._revoked: set[str] = set()
+        """IDs that were heard of, and that the table as it was read last does not know of."""
         self._looked_at: float | None = None
         self._away: Unavailable | None = None
         self._turn = asyncio.Lock()
@@ -204,6 +207,10 @@ class Principals:
         for kept in rows:
             token, digest = kept.token, bytes.fromhex(kept.digest)
             if token.revoked_at is not None:
+                self._revoked.discard(token.id)
+                continue
+            if token.id in self._revoked:
+                # The rows were read before it was revoked, or the database lags.
                 continue
             known = self._table.get(digest)
             if known is None or known.ended:
@@ -238,6 +245,8 @@ class Principals:
             credential.end()
 
     def _end(self, name: str) -> None:
+        if len(self._revoked) < MAX_REVOKED:
+            self._revoked.add(name)
         for digest, credential in list(self._table.items()):
             if credential.mark == name:
                 del self._table[digest]
