@@ -86,7 +86,8 @@ async def test_a_client_of_either_era_lists_and_calls(start_fleet, mode) -> None
     echo = Echo()
     async with start_fleet([echo.spoke()]) as fleet, fleet.client(mode=mode) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
-        assert names[:3] == ["master_getServiceHealth", "master_listServices", "test_echo_say"]
+        assert names[:2] == ["master_getServiceHealth", "master_listServices"]
+        assert "test_echo_say" in names
         for name in ("test_echo_say", "test.echo.say"):
             result = await client.call_tool(name, {"text": "ahoy"})
             assert result.structured_content == {"text": "ahoy", "principal": "admin"}
