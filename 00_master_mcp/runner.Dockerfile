@@ -16,6 +16,7 @@ RUN groupadd --gid 10001 flotilla \
     && install -d -o 10001 -g 10001 -m 0755 /hub \
     && install -d -o 10001 -g 10001 -m 0750 \
         /passwords /passwords/postgres /passwords/redis /passwords/master /passwords/cmdb \
+        /passwords/secrets \
     && python -m venv --without-pip /opt/venv
 RUN --mount=type=bind,source=flotilla/requirements.txt,target=/tmp/requirements.txt \
     pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --require-hashes \

@@ -3,7 +3,7 @@
 # that keeps state here, so that none can read or forge what is another's.
 set -euo pipefail
 
-for service in master cmdb; do
+for service in master cmdb secrets; do
     # psql reads the password itself: it never stands in an argument.
     PASSWORD_FILE="/passwords/postgres/$service" \
         psql --username "$POSTGRES_USER" --dbname postgres --no-psqlrc --quiet \

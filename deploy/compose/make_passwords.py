@@ -10,7 +10,7 @@ from pathlib import Path
 from flotilla.identity import write_once
 
 ROOT = Path("/passwords")
-SERVICES = ("master", "cmdb")
+SERVICES = ("master", "cmdb", "secrets")
 """The services that keep state in PostgreSQL, each in a database of its own."""
 
 
