@@ -52,10 +52,11 @@ def new_id() -> str:
 
 
 class Tokens:
-    """Reads and writes the table; Unavailable while the database is away."""
+    """Reads and writes the table, of which `most` are live; Unavailable while it is away."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, most: int = MAX_LIVE) -> None:
         self._database = database
+        self._most = most
 
     async def version(self) -> object:
         """Another value for another content of the table."""
@@ -77,8 +78,8 @@ class Tokens:
         async with self._database.write() as connection:
             rows = (await connection.execute(sa.select(tokens))).all()
             known = [_kept(row).token for row in rows]
-            if sum(token.state(now) == "live" for token in known) >= MAX_LIVE:
-                raise Conflict(f"{MAX_LIVE} tokens are live", hint="Revoke what nobody uses.")
+            if sum(token.state(now) == "live" for token in known) >= self._most:
+                raise Conflict(f"{self._most} tokens are live", hint="Revoke what nobody uses.")
             if gone := _forgettable(known, now):
                 await connection.execute(sa.delete(tokens).where(tokens.c.id.in_(gone)))
             await connection.execute(sa.insert(tokens).values(_row(kept)))
