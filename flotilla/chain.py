@@ -262,11 +262,12 @@ def checking(
     while rows := (yield Wanted(walk.number, many)):
         wrong = walk.pass_by(rows)
         for row in rows[:wrong]:
-            if told.get(row.number, row.hash) != row.hash:
-                meaning = "a signed head tells of another row of this number"
-                return Checked(start + 1, row.number, Fault(row.number, "rewritten", meaning))
             if broken is None and row.columns.get("tool") == BROKEN:
                 broken = row.number
+            # Behind such a row, heads of before tell of the rows that are missing.
+            if broken is None and told.get(row.number, row.hash) != row.hash:
+                meaning = "a signed head tells of another row of this number"
+                return Checked(start + 1, row.number, Fault(row.number, "rewritten", meaning))
         if wrong is not None:
             following = yield Wanted(rows[wrong].number - 1, NEAR)
             return Checked(start + 1, walk.number, walk.what_is_wrong(following))

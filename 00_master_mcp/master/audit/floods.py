@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import monotonic
+from typing import Protocol
 
 from master.audit.seam import Row
 
@@ -19,6 +20,14 @@ _Kind = tuple[str, str | None, str]
 _OTHERS: _Kind = ("(several)", None, "(several)")
 
 
+class Handle(Protocol):
+    def cancel(self) -> None: ...
+
+
+def _later(delay_s: float, do: Callable[[], None]) -> Handle:
+    return asyncio.get_running_loop().call_later(delay_s, do)
+
+
 @dataclass(slots=True)
 class _Seen:
     row: Row
@@ -28,12 +37,18 @@ class _Seen:
 class Floods:
     """Counts by principal, tool and outcome, and notes rows; `clock` is monotonic, in seconds."""
 
-    def __init__(self, note: Callable[[Row], None], clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        note: Callable[[Row], None],
+        clock: Callable[[], float] = monotonic,
+        later: Callable[[float, Callable[[], None]], Handle | None] = _later,
+    ) -> None:
         self._note = note
         self._clock = clock
+        self._later = later
         self._seen: dict[_Kind, _Seen] = {}
         self._since = 0.0
-        self._closing: asyncio.TimerHandle | None = None
+        self._closing: Handle | None = None
 
     def count(self, row: Row) -> None:
         """Note the row, or count it with those that were like it."""
@@ -53,7 +68,7 @@ class Floods:
         self._seen[kind] = _Seen(row)
         self._note(row)
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().call_later(WINDOW_S, self.close)
+            self._closing = self._later(WINDOW_S, self.close)
 
     def close(self) -> None:
         """Write the counts of this window; the next begins with the next row."""
