@@ -120,7 +120,7 @@ class _Line:
     """
 
     def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
+        self.redactor = redactor
         self._clock = _Clock()
 
     def __call__(self, logger: _Writer, method: str, event: Event) -> str:
@@ -129,14 +129,25 @@ class _Line:
             event = structlog.processors.format_exc_info(logger, method, event)
         for key in _TOLD_LAST:
             event.pop(key, None)
-        said = self._redactor.json(event)[1:-1]
+        said = self.redactor.json(event)[1:-1]
         last = f'"level":"{method}","logger":{logger.name},"at":"{self._clock.now()}"'
         return f"{{{said},{last}}}" if said else f"{{{last}}}"
 
     def foreign(self, _logger: Any, _method: str, event: Event) -> str:
         """The last processor of an event of the standard library's, which says the rest itself."""
         event["at"] = self._clock.now()
-        return self._redactor.json(event)
+        return self.redactor.json(event)
+
+
+def process_redactor() -> Redactor:
+    """The redactor of this process's log, for all that the process says; a new one without a log.
+
+    A value that any part of the process learns is then hidden everywhere.
+    """
+    for processor in structlog.get_config()["processors"]:
+        if isinstance(processor, _Line):
+            return processor.redactor
+    return Redactor()
 
 
 def set_up_logs(level: str, redactor: Redactor, stream: TextIO | None = None) -> None:

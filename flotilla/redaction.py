@@ -1,18 +1,21 @@
 """What must never be read outside: known secrets by value, and everything shaped like one. Pure."""
 
-import base64
 import json
 import re
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import Any, cast
-from urllib.parse import quote, quote_plus
 
 import orjson
 
+from flotilla.known_values import Known
+from flotilla.known_values import forms_of as forms_of
+
 REDACTED = "[redacted]"
 
-_MIN_SECRET_LENGTH = 8
-"""Shorter values would redact ordinary words."""
+MAX_PASSING = 256
+"""Values that are known for a while alone."""
 
 _SHAPES = (
     # A private key in PEM, whole or cut off.
@@ -31,37 +34,54 @@ _SHAPES = (
 # The password in scheme://user:password@host.
 _URL_PASSWORD = re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@]{0,256}:)[^\s/@]{1,512}(?=@)")
 _MARKERS = re.compile(r"PRIVATE KEY|AKIA|ASIA|gh[pousr]_|github_pat_|xox|sk-|AIza|flt_|eyJ|://")
-_ESCAPE = re.compile("%[0-9A-F]{2}")
 
 
 class Redactor:
-    """Replaces secrets in text and in JSON by `[redacted]`.
+    """Replaces secrets in text and in JSON by `[redacted]`: known values and what looks like one.
 
-    A known value is found as it is, in base64 (at each of the three alignments) and URL-encoded.
+    One serves a whole process, its log too: what one part learns, none tells.
     """
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets: frozenset[str] = frozenset()
-        self._known: re.Pattern[str] | None = None
-        self._known_written: re.Pattern[str] | None = None
+    def __init__(self, secrets: Iterable[str] = (), clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._for_good: frozenset[str] = frozenset()
+        self._passing: OrderedDict[str, float] = OrderedDict()
+        self._known = Known()
         self.learn(secrets)
 
+    @property
+    def known(self) -> Known:
+        """All values that are known just now."""
+        return self._known
+
     def learn(self, secrets: Iterable[str]) -> None:
-        """From now on these values are known too."""
-        known = self._secrets.union(secrets)
-        if known == self._secrets:
-            return
-        self._secrets = known
-        forms = {form for secret in known for form in forms_of(secret)}
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._known = _any_of(longest_first)
-        # What JSON escapes, it escapes character by character: a text with a form in it is written
-        # with the written form in it.
-        self._known_written = _any_of(orjson.dumps(form).decode()[1:-1] for form in longest_first)
+        """From now on these values are known too, for good."""
+        known = self._for_good.union(secrets)
+        if known != self._for_good:
+            self._for_good = known
+            self._look_for_all()
+
+    def learn_for(self, secrets: Iterable[str], seconds: float) -> None:
+        """These values are known for so long at least; of over MAX_PASSING the oldest go."""
+        now = self._clock()
+        known = self._passing.keys() | self._for_good
+        fresh = [secret for secret in secrets if secret not in self._for_good]
+        for secret in fresh:
+            self._passing[secret] = max(now + seconds, self._passing.get(secret, now))
+            self._passing.move_to_end(secret)
+        if not known.issuperset(fresh):
+            over = len(self._passing) - MAX_PASSING
+            for at, (secret, until) in enumerate(list(self._passing.items())):
+                if at < over or until < now:
+                    del self._passing[secret]
+            self._look_for_all()
+
+    def _look_for_all(self) -> None:
+        self._known = Known(self._for_good.union(self._passing))
 
     def text(self, text: str) -> str:
-        if self._known is not None:
-            text = self._known.sub(REDACTED, text)
+        if self._known.may_be_in(text):
+            text = self._known.hidden(text, REDACTED)
         if _MARKERS.search(text) is None:
             return text
         for shape in _SHAPES:
@@ -89,37 +109,7 @@ class Redactor:
         except TypeError:
             # Half a surrogate pair, a number beyond 64 bits, a key that is no string.
             return json.dumps(self.data(json.loads(json.dumps(value, default=str))))
-        known = self._known_written
-        if _MARKERS.search(text) is None and (known is None or known.search(text) is None):
+        # What is in a string is in the string as JSON writes it, but for what it escapes.
+        if _MARKERS.search(text) is None and not self._known.may_be_in(text):
             return text
         return orjson.dumps(self.data(orjson.loads(text))).decode()
-
-
-def _any_of(texts: Iterable[str]) -> re.Pattern[str] | None:
-    pattern = "|".join(map(re.escape, texts))
-    return re.compile(pattern) if pattern else None
-
-
-def forms_of(secret: str) -> Iterable[str]:
-    """How a known value may be written: as it is, URL-encoded, in base64; nothing for short ones.
-
-    A form may come more than once.
-    """
-    if len(secret) < _MIN_SECRET_LENGTH:
-        return
-    yield secret
-    for encoded in (quote(secret), quote(secret, safe=""), quote_plus(secret)):
-        yield encoded
-        # The hexadecimal digits of an escape are as often in lower case.
-        yield _ESCAPE.sub(lambda escape: escape[0].lower(), encoded)
-    raw = secret.encode()
-    for before in range(3):
-        # Inside a longer text the bytes before shift the alignment; the characters that mix with
-        # neighbours are cut off, the rest is the same whatever stands around.
-        encoded = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
-        start = (before * 8 + 5) // 6
-        whole = (before + len(raw)) * 8 // 6
-        core = encoded[start:whole]
-        if len(core) >= _MIN_SECRET_LENGTH:
-            yield core
-            yield core.translate(str.maketrans("+/", "-_"))

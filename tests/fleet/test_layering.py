@@ -19,6 +19,7 @@ PURE = (
     "correlation",
     "errors",
     "gcra",
+    "known_values",
     "launch/clients",
     "launch/plan",
     "launch/reading",

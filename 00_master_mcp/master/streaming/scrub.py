@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
 
-from flotilla.redaction import REDACTED, forms_of
+from flotilla.known_values import Known
+from flotilla.redaction import REDACTED
 
 WINDOW_BYTES = 16 * 1024
 """How much `scrubbed` looks at before it gives way, where that takes long."""
@@ -18,6 +19,8 @@ _BUSY_S = 0.001
 _PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _UNIT = rb"\\u[0-9a-fA-F]{4}"
 _PAIR_BYTES = 12
+_ESCAPE_BYTES = 6
+"""Of the longest way to write a byte."""
 _NOT_UTF8 = b"\xff"
 _ESCAPE = re.compile(_PAIR + rb"|" + _UNIT + rb"|\\.", re.DOTALL)
 _UNITS = re.compile(rb"(?:" + _UNIT + rb")+")
@@ -26,7 +29,6 @@ _SHORT = {
     b'\\"': b'"', b"\\/": b"/", b"\\n": b"\n", b"\\t": b"\t", b"\\r": b"\r", b"\\b": b"\b",
     b"\\f": b"\f",
 }  # fmt: skip
-_NUMBER = re.compile(rb"[0-9.eE+-]+")
 _DIGITS = b"0123456789"
 _FILLERS = [b"%d" % digit for digit in range(1, 10)]
 
@@ -34,33 +36,16 @@ _FILLERS = [b"%d" % digit for digit in range(1, 10)]
 class Scrubber:
     """Replaces known secrets in a JSON text by `[redacted]`: `feed` its bytes, then `finish`.
 
-    A secret is found in each form of `flotilla.redaction.forms_of`, and in those as they stand in
-    JSON that is itself the text of a string; each character of it may be escaped in whatever way
-    JSON allows. It is found within strings, names of members included; what is a number as well is
-    found among the numbers, where other digits take its place. So the text stays JSON.
-    Whatever may be the beginning of a secret is held back until it is known not to be one.
+    A secret is found in each form of `flotilla.known_values`; each character of it may be escaped
+    in whatever way JSON allows. It is found within strings, names of members included; what is a
+    number as well is found among the numbers, where other digits take its place. So the text stays
+    JSON. Whatever may be the beginning of a secret is held back until it is known not to be one.
     """
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {
-            written.encode()
-            for secret in secrets
-            for form in forms_of(secret)
-            for written in (
-                form,
-                json.dumps(form)[1:-1],
-                json.dumps(form, ensure_ascii=False)[1:-1],
-            )
-        }
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._needles = [
-            each for each in forms if not any(other in each for other in forms if other != each)
-        ]
-        """A text in which none of these is has none of the forms."""
-        self._in_strings = re.compile(b"|".join(map(re.escape, longest_first)))
-        numbers = [each for each in longest_first if _NUMBER.fullmatch(each)]
-        self._in_numbers = re.compile(b"|".join(map(re.escape, numbers))) if numbers else None
-        self.longest_bytes = max((_longest_spelling(form) for form in forms), default=0)
+    def __init__(self, secrets: Iterable[str] | Known = ()) -> None:
+        """What is given as `Known` is not made ready anew."""
+        self._known = secrets if isinstance(secrets, Known) else Known(secrets)
+        self.longest_bytes = self._known.longest_bytes * _ESCAPE_BYTES
         """How long a secret may be as it is written; an escape more is the most that is held."""
         self._rest = b""
         self._inside = False
@@ -72,7 +57,7 @@ class Scrubber:
 
     def feed(self, chunk: bytes) -> bytes:
         """What may go on of all that came so far."""
-        if not self._needles:
+        if not self._known:
             return chunk
         text = self._rest + chunk
         return self._pass(text, len(text) - self.longest_bytes + 1)
@@ -88,7 +73,7 @@ class Scrubber:
             return b""
         plain = _unescaped(text) if b"\\" in text else text
         written, at = bytearray(), 0
-        if any(needle in plain for needle in self._needles):
+        if self._known.may_be_in_bytes(plain):
             for span in self._found(text):
                 if span.start >= until:
                     break
@@ -113,27 +98,28 @@ class Scrubber:
             else:
                 quote = text.find(b'"', at)
                 end = len(text) if quote < 0 else quote
-                if self._in_numbers is not None:
-                    for found in self._in_numbers.finditer(text, at, end):
+                if self._known.numbers is not None:
+                    for found in self._known.numbers.finditer(text, at, end):
                         yield _Span(found.start(), found.end(), self._other_digits(found[0]))
             at, inside = end + 1, not inside
 
     def _found_in_string(self, text: bytes, start: int, end: int) -> Iterator["_Span"]:
         content = text[start:end]
         if b"\\" not in content:
-            for found in self._in_strings.finditer(content):
-                yield _Span(start + found.start(), start + found.end(), REDACTED.encode())
+            if self._known.may_be_in_bytes(content):
+                for begin, stop in self._known.spans(content):
+                    yield _Span(start + begin, start + stop, REDACTED.encode())
             return
         plain, spelling = _spelled(content)
-        for found in self._in_strings.finditer(plain):
-            first, _ = spelling.of(found.start())
-            _, last = spelling.of(found.end() - 1)
+        for begin, stop in self._known.spans(plain):
+            first, _ = spelling.of(begin)
+            _, last = spelling.of(stop - 1)
             yield _Span(start + first, start + last, REDACTED.encode())
 
     def _other_digits(self, number: bytes) -> bytes:
         """A number as long that is no secret either, so of the same kind to whoever reads it."""
         others = (number.translate(bytes.maketrans(_DIGITS, each * 10)) for each in _FILLERS)
-        return next((each for each in others if self._in_strings.search(each) is None), b"0")
+        return next((each for each in others if not self._known.spans(each)), b"0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +234,3 @@ def _before_escape(text: bytes, at: int) -> int:
         return at
     ends = last + (6 if text[last + 1 : last + 2] == b"u" else 2)
     return last if ends > at else at
-
-
-def _longest_spelling(form: bytes) -> int:
-    return sum(6 if ord(character) < 0x10000 else 12 for character in form.decode())
