@@ -1,6 +1,6 @@
 """The hub: the only door of the fleet."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -40,8 +40,11 @@ from master.workers.relay import Relay
 log = structlog.get_logger(__name__)
 
 
-def check(settings: Settings, common: CommonSettings, fleet: FleetConfig) -> None:
-    """Misconfigured where a hub would not start by the rules of its policy."""
+def check(
+    settings: Settings, common: CommonSettings, fleet: FleetConfig, env: Mapping[str, str]
+) -> None:
+    """Misconfigured where a hub would not start by its policy, or by what `env` sets beside."""
+    OpenIdSettings.from_env(env)
     open_policy(common.config_dir, fleet, settings.timezone)
 
 

@@ -99,7 +99,7 @@ def settings_problem(name: str, at: Ground) -> str | None:
         found = settings.Settings.from_env(at.env)
         # What else a service reads at start and can know to be wrong, it says by itself.
         if (check := getattr(package, "check", None)) is not None:
-            check(found, at.common, at.fleet)
+            check(found, at.common, at.fleet, at.env)
     except Misconfigured as error:
         return f"{name}: {error}"
     except ImportError as error:

@@ -63,5 +63,5 @@ def test_the_example_is_valid_when_everything_in_it_is_set() -> None:
     assert CommonSettings.from_env(env) == CommonSettings.from_env({})
     assert RunnerSettings.from_env(env) == RunnerSettings.from_env({})
     assert ApprovalSettings.from_env(env) == ApprovalSettings.from_env({})
-    assert OpenIdSettings.from_env({}).issuer is None
+    assert OpenIdSettings.from_env(env) == OpenIdSettings.from_env({})
     assert fleet.url("cmdb") == FleetConfig.load(ROOT / "config/services.yaml", {}).url("cmdb")

@@ -39,7 +39,7 @@ class OpenIdSettings(ServiceSettings, env_prefix="FLOTILLA_OIDC_"):
             if url is not None and not url.startswith(("https://", *_LOOPBACK)):
                 raise ValueError(f"{url} must begin with https:// (http on this machine alone)")
         if self.issuer is None:
-            if self.model_fields_set:
+            if any((self.audience, self.role_map, self.jwks_url, self.scope, self.clients)):
                 raise ValueError("FLOTILLA_OIDC_ISSUER is missing, but other keys of it are set")
         elif not self.roles:
             raise ValueError(
