@@ -23,7 +23,7 @@ from flotilla.paging import Cursor, Limit, Page, decode_cursor, encode_cursor, p
 from flotilla.settings import CommonSettings, Misconfigured, ServiceSettings
 from flotilla.sizes import MAX_TEXT_BYTES, cut
 from flotilla.spoke import Spoke
-from flotilla.tool import Tool, destroys, reads, writes
+from flotilla.tool import Preview, Tool, destroys, reads, writes
 
 __version__ = "0.1.0"
 
@@ -46,6 +46,7 @@ __all__ = [
     "NotConfigured",
     "NotFound",
     "Page",
+    "Preview",
     "Principal",
     "RateLimited",
     "ServiceSettings",

@@ -52,3 +52,7 @@ class Spoke:
         for tool in self.tools:
             if namespace_of(tool.name) not in self.namespaces:
                 raise BadName(f"tool {tool.name!r} is outside {self.name}'s {self.namespaces}")
+        reading = {tool.name for tool in self.tools if tool.read_only}
+        for tool in self.tools:
+            if tool.preview is not None and tool.preview.tool not in reading:
+                raise BadName(f"{tool.name}: its preview {tool.preview.tool!r} is no reading tool")

@@ -1,7 +1,7 @@
 """A tool is data plus a plain async method, typed in and typed out."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from flotilla.names import check_tool_name
@@ -9,6 +9,20 @@ from flotilla.names import check_tool_name
 Run = Callable[..., Awaitable[Any]]
 
 MAX_TTL_S = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """A read-only tool of the same spoke that says beforehand what a call would do.
+
+    The hub calls it before it asks a person, as whoever asks. Names are those of the schemas:
+    `taken` are its parameters, each with the argument of the call that it gets, `fixed` those that
+    are always the same.
+    """
+
+    tool: str
+    taken: Mapping[str, str] = field(default_factory=dict[str, str])
+    fixed: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +51,11 @@ class Tool:
     """For how long a result may be given again to the principal that asked, for the same
     arguments, unless a tool of the same namespace that is not read-only runs meanwhile; None: not
     at all."""
+    preview: Preview | None = None
+    cost: str | None = None
+    """What a call costs, in a few words for the person who is asked."""
+    risk: str | None = None
+    """What there is to lose beyond what the hints say, in a few words for that person."""
 
     def __post_init__(self) -> None:
         check_tool_name(self.name)
@@ -80,6 +99,9 @@ def writes(
     approval: bool = False,
     long: bool = False,
     untrusted: bool = False,
+    preview: Preview | None = None,
+    cost: str | None = None,
+    risk: str | None = None,
 ) -> Tool:
     """A tool that adds or changes things and loses nothing."""
     return Tool(
@@ -91,6 +113,9 @@ def writes(
         approval=approval,
         long=long,
         untrusted=untrusted,
+        preview=preview,
+        cost=cost,
+        risk=risk,
     )
 
 
@@ -104,6 +129,9 @@ def destroys(
     approval: bool = True,
     long: bool = False,
     untrusted: bool = False,
+    preview: Preview | None = None,
+    cost: str | None = None,
+    risk: str | None = None,
 ) -> Tool:
     """A tool that may lose or break something; waits for a person unless `approval=False`."""
     return Tool(
@@ -116,4 +144,7 @@ def destroys(
         approval=approval,
         long=long,
         untrusted=untrusted,
+        preview=preview,
+        cost=cost,
+        risk=risk,
     )

@@ -1,6 +1,7 @@
 """The tools of one service, ready to be listed and called: the kernel that every service shares."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import anyio
@@ -117,6 +118,9 @@ class _Ready:
             **({meta.APPROVAL: "required"} if tool.approval else {}),
             **({meta.LONG: True} if tool.long else {}),
             **({} if tool.ttl_s is None else {meta.TTL_MS: round(tool.ttl_s * 1000)}),
+            **({} if tool.preview is None else {meta.PREVIEW: asdict(tool.preview)}),
+            **({} if tool.cost is None else {meta.COST: tool.cost}),
+            **({} if tool.risk is None else {meta.RISK: tool.risk}),
         }
         self.listed: dict[str, Any] = {
             "name": tool.name,

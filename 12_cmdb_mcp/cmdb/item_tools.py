@@ -28,6 +28,7 @@ from flotilla import (
     Limit,
     Model,
     Page,
+    Preview,
     Tool,
     destroys,
     encode_cursor,
@@ -67,7 +68,16 @@ class ItemTools:
             reads("data.cmdb.getHistory", self.get_history, title="History of an item"),
             writes("data.cmdb.createItem", self.create_item, title="Create an item"),
             writes("data.cmdb.updateItem", self.update_item, title="Update an item"),
-            destroys("data.cmdb.retireItem", self.retire_item, title="Retire an item"),
+            destroys(
+                "data.cmdb.retireItem",
+                self.retire_item,
+                title="Retire an item",
+                preview=Preview(
+                    tool="data.cmdb.analyzeImpact",
+                    taken={"id": "id"},
+                    fixed={"direction": "downstream"},
+                ),
+            ),
         )
 
     async def get_item(self, id: ItemId) -> Item:  # noqa: A002 - the catalogue names it
