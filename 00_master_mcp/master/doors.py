@@ -68,7 +68,7 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
         consent_s=parts.approval_settings.client_wait_s,
     )
     door = Door(
-        methods(answer=ways.of_clients, policy=parts.policy),
+        methods(answer=ways.of_clients, policy=parts.policy, audit=parts.audit),
         catalogue,
         lambda: colleagues.named(new_session_id()),
     )

@@ -11,6 +11,7 @@ from flotilla.redaction import Redactor
 from flotilla.serving.draining import Drain
 from flotilla.toolbox import error_result
 from master import rpc
+from master.audit.seam import AuditBook, Row, Unwritten
 from master.call import TOOLS_CALL, Call, Stage
 from master.catalogue import Catalogue, Entry, View
 from master.north.client import Client
@@ -42,6 +43,7 @@ class Methods:
         catalogue: Catalogue,
         answer: Stage,
         policy: Policy | None = None,
+        audit: AuditBook | None = None,
         subscriptions: Subscriptions,
         log_level: Callable[[str], Awaitable[None]],
         drain: Drain,
@@ -53,6 +55,7 @@ class Methods:
         self._catalogue = catalogue
         self._answer = answer
         self._policy = policy or Open()
+        self._audit = audit or Unwritten()
         self.subscriptions = subscriptions
         self._log_level = log_level
         self._drain = drain
@@ -92,6 +95,7 @@ class Methods:
         try:
             allowed(self._policy, client.principal, entry, client.interactive, client.view)
         except NotAllowed as error:
+            self._audit.count(_denied(client, entry, error))
             raise self._refusal(error, "resources/subscribe", client) from None
         return entry
 
@@ -167,6 +171,20 @@ class Methods:
             code = rpc.INVALID_PARAMS
         told = self._redactor.data(error.as_json(client.correlation_id))
         return rpc.RpcError(code, self._redactor.text(error.message), told)
+
+
+def _denied(client: Client, entry: Entry, error: NotAllowed) -> Row:
+    """The row of a subscription that the rules refuse: it does not take the way of a call."""
+    return Row(
+        kind="call",
+        principal=client.principal.name,
+        roles=client.principal.roles,
+        tool="resources/subscribe",
+        service=entry.service,
+        outcome=error.code,
+        rules=tuple(error.details["rules"]),
+        correlation_id=client.correlation_id,
+    )
 
 
 def _call(message: rpc.Message, client: Client) -> Call:
