@@ -31,7 +31,7 @@ def zone_of(name: str) -> tzinfo:
     """A time zone by its IANA name, `Europe/Berlin`; Misconfigured for any other."""
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         raise Misconfigured(
             f"FLOTILLA_TIMEZONE: {name!r} is no time zone; write it as Europe/Berlin"
         ) from None

@@ -108,7 +108,7 @@ def rules_of(written: Mapping[str, str], names: Names | None = None, source: str
     parsed_schema = cedarpy.Schema.from_str(schema)
     for rule, statement in rules.values():
         found = cedarpy.validate_policies(statement.text, parsed_schema)  # pyright: ignore[reportUnknownMemberType]
-        mistakes += [statement.refused(_plain(str(each.error))) for each in found.errors]
+        mistakes += [statement.refused(each) for each in _told(found)]
         mistakes += check_names(rule.parsed, statement, roles, names)
     if mistakes:
         raise Mistaken(mistakes)
@@ -161,9 +161,10 @@ def _schema(rules: Iterable[Rule]) -> str:
     return text
 
 
-def _plain(error: str) -> str:
-    """The engine's words without the name that it gave the rule."""
-    return error.removeprefix("for policy `policy0`, ")
+def _told(result: cedarpy.ValidationResult) -> list[str]:
+    """The engine's words without the name that it gave the rule, and without what only follows."""
+    said = [str(each.error).removeprefix("for policy `policy0`, ") for each in result.errors]
+    return [each for each in said if "unable to find an applicable action" not in each] or said
 
 
 def _read(file: Path) -> str:

@@ -79,12 +79,13 @@ class Parameters:
         return cls(frozenset(map(folded, taken)), defaults)
 
     def completed(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The arguments with what the tool takes for those that are left out."""
+        """The arguments with what the tool takes for those that are left out, or null."""
         if not self.defaults:
             return arguments
-        given = {folded(name) for name in arguments}
+        said = {name: each for name, each in arguments.items() if each is not None}
+        given = set(map(folded, said))
         more = {key: each for key, each in self.defaults.items() if folded(key) not in given}
-        return {**more, **arguments}
+        return {**more, **said}
 
     def check(self, name: str) -> None:
         """Unclear for an argument that the tool does not declare: it may mean nothing there, and

@@ -62,17 +62,21 @@ class Statement:
         words that cannot begin any rule end with the one that is wrong."""
         ends = [end for _, end in self._tokens]
         first = bisect_left(ends, 1, key=lambda end: int(not self._may_begin(end)))
-        if first >= len(ends) - 1:
+        if first == len(ends):
+            return self.mistake(message, ends[-1] - 1)
+        if first == len(ends) - 1 and self.text.endswith(";"):
+            # It reads well, and says what makes no sense.
             named = _NAMED.findall(message) + re.findall(r"@(\w+)", message)
-            return self.about(message, *named) if named else self.mistake(message, ends[-1] - 1)
+            return self.about(message, *named)
         return self.mistake(message, self._tokens[first][0])
 
     def refused(self, message: str) -> Mistake:
-        """What validation says, at the last part of what it names that the rule has."""
+        """What validation says, at the last part of what it names that the rule has; where it names
+        nothing, at the first condition."""
         named = [
             part for word in _NAMED.findall(message) for part in reversed(re.split(r"\.|::", word))
         ]
-        return self.about(message, *(part.removesuffix("?") for part in named))
+        return self.about(message, *(part.removesuffix("?") for part in named), "when", "unless")
 
     def _may_begin(self, end: int) -> bool:
         try:
