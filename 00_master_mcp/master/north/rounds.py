@@ -115,9 +115,7 @@ async def _answer(
     try:
         await client.teller.tell(rpc.request(asked.id, method, params))
         waiting = {asked.answer} if gone is None else {asked.answer, gone}
-        done, _ = await asyncio.wait(
-            waiting, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED
-        )
+        done, _ = await asyncio.wait(waiting, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             late = {"requestId": asked.id, "reason": "nobody answered in time"}
             await client.teller.tell(rpc.notification("notifications/cancelled", late))

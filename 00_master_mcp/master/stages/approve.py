@@ -142,8 +142,6 @@ class _Approving:
             if held.state == "approved" and not refusals.is_elsewhere(held) and call.interactive:
                 # This hub, or another, died between the person's yes and the call.
                 return held
-            if refusals.is_elsewhere(held):
-                raise refusals.elsewhere(held)
             raise self._told(call, refusals.standing_of(held), held.id)
         held = await self._approvals.answer(
             held.id,

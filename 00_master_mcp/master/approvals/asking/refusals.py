@@ -41,7 +41,7 @@ def standing_of(held: Held) -> FlotillaError:
         case "expired":
             return rules.refused("approval_expired", held.id)
         case _:
-            return elsewhere(held) if is_elsewhere(held) else _used(held)
+            return _elsewhere(held) if is_elsewhere(held) else _used(held)
 
 
 def is_elsewhere(held: Held) -> bool:
@@ -49,7 +49,7 @@ def is_elsewhere(held: Held) -> bool:
     return held.way not in (None, "elicitation")
 
 
-def elsewhere(held: Held) -> Conflict:
+def _elsewhere(held: Held) -> Conflict:
     return Conflict(
         f"{held.tool} was approved elsewhere meanwhile, and runs by itself",
         hint=f'Read its result with master.approvals.get {{"id": "{held.id}"}}.',
