@@ -9,6 +9,7 @@ from flotilla.launch.checks import documented_keys
 from flotilla.launch.plan import folder_of
 from flotilla.settings import CommonSettings, ServiceSettings, key_of
 from master.approvals.settings import ApprovalSettings
+from master.audit.settings import AuditSettings
 from master.external.runner.settings import Settings as RunnerSettings
 from master.principals.settings import OpenIdSettings
 
@@ -26,6 +27,7 @@ def keys_that_are_read() -> set[str]:
     fleet = FleetConfig.load(ROOT / "config" / "services.yaml", env={})
     keys = keys_of(CommonSettings) | keys_of(RunnerSettings) | BESIDE
     keys |= keys_of(ApprovalSettings)
+    keys |= keys_of(AuditSettings)
     keys |= keys_of(OpenIdSettings)
     for name in fleet.services:
         _, settings = open_package(ROOT / folder_of(name, fleet))
@@ -63,5 +65,6 @@ def test_the_example_is_valid_when_everything_in_it_is_set() -> None:
     assert CommonSettings.from_env(env) == CommonSettings.from_env({})
     assert RunnerSettings.from_env(env) == RunnerSettings.from_env({})
     assert ApprovalSettings.from_env(env) == ApprovalSettings.from_env({})
+    assert AuditSettings.from_env(env) == AuditSettings.from_env({})
     assert OpenIdSettings.from_env(env) == OpenIdSettings.from_env({})
     assert fleet.url("cmdb") == FleetConfig.load(ROOT / "config/services.yaml", {}).url("cmdb")

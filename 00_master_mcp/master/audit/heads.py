@@ -6,24 +6,35 @@ import tempfile
 from pathlib import Path
 
 import structlog
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from flotilla import Misconfigured
 from flotilla.chain import Head
-from flotilla.identity import open_signing_key, private_key_in
+from flotilla.identity import open_signing_key
 
 log = structlog.get_logger(__name__)
 
+KEY = "FLOTILLA_AUDIT_KEY"
 FOLDER = "audit"
 FILE_NAME = "head"
 
 
-def open_audit_key(folder: Path, given: Path | None) -> Ed25519PrivateKey:
+def open_audit_key(folder: Path, given: str | None) -> Ed25519PrivateKey:
     """The key that signs heads: the one that hubs share, or one made in `folder`.
 
     It is not the key of the hub's tokens: that one changes from time to time. Misconfigured where
     it cannot be read.
     """
-    return private_key_in(given) if given is not None else open_signing_key(folder)
+    if given is None:
+        return open_signing_key(folder)
+    try:
+        key = serialization.load_pem_private_key(given.encode(), password=None)
+    except (ValueError, TypeError):
+        raise Misconfigured(f"{KEY}: not a PEM key") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise Misconfigured(f"{KEY}: not an Ed25519 key")
+    return key
 
 
 class HeadFile:

@@ -1,7 +1,5 @@
 """Settings of the audit."""
 
-from pathlib import Path
-
 from pydantic import Field
 
 from flotilla import ServiceSettings
@@ -19,6 +17,6 @@ class AuditSettings(ServiceSettings, env_prefix="FLOTILLA_AUDIT_"):
     """How many rows may wait to be written before calls are refused."""
     readers: tuple[str, ...] = ("admin", "approver")
     """The roles that may read everybody's rows by master.audit.query; others read their own."""
-    key: Path | None = None
-    """The PEM file of the Ed25519 key that signs what tells of the newest row; made in the data
-    folder by default, and never changed."""
+    key: str | None = Field(default=None, repr=False)
+    """The Ed25519 key, as PEM, that signs what tells of the newest row; by default one is made in
+    the data folder. It is never changed, and hubs that share a database share it."""
