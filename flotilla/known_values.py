@@ -73,7 +73,8 @@ class Known:
     """Certain values; immutable. Looking for them costs about 3 µs a KB, however many they are."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form.encode(errors="replace") for each in secrets for form in forms_of(each)}
+        self.secrets = frozenset(secrets)
+        forms = {form.encode(errors="replace") for each in self.secrets for form in forms_of(each)}
         closed = {form: _closed(form) for form in forms}
         self._whole = tuple(forms)
         self._closed = tuple({each for each in closed.values() if len(each) >= MIN_LENGTH})

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, cast
@@ -14,8 +13,6 @@ from flotilla.known_values import forms_of as forms_of
 
 REDACTED = "[redacted]"
 
-MAX_PASSING = 256
-"""Values that are known for a while alone."""
 
 _SHAPES = (
     # A private key in PEM, whole or cut off.
@@ -45,7 +42,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = (), clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._for_good: frozenset[str] = frozenset()
-        self._passing: OrderedDict[str, float] = OrderedDict()
+        self._passing: dict[str, float] = {}
         self._known = Known()
         self.learn(secrets)
 
@@ -62,19 +59,19 @@ class Redactor:
             self._look_for_all()
 
     def learn_for(self, secrets: Iterable[str], seconds: float) -> None:
-        """These values are known for so long at least; of over MAX_PASSING the oldest go."""
+        """These values are known for so long at least, from now."""
         now = self._clock()
-        known = self._passing.keys() | self._for_good
-        fresh = [secret for secret in secrets if secret not in self._for_good]
-        for secret in fresh:
+        for secret in secrets:
             self._passing[secret] = max(now + seconds, self._passing.get(secret, now))
-            self._passing.move_to_end(secret)
-        if not known.issuperset(fresh):
-            over = len(self._passing) - MAX_PASSING
-            for at, (secret, until) in enumerate(list(self._passing.items())):
-                if at < over or until < now:
-                    del self._passing[secret]
-            self._look_for_all()
+        if self._known.secrets.issuperset(self._passing):
+            return
+        self._passing = {each: until for each, until in self._passing.items() if until >= now}
+        self._look_for_all()
+
+    @property
+    def passing(self) -> int:
+        """How many values are known for a while alone."""
+        return len(self._passing)
 
     def _look_for_all(self) -> None:
         self._known = Known(self._for_good.union(self._passing))

@@ -74,6 +74,8 @@ def build(
     async def ready() -> str | None:
         if parts.drain.closed:
             return "stopping"
+        if parts.audit.refuses:
+            return "the audit cannot be written"
         waiting = [name for name in parts.spokes if not links.by_service[name].answered_once]
         return f"waiting for {', '.join(waiting)}" if waiting else None
 
@@ -91,6 +93,7 @@ def build(
             external.running(),
             links.running(Both(door, lent) if lent else door),
             colleagues.running(),
+            parts.courier.running(),
             Upkeep(parts.approvals, parts.runs).running(),
         ):
             parts.audit.note(began_with(parts.policy))
@@ -122,7 +125,7 @@ def build(
         routes=[
             *managing(external),
             *keys.routes(),
-            *OwnerOperations(parts.operations, parts.audit).routes(),
+            *OwnerOperations(parts.operations, parts.audit, parts.courier.owner_did).routes(),
             *tokens.routes(),
             *ApprovalsApi(parts.approvals).routes(),
             *AuditApi(Rows(parts.database), parts.audit).routes(),

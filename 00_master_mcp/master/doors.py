@@ -51,6 +51,8 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
         approvals_off=parts.settings.approvals == "off",
         policy=parts.policy,
         audit=parts.audit,
+        handles=parts.handles,
+        released=parts.released,
         approvals=parts.approvals,
         asking=parts.asking,
         answered=answered,

@@ -1,5 +1,6 @@
 """`/api/services/{service}/operations/{name}`: what a spoke does for the owner of the fleet."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import orjson
@@ -21,9 +22,13 @@ TIMEOUT_S = 55.0
 class OwnerOperations:
     """Passes the owner's requests on; their bodies may hold secrets and are written nowhere."""
 
-    def __init__(self, operations: Operations, audit: AuditBook) -> None:
+    def __init__(
+        self, operations: Operations, audit: AuditBook, did: Callable[[str], None]
+    ) -> None:
+        """`did` is told of the services that the owner had do something."""
         self._operations = operations
         self._audit = audit
+        self._did = did
 
     def routes(self) -> list[BaseRoute]:
         return owner_routes([("POST", "/services/{service}/operations/{name}", self._run)])
@@ -51,6 +56,7 @@ class OwnerOperations:
             raise
         finally:
             self._audit.note(_row("call", service, name, correlation_id, outcome))
+            self._did(service)
         return told
 
 

@@ -12,6 +12,7 @@ from flotilla.database.database import Database
 from flotilla.fleet import HUB, FleetConfig
 from flotilla.identity import Signer, Verifier
 from flotilla.keyring import KeyRing
+from flotilla.logs import process_redactor
 from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.serving.draining import Drain
@@ -32,6 +33,9 @@ from master.catalogue import Catalogue, Origin
 from master.database.opened import open_database, place_of
 from master.documents.opened import open_documents
 from master.documents.seam import Documents
+from master.handles.courier import Courier
+from master.handles.released import Released
+from master.handles.resolving import SECRETS, Handles
 from master.policy.book import Rulebook
 from master.policy.opened import open_policy
 from master.principals import Principals, TokenBook, open_token_book
@@ -197,7 +201,33 @@ class Parts:
 
     @cached_property
     def redactor(self) -> Redactor:
-        return Redactor(self.secrets)
+        """The one of this process, whose log must hide the same."""
+        redactor = process_redactor()
+        redactor.learn(self.secrets)
+        return redactor
+
+    @cached_property
+    def released(self) -> Released:
+        """The values of stored secrets that are out."""
+        return Released(self.redactor)
+
+    @cached_property
+    def courier(self) -> Courier:
+        courier = Courier(
+            self.operations, self.released, self.audit, self.steadiness.state.news, self.spokes
+        )
+        self.links.on_offered = courier.connected
+        return courier
+
+    @cached_property
+    def handles(self) -> Handles:
+        return Handles(
+            self.operations if SECRETS in self.spokes else None,
+            self.released,
+            self.audit,
+            telling=self.courier.released,
+            changed=self.courier.changed,
+        )
 
 
 def _shown(common: CommonSettings, fleet: FleetConfig) -> Mapping[str, ssl.SSLContext]:

@@ -11,6 +11,8 @@ from master.approvals.service import ApprovalService
 from master.audit.seam import AuditBook
 from master.call import Stage
 from master.catalogue import Catalogue
+from master.handles.released import Released
+from master.handles.resolving import Handles
 from master.policy.seam import Policy
 from master.stages.approve import Asking, approved
 from master.stages.audit import audited, intended
@@ -18,9 +20,11 @@ from master.stages.authorise import authorised
 from master.stages.cache import cached
 from master.stages.content import checked
 from master.stages.forward import forwarded
+from master.stages.hide import hidden
 from master.stages.limit import limited
 from master.stages.record import recorded
 from master.stages.resolve import Limits, resolved
+from master.stages.reveal import revealed
 from master.stages.shed import shed
 from master.stages.steady import steady
 from master.stages.unchanged import unchanged
@@ -53,6 +57,8 @@ def pipeline(
     approvals: ApprovalService,
     asking: Asking,
     audit: AuditBook,
+    handles: Handles,
+    released: Released,
     answered: Callable[[Stage], Stage] = lambda inner: inner,
 ) -> Ways:
     """`answered` stands around the stage that sends: it brings answers to whoever asked."""
@@ -62,12 +68,13 @@ def pipeline(
         return link is not None and link.connected
 
     def told(call: Stage) -> Stage:
-        call = audited(call, audit, approvals_off=approvals_off)
+        call = audited(hidden(call, released), audit, approvals_off=approvals_off)
         return recorded(call, catalogue, metrics, redactor)
 
     state, resilience, meters = steadiness.state, steadiness.resilience, steadiness.meters
     call = answered(forwarded(links, own))
     call = steady(call, steadiness.keepers, limits, connected, meters)
+    call = revealed(call, handles)
     call = cached(call, state.cache, resilience, meters)
     looked = checked(unasked(call), resilience)
     call = intended(call, audit, approvals_off=approvals_off)

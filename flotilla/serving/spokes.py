@@ -11,10 +11,11 @@ from starlette.requests import Request
 
 from flotilla import meta
 from flotilla.context import Context, Deadline
+from flotilla.credentials import credential_operations
 from flotilla.errors import FlotillaError
 from flotilla.fleet import FleetConfig
 from flotilla.identity import Caller, Verifier
-from flotilla.logs import bound
+from flotilla.logs import bound, process_redactor
 from flotilla.metrics import Metrics
 from flotilla.redaction import Redactor
 from flotilla.serving.app import service_app
@@ -39,14 +40,17 @@ def spoke_service(spoke: Spoke, common: CommonSettings, fleet: FleetConfig) -> S
     metrics = Metrics()
     drain = Drain(spoke.name)
     verifier = Verifier(common.hub_public_key_path, audience=spoke.name)
-    redactor = Redactor((*spoke.secrets, *common.secret_values()))
+    redactor = process_redactor()
+    redactor.learn((*spoke.secrets, *common.secret_values()))
+    needed = spoke.credentials
+    own = () if needed is None else credential_operations(needed, redactor.learn)
     backend = SpokeBackend(spoke, redactor, metrics, drain, entry.timeout_s, entry.long_timeout_s)
     endpoint = Endpoint(
         name=spoke.name, version=spoke.version, instructions=spoke.instructions, backend=backend
     )
     desk = OperationDesk(
         spoke.name,
-        spoke.operations,
+        (*spoke.operations, *own),
         redactor=redactor,
         metrics=metrics,
         drain=drain,

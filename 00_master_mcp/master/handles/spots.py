@@ -7,7 +7,7 @@ the value that is there.
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from flotilla import meta
+from flotilla import InvalidArgument, meta
 from flotilla.json_text import MAX_DEPTH
 from flotilla.secret_text import HANDLE, MARK
 from master.entry import Entry
@@ -27,6 +27,22 @@ def secret_places(entry: Entry, arguments: Mapping[str, Any]) -> frozenset[Path]
     if not entry.takes_secrets:
         return frozenset()
     return frozenset(_Walk(entry.listed.get("inputSchema")).places(arguments))
+
+
+def revealing_places(entry: Entry, arguments: Mapping[str, Any]) -> frozenset[Path]:
+    """The places where a handle may give way to its value; the same but in doubt.
+
+    InvalidArgument where the arguments are too many to tell.
+    """
+    if not entry.takes_secrets:
+        return frozenset()
+    walk = _Walk(entry.listed.get("inputSchema"))
+    found = frozenset(walk.places(arguments))
+    if walk.gave_up:
+        raise InvalidArgument(
+            "the arguments are too many to find the secrets among them", hint="Send fewer at once."
+        )
+    return found
 
 
 def without_secrets(entry: Entry, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -56,6 +72,10 @@ class _Walk:
         self._root = root
         self._left = _MAX_CHOICES
 
+    @property
+    def gave_up(self) -> bool:
+        return self._left < 0
+
     def places(self, arguments: Mapping[str, Any]) -> Iterator[Path]:
         yield from self._of(arguments, self._root, (), 0)
 
@@ -68,7 +88,7 @@ class _Walk:
             # Where it costs too much to look, nothing is shown.
             yield at
             return
-        for each in self._same(node):
+        for each in self._same(node, value):
             yield from self._of(value, each, at, hops + 1)
         if isinstance(value, Mapping):
             named = meta.members(node.get("properties"))
@@ -81,16 +101,36 @@ class _Walk:
                 schema = first[index] if index < len(first) else node.get("items")
                 yield from self._of(inner, schema, (*at, index), hops)
 
-    def _same(self, node: Mapping[str, Any]) -> Iterator[Any]:
+    def _same(self, node: Mapping[str, Any], value: Any) -> Iterator[Any]:
         """The schemas that speak of the same value."""
         for key in ("anyOf", "oneOf", "allOf"):
-            yield from _listed(node.get(key))
+            for each in _listed(node.get(key)):
+                if not self._is_other(each, value):
+                    yield each
+        if "$ref" in node:
+            yield self._named(node)
+
+    def _named(self, node: Mapping[str, Any]) -> Any:
+        """What a reference within the schema names."""
         reference = node.get("$ref")
-        if isinstance(reference, str) and reference.startswith("#/"):
-            found = self._root
-            for part in reference[2:].split("/"):
-                found = meta.members(found).get(part.replace("~1", "/").replace("~0", "~"))
-            yield found
+        if not isinstance(reference, str) or not reference.startswith("#/"):
+            return None
+        found = self._root
+        for part in reference[2:].split("/"):
+            found = meta.members(found).get(part.replace("~1", "/").replace("~0", "~"))
+        return found
+
+    def _is_other(self, choice: Any, value: Any) -> bool:
+        """Whether a choice is one of objects that say of themselves that they are others."""
+        if not isinstance(value, Mapping):
+            return False
+        node = meta.members(choice)
+        node = meta.members(self._named(node)) or node
+        given = cast("Mapping[str, Any]", value)
+        return any(
+            name in given and "const" in meta.members(said) and said["const"] != given[name]
+            for name, said in meta.members(node.get("properties")).items()
+        )
 
 
 def _listed(value: Any) -> list[Any]:

@@ -53,6 +53,8 @@ class Links:
         """Called with a service that was there and is away, and why."""
         self.on_back: Callable[[str], None] = _nobody
         """Called with a service that was away and has answered again."""
+        self.on_offered: Callable[[str], None] = _nobody
+        """Called with a service that has connected, and whenever it offers something else."""
         self.on_removed: Callable[[str], None] = _nobody
         """Called with a service that is no longer of the fleet, or will be another one."""
         self._checks = checks
@@ -145,6 +147,7 @@ class Links:
                 reason=each.reason,
             )
         self._tell_later(service, changed)
+        self.on_offered(service)
 
     def away(self, service: str) -> None:
         self._metrics.health(service, healthy=False)
