@@ -212,12 +212,12 @@ async def _all_there(house: House, external: Mapping[str, Any]) -> bool:
     return all(f'mcp_service_health{{service="{name}"}} 1.0' in told for name in external)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def house(
     anyio_backend: Any, open_house: OpenHouse, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[House]:

@@ -236,11 +236,10 @@ async def test_refused_attempts_stand_in_the_audit(house: House) -> None:
 async def test_a_hub_that_starts_anew_goes_on_with_an_open_question(
     open_house: OpenHouse, tmp_path: Path
 ) -> None:
-    async with open_house(tmp_path) as house:
-        async with caller(house) as client:
-            state = await client.asked({"disk": "n"})
-            used = await client.asked({"disk": "o"})
-            await client.again({"disk": "o"}, used)
+    async with open_house(tmp_path) as house, caller(house) as client:
+        state = await client.asked({"disk": "n"})
+        used = await client.asked({"disk": "o"})
+        await client.again({"disk": "o"}, used)
     async with open_house(tmp_path) as house, caller(house) as client:
         done = await client.again({"disk": "n"}, state)
         assert done["result"]["structuredContent"] == {"text": "n is blank"}

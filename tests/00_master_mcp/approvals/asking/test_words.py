@@ -163,7 +163,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.dictionaries(NASTY, JSON, max_size=5), NASTY, NASTY)
 def test_no_argument_and_no_name_can_speak_in_our_voice(
     arguments: dict[str, Any], name: str, client: str
@@ -185,7 +185,7 @@ def test_no_argument_and_no_name_can_speak_in_our_voice(
     assert sum(line.startswith("    Risk: ") for line in rest) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(NASTY)
 def test_quoted_lines_all_stand_behind_the_bar(text: str) -> None:
     assert all(line.startswith("| ") for line in quoted(text))
