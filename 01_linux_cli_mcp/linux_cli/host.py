@@ -115,6 +115,11 @@ class Host(Protocol):
     def name(self) -> str: ...
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether it is reached over a network, and so may be away."""
+        ...
+
+    @property
     def confines(self) -> bool:
         """Whether a confined order is held by the kernel, not by its argv alone."""
         ...
@@ -126,6 +131,10 @@ class Host(Protocol):
 
     async def run(self, order: Order, take: Take) -> Ended:
         """Run a program to its end and feed its output to `take`; none of it outlives the call."""
+        ...
+
+    async def run_long(self, order: Order, take: Take) -> Ended:
+        """As `run`, for work of hours: it goes on when the way to the host breaks meanwhile."""
         ...
 
     async def end_labelled(self, label: str) -> None:

@@ -129,10 +129,13 @@ class Jobs:
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
         """Jobs may be started within; at the end all that still run are ended and say so."""
-        await self._note_lost()
+        lost = await self._note_lost()
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
+                for machine, label in lost:
+                    # While we serve already: a host may be away.
+                    group.start_soon(self._end_lost, machine, label)
                 try:
                     yield
                 finally:
@@ -283,19 +286,35 @@ class Jobs:
                 return record
         raise NotFound(f"there is no job {job_id!r}", hint="listJobs names those remembered.")
 
-    async def _note_lost(self) -> None:
-        """End what an earlier life of the spoke left running, and have its records say so."""
+    async def _note_lost(self) -> list[tuple[Host, str]]:
+        """End what an earlier life of the spoke left running here, and have its records say so.
+
+        What is left to be done elsewhere: hosts, and the labels of what runs there.
+        """
+        left: list[tuple[Host, str]] = []
         for record in await to_thread.run_sync(self._kept):
             if record.state == "running":
                 # NotFound: the host is not configured any more, so nothing can be done there.
                 with suppress(NotFound):
-                    await self._hosts.find(record.host).end_labelled(record.label)
+                    machine = self._hosts.find(record.host)
+                    if machine.elsewhere:
+                        left.append((machine, record.label))
+                    else:
+                        await machine.end_labelled(record.label)
                 lost = {
                     "state": "lost",
                     "ended_at": datetime.now(UTC),
                     "reason": "The service ended without ending it.",
                 }
                 self._records.save(record.model_copy(update=lost))
+        return left
+
+    async def _end_lost(self, machine: Host, label: str) -> None:
+        try:
+            await machine.end_labelled(label)
+        except FlotillaError as error:
+            # A job ends there by itself when its time is over.
+            log.warning("lost_job_not_ended", host=machine.name, reason=error.message)
 
     async def _run(self, machine: Host, order: Order, running: _Running) -> None:
         job_id = running.record.id
@@ -322,7 +341,7 @@ class Jobs:
         except OSError as error:
             return {"state": "failed", "reason": f"its output cannot be kept: {error.strerror}"}
         try:
-            ended = await machine.run(order, lambda stream, data: spools[stream].write(data))
+            ended = await machine.run_long(order, lambda stream, data: spools[stream].write(data))
         except FlotillaError as error:
             return {"state": "failed", "reason": error.message}
         finally:

@@ -38,6 +38,7 @@ class LocalHost:
     """
 
     name = "local"
+    elsewhere = False
 
     def __init__(
         self, *, guard: Guard, ledger: Ledger, home: str, path: str, confining: bool
@@ -75,6 +76,9 @@ class LocalHost:
         launch = Launch(argv, self._environment(order), cwd, order.stdin)
         with self._ledger.entry(launch.mark):
             return await run_child(launch, order.timeout_s, take)
+
+    async def run_long(self, order: Order, take: Take) -> Ended:
+        return await self.run(order, take)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:

@@ -4,19 +4,19 @@ import posixpath
 import secrets
 from collections.abc import Mapping, Sequence
 
-from flotilla import Conflict, NotAllowed, NotFound, TooLarge, UpstreamError
-from linux_cli.host import Ended, Entry, Order, Part, Space, Stream, Take, Writing, Written
+from flotilla import Conflict, NotAllowed, NotFound, UpstreamError
+from linux_cli.host import Ended, Entry, Order, Part, Space, Take, Writing, Written
 from linux_cli.local.guard import is_inside_process
 from linux_cli.mounts import is_within
 from linux_cli.ssh import questions
+from linux_cli.ssh.asking import Ask
+from linux_cli.ssh.detached import FORGET, run_detached
 from linux_cli.ssh.disk import RemoteDisk
 from linux_cli.ssh.pool import Link
 from linux_cli.ssh.session import run_program
 
-_ASK_S = 20.0
 _SPACE_S = 3.0
 _END_S = 15.0
-_MAX_ANSWER = 64 * 1024 * 1024
 _MAX_SYSTEM_TEXT = 1024 * 1024
 _PAGE_BYTES = 4096
 _CLOSED_BELOW = ("/proc", "/dev")
@@ -29,6 +29,7 @@ class SshHost:
     of their arguments alone.
     """
 
+    elsewhere = True
     confines = False
 
     def __init__(self, link: Link, *, path: str) -> None:
@@ -36,6 +37,7 @@ class SshHost:
         self.link = link
         self.disk = RemoteDisk(link)
         self._path = path
+        self._ask = Ask(link, path=path)
         self._page_bytes: int | None = None
 
     @property
@@ -46,8 +48,12 @@ class SshHost:
     async def run(self, order: Order, take: Take) -> Ended:
         return await run_program(self.link, order, take, path=self._path)
 
+    async def run_long(self, order: Order, take: Take) -> Ended:
+        return await run_detached(self.link, self._ask, order, take)
+
     async def end_labelled(self, label: str) -> None:
         await self._ask(questions.END_MARKED, label, timeout_s=_END_S)
+        await self._ask(FORGET, label, timeout_s=_END_S)
 
     async def find_program(self, name: str, folders: Sequence[str] | None = None) -> str | None:
         looked = folders if folders is not None else self._path.split(":")
@@ -138,25 +144,3 @@ class SshHost:
         if len(found) != len(paths):
             raise UpstreamError(f"host {self.name!r} does not tell where paths lead")
         return found
-
-    async def _ask(
-        self, script: str, *arguments: str, timeout_s: float = _ASK_S, whole: bool = True
-    ) -> bytes:
-        """What a script prints; with `whole`, an answer that is cut is an error."""
-        said = bytearray()
-        overflow = False
-
-        def take(stream: Stream, data: bytes) -> None:
-            nonlocal overflow
-            if stream == "stdout":
-                room = _MAX_ANSWER - len(said)
-                overflow = overflow or len(data) > room
-                said.extend(data[:room])
-
-        argv = ("/bin/sh", "-c", script, "sh", *arguments)
-        ended = await self.run(Order(argv=argv, timeout_s=timeout_s, cwd="/"), take)
-        if whole and overflow:
-            raise TooLarge(f"the answer of host {self.name!r} has more than {_MAX_ANSWER} bytes")
-        if whole and ended.timed_out:
-            raise UpstreamError(f"host {self.name!r} did not answer within {timeout_s:.0f} s")
-        return bytes(said)

@@ -13,7 +13,7 @@ import structlog
 
 from flotilla import FlotillaError, Unavailable
 from flotilla.backoff import delay_s
-from linux_cli.ssh.connecting import Checks, Opened, close_connection, open_connection
+from linux_cli.ssh.connecting import Checks, Looks, Opened, Shown, close_connection, open_connection
 from linux_cli.ssh.inventory import Inventory, SshEntry
 from linux_cli.ssh.keys import Keys
 from linux_cli.ssh.pins import Pins
@@ -261,6 +261,30 @@ class Links:
             timeout_s=self._connect_s,
             algorithm=pin.algorithm if pin else None,
         )
+
+    async def look(self, alias: str) -> Shown:
+        """The key that a host shows now; it has proved that it holds it, and saw none of ours."""
+        entry = self.by_alias[alias].entry
+        looks = Looks()
+        async with AsyncExitStack() as stack:
+            via = await self.way(entry, stack)
+            try:
+                opened = await open_connection(
+                    alias, entry, looks, None, via=via, timeout_s=self._connect_s
+                )
+            except FlotillaError as error:
+                # Without a key of ours it ends there, as it should.
+                if looks.shown is None or error.details.get("reason") != "key_refused":
+                    raise
+            else:
+                await close_connection(opened.connection)
+        if looks.shown is None:
+            raise Unavailable(f"host {alias!r} shows no key")
+        return looks.shown
+
+    def pin_changed(self, alias: str) -> None:
+        """Connect anew, by the key that is trusted now."""
+        self.by_alias[alias].retire()
 
     def checks(self, alias: str, entry: SshEntry) -> Checks:
         pin = self._pins.get(alias)
