@@ -17,6 +17,8 @@ RUN groupadd --gid 10001 flotilla \
     && install -d -o 10001 -g 10001 -m 0750 \
         /passwords /passwords/postgres /passwords/redis /passwords/master /passwords/cmdb \
         /passwords/secrets \
+        /certificates /certificates/master /certificates/linux_cli /certificates/cmdb \
+        /certificates/secrets \
     && python -m venv --without-pip /opt/venv
 RUN --mount=type=bind,source=flotilla/requirements.txt,target=/tmp/requirements.txt \
     pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --require-hashes \

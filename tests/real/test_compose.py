@@ -350,3 +350,29 @@ async def test_what_was_kept_is_there_after_all_containers_were_made_anew(fleet:
         found = await client.call_tool("data_cmdb_searchItems", {"ciClass": "server"})
     assert not found.is_error, found.content
     assert "tender" in json.dumps(found.structured_content)
+
+
+async def test_hub_and_services_speak_tls_where_that_is_wanted(fleet: Compose) -> None:
+    # The last test: it starts the services anew.
+    files = ("-f", "docker-compose.yml", "-f", "docker-compose.tls.yml")
+    fleet.run(*files, "up", "-d", "--wait", "--wait-timeout", "120", within_s=150)
+
+    async with fleet.client() as client:
+        told = await client.call_tool("data_cmdb_listClasses", {})
+        health = await client.call_tool("master_getServiceHealth", {})
+    assert not told.is_error, told.content
+    assert health.structured_content is not None
+    standings = {name: each["status"] for name, each in health.structured_content.items()}
+    assert set(standings.values()) == {"healthy"}, standings
+
+    stranger = (
+        "import ssl, urllib.request as u\n"
+        "c = ssl._create_unverified_context()\n"
+        "try: print(u.urlopen('https://cmdb:8012/health', timeout=5, context=c).status)\n"
+        "except OSError as error: print('refused', error)\n"
+    )
+    assert "refused" in fleet.inside("linux-cli", "python", "-c", stranger)
+    own = fleet.inside("linux-cli", "find", "/certificates", "-type", "f").split()
+    assert sorted(own) == [
+        f"/certificates/{name}.pem" for name in ("certificate", "key", "trusted")
+    ]
