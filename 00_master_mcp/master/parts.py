@@ -27,7 +27,7 @@ from master.approvals.service import ApprovalService
 from master.approvals.settings import ApprovalSettings
 from master.approvals.store import Store
 from master.audit.book import Book
-from master.audit.opened import open_book
+from master.audit.opened import open_book, show
 from master.audit.settings import AuditSettings
 from master.catalogue import Catalogue, Origin
 from master.database.opened import open_database, place_of
@@ -154,13 +154,15 @@ class Parts:
     @cached_property
     def audit(self) -> Book:
         folder = self.common.data_dir / "hub"
-        return open_book(
+        book = open_book(
             place_of(self.settings.database_url, folder),
             self.database,
             folder,
             self.redactor,
             self.audit_settings,
         )
+        show(book, self.metrics.registry)
+        return book
 
     @cached_property
     def approvals(self) -> ApprovalService:

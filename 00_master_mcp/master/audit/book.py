@@ -132,14 +132,23 @@ class Book:
                     await writing
                 self._loop = None
 
-    def check(self) -> None:
+    @property
+    def is_away(self) -> bool:
+        """Whether the last attempt to write rows failed."""
+        return self._away is not None
+
+    @property
+    def refuses(self) -> bool:
+        """Whether nothing may run just now, as no row of it could be written."""
         away, settings = self._away, self._settings
-        full = len(self._rows) >= settings.max_waiting or self._bytes >= MAX_WAITING_BYTES
-        if away is None and not full:
-            return
-        if full or (away is not None and self._clock() - away.since > settings.away_s):
-            if away is not None:
-                away.refused += 1
+        if len(self._rows) >= settings.max_waiting or self._bytes >= MAX_WAITING_BYTES:
+            return True
+        return away is not None and self._clock() - away.since > settings.away_s
+
+    def check(self) -> None:
+        if self.refuses:
+            if self._away is not None:
+                self._away.refused += 1
             raise _unwritable("rows of the audit cannot be written")
 
     def note(self, row: Row) -> None:

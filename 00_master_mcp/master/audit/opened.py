@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry, Gauge
+
 from flotilla.database.database import Database
 from flotilla.database.place import Place
 from flotilla.redaction import Redactor
@@ -33,3 +35,15 @@ def store_of(place: Place, database: Database) -> Store:
         return PostgresStore(database)
     assert place.url.database is not None, "a SQLite file has a name"
     return SqliteStore(Path(place.url.database), database)
+
+
+def show(book: Book, registry: CollectorRegistry) -> None:
+    """Gauges of how far the book is behind."""
+    waiting = Gauge(
+        "mcp_audit_rows_waiting", "Rows of the audit that are not written yet.", registry=registry
+    )
+    waiting.set_function(lambda: book.waiting)
+    writable = Gauge(
+        "mcp_audit_up", "1 while the rows of the audit can be written.", registry=registry
+    )
+    writable.set_function(lambda: 1 - book.is_away)

@@ -65,6 +65,8 @@ def row_of(call: Call, kind: Any, outcome: str, always: Mapping[str, str]) -> Ro
     details: dict[str, Any] = {**always, **_client(call)}
     if call.method != TOOLS_CALL:
         details["method"] = call.method
+        # Whose it is is known by a template; this is what was asked for.
+        details["named"] = call.name
     if call.view.service is not None:
         details["server"] = call.view.service
     else:
@@ -72,7 +74,7 @@ def row_of(call: Call, kind: Any, outcome: str, always: Mapping[str, str]) -> Ro
     if entry is None:
         # Without its schema nobody knows which arguments are secrets.
         name, service, arguments = UNKNOWN, None, None
-        details["named"] = call.name[:_MAX_SAID]
+        details["named"] = call.name
     else:
         name, service = entry.name, entry.service
         arguments = without_secrets(entry, call.arguments)
