@@ -1,25 +1,31 @@
 """Keep secrets sealed, and let tools and services use them without anybody seeing them."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from flotilla import CommonSettings, FlotillaError, Spoke, __version__
+from flotilla.logs import process_redactor
 from secret_store.backend import Backend
 from secret_store.database import database_at, place_in, place_of
 from secret_store.embedded import Embedded
-from secret_store.giving import Giving
+from secret_store.giving import RELEASED_S, Giving
 from secret_store.keeper import Keeper
 from secret_store.keyring import Keyring
 from secret_store.lease_tools import LeaseTools
 from secret_store.leases import Leases
 from secret_store.master_key import GivenKey, MasterFile, Passphrase, Source
 from secret_store.operations import HubOperations, OwnerOperations
+from secret_store.programs import Programs
 from secret_store.read_tools import ReadTools
+from secret_store.reveal_tools import RevealTools
 from secret_store.rewrapping import Rewrapping
+from secret_store.run_tools import RunTools
+from secret_store.scan_tools import ScanTools
 from secret_store.settings import Settings
 from secret_store.stamps import Clock
 from secret_store.trail import Trail
+from secret_store.using import Using
 from secret_store.write_tools import WriteTools
 
 INSTRUCTIONS = """\
@@ -47,11 +53,20 @@ def build(
         database, keyring, versions_kept=settings.versions_kept, clock=clock
     )
     keeper = Keeper(database, backend, trail, clock)
-    leases = Leases(database, backend, trail, clock)
+    leases = Leases(database, backend, trail, clock, _learn)
     reading = ReadTools(keeper, trail)
     writing = WriteTools(keeper, leases, from_chat=settings.write_from_chat == "on")
-    families = (reading, writing, LeaseTools(leases))
-    of_hub = HubOperations(leases, Giving(database, backend, trail, clock))
+    using = Using(database, backend, trail, clock, _learn)
+    programs = Programs(settings.programs, confined=settings.program_confinement == "required")
+    families = (
+        reading,
+        ScanTools(backend, trail),
+        writing,
+        LeaseTools(leases),
+        RunTools(using, programs),
+        *((RevealTools(using),) if settings.reveal == "on" else ()),
+    )
+    of_hub = HubOperations(leases, Giving(database, backend, trail, clock, _learn))
     rewrapping = Rewrapping(keyring, backend, trail)
     of_owner = OwnerOperations(keeper, leases, reading, rewrapping, trail)
 
@@ -96,6 +111,11 @@ def previous_of(settings: Settings) -> tuple[Source, ...]:
     if settings.previous_passphrase is not None:
         previous.append(Passphrase(settings.previous_passphrase, "SECRETS_PREVIOUS_PASSPHRASE"))
     return tuple(previous)
+
+
+def _learn(values: Sequence[str]) -> None:
+    # The log is set up after the spoke is built.
+    process_redactor().learn_for(values, RELEASED_S)
 
 
 def _given_secrets(settings: Settings) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ A backend knows paths, versions and values, and no rules: who may use a secret, 
 are the spoke's own, in its own database, whatever the backend.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -48,6 +48,10 @@ class Wanted:
 
     path: str
     version: int | None = None
+
+
+Learn = Callable[[Sequence[str]], None]
+"""Told every value that leaves the store, so that this process never says it."""
 
 
 class Backend(Protocol):

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from flotilla import FlotillaError, Model
 from flotilla.database.database import Database
 from secret_store.actor import Actor
-from secret_store.backend import Backend, Value, Wanted
+from secret_store.backend import Backend, Learn, Value, Wanted
 from secret_store.cards import Card, card_of, mark_used
 from secret_store.paths import check_path
 from secret_store.stamps import Clock
@@ -41,11 +41,14 @@ class Released(Model):
 
 
 class Giving:
-    def __init__(self, database: Database, backend: Backend, trail: Trail, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, backend: Backend, trail: Trail, clock: Clock, learn: Learn
+    ) -> None:
         self._database = database
         self._backend = backend
         self._trail = trail
         self._clock = clock
+        self._learn = learn
 
     async def credentials(self, service: str, names: Sequence[str]) -> Credentials:
         """The newest values of those secrets whose rules let this service have them."""
@@ -60,6 +63,7 @@ class Giving:
             else:
                 values[name], versions[name] = value.text, value.version
         await self._write_down(actor, service, versions, why)
+        self._learn(list(values.values()))
         return Credentials(values=values, versions=versions, refused=why)
 
     async def released(self) -> Released:

@@ -14,7 +14,7 @@ from flotilla import Conflict, Model, NotAllowed, NotFound, Page, decode_cursor,
 from flotilla.database.database import Database
 from flotilla.errors import InvalidArgument
 from secret_store.actor import Actor
-from secret_store.backend import Backend, Value, Wanted
+from secret_store.backend import Backend, Learn, Value, Wanted
 from secret_store.cards import card_of, mark_used
 from secret_store.keeper import no_secret
 from secret_store.lease_rows import forget_leases, lease_by, live_leases
@@ -67,11 +67,14 @@ class Resolved(Model):
 
 
 class Leases:
-    def __init__(self, database: Database, backend: Backend, trail: Trail, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, backend: Backend, trail: Trail, clock: Clock, learn: Learn
+    ) -> None:
         self._database = database
         self._backend = backend
         self._trail = trail
         self._clock = clock
+        self._learn = learn
 
     async def grant(
         self, actor: Actor, path: str, *, tool: str, ttl_s: int, uses: int, version: int | None
@@ -167,6 +170,7 @@ class Leases:
             )
         if reason is not None or value is None or path is None:
             raise handle_refused(reason or "secret_gone")
+        self._learn([value.text])
         return Resolved(value=value.text, path=path, version=value.version)
 
     async def revoke(self, actor: Actor, lease_or_handle: str) -> LeaseShown:
