@@ -8,6 +8,7 @@ from flotilla.secret_text import HANDLE
 from master.approvals.asking.fitting import Fits
 from master.approvals.asking.need import need_of
 from master.call import TOOLS_CALL, Call, Stage
+from master.handles.resolving import SECRETS, may_hold_handle
 from master.handles.spots import Path, secret_places
 from master.result import Result
 
@@ -16,15 +17,15 @@ def validated(inner: Stage, fits: Fits, *, approvals_off: bool) -> Stage:
     """InvalidArgument for what does not fit the tool's schema, of calls that wait for a person.
 
     Others are judged by their service alone. A handle of a secret where the tool takes no secret is
-    refused of every call: in any other place it would be written, sent or run as it stands.
+    refused of every call: in any other place it would be written, sent or run as it stands. The
+    service that gives them out may be told them.
     """
 
     async def stage(call: Call) -> Result:
         if call.method != TOOLS_CALL:
             return await inner(call)
         text = call.params.get("arguments", "")
-        # An escape may hide what is looked for.
-        if HANDLE in text or "\\" in text:
+        if may_hold_handle(text) and call.resolved().service != SECRETS:
             _check_handles(call)
         if not approvals_off and need_of(call) != "nobody":
             fit = await fits.of(call.resolved(), call.arguments, len(text))

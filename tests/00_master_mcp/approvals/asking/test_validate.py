@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,9 @@ def tools() -> dict[str, tuple[Entry, Arguments]]:
         if name == HUB:
             continue
         package, spoke_settings = open_package(ROOT / folder_of(name, FLEET))
-        common = CommonSettings(data_dir=ROOT / "build" / "nowhere")
-        spoke: Spoke = package.build(spoke_settings.Settings.from_env({}), common)
+        with tempfile.TemporaryDirectory() as folder:
+            common = CommonSettings(data_dir=Path(folder))
+            spoke: Spoke = package.build(spoke_settings.Settings.from_env({}), common)
         listing = Toolbox(spoke.tools, Redactor()).listing()
         for tool, listed in zip(spoke.tools, listing, strict=True):
             found[tool.name] = Entry(tool.name, name, listed, given=tool.name), Arguments(tool)
