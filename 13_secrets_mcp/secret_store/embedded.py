@@ -127,6 +127,13 @@ class Embedded:
             )
             return [_kept_of(row) for row in rows.mappings()]
 
+    async def count_under_others(self, key_id: int, connection: AsyncConnection) -> int:
+        """How many values are sealed under other data keys than that one."""
+        found = await connection.scalar(
+            select(func.count()).select_from(version).where(version.c.data_key_id != key_id)
+        )
+        return int(found or 0)
+
     async def reseal(self, key_id: int, transaction: AsyncConnection, limit: int) -> int:
         """Seal up to `limit` values anew that are not yet under that data key; how many."""
         rows = await transaction.execute(

@@ -46,7 +46,10 @@ class Rewrapping:
         if not isinstance(backend, Embedded):
             raise Conflict("the values are not kept here, so there is nothing of ours to seal anew")
         async with self._trail.act() as transaction:
-            key_id = await self._keyring.rotate(transaction)
+            key_id = (await self._keyring.current(transaction)).id
+            # One that was given up goes on with the key that it had made.
+            if not await backend.count_under_others(key_id, transaction):
+                key_id = await self._keyring.rotate(transaction)
         count = 0
         while True:
             async with self._trail.act() as transaction:

@@ -6,6 +6,7 @@ from flotilla.cli.approvals import app as approvals
 from flotilla.cli.audit import app as audit
 from flotilla.cli.owner import CommandFailed, failed
 from flotilla.cli.policy import app as policy
+from flotilla.cli.secrets import app as secrets
 from flotilla.cli.tokens import app as tokens
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app.add_typer(approvals, name="approvals")
 app.add_typer(audit, name="audit")
 app.add_typer(tokens, name="tokens")
 app.add_typer(policy, name="policy")
+app.add_typer(secrets, name="secrets")
 
 
 def main() -> None:
