@@ -1,5 +1,6 @@
 """Approvals over a file and over a real PostgreSQL, of one hub or of several that share it."""
 
+import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -146,7 +147,12 @@ def opener(place: Place, folder: Path, clock: Clock) -> OpenHub:
 
     @asynccontextmanager
     async def opened(
-        name: str = "one", *, key_in: Path = folder, lock_timeout_s: float = 5.0, **settings: Any
+        name: str = "one",
+        *,
+        key_in: Path = folder,
+        lock_timeout_s: float = 5.0,
+        kept_up: bool = True,
+        **settings: Any,
     ) -> AsyncGenerator[Hub]:
         database = open_database(place, lock_timeout_s=lock_timeout_s)
         book, redactor, drain = Book(), Redactor(["hunter2-canary"]), Drain(name)
@@ -164,7 +170,9 @@ def opener(place: Place, folder: Path, clock: Clock) -> OpenHub:
         upkeep = Upkeep(service, runs, beat_s=3600)
         hub = Hub(service, upkeep, runs, book, database, drain)
         runs.way = hub.way
-        async with database.opened(), upkeep.running():
+        # Without upkeep nothing is open that belongs to the task that opened it.
+        keeping = upkeep.running() if kept_up else contextlib.nullcontext()
+        async with database.opened(), keeping:
             yield hub
 
     return opened
