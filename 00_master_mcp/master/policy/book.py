@@ -64,8 +64,11 @@ class _Kind:
 class Rulebook:
     """A Policy of rules in the language Cedar."""
 
-    def __init__(self, rules: Rules, clock: Clock | None = None) -> None:
+    def __init__(
+        self, rules: Rules, clock: Clock | None = None, most_weighed: int = MAX_WEIGHED
+    ) -> None:
         self.rules = rules
+        self._most_weighed = most_weighed
         self.clock = clock or Clock()
         self._by_name = any(map(_tells_principals_apart, rules.by_id.values()))
         self._possible = Asked(
@@ -111,7 +114,7 @@ class Rulebook:
         known = kind.weighed.get(key)
         # What a service says of a tool may change, and what is known of it is then another entry.
         if known is None or not (known.entry is entry or (reads and _alike(known.entry, entry))):
-            if len(kind.weighed) >= MAX_WEIGHED:
+            if len(kind.weighed) >= self._most_weighed:
                 kind.weighed.clear()
             known = kind.weighed[key] = self._weigh(principal, entry)
         return known

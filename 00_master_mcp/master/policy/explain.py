@@ -22,6 +22,8 @@ from master.policy.seam import Consent, Verdict
 from master.policy.target import Parameters, Unclear
 
 _ANY = pst.ScopeAny()
+_NEEDLESS = re.compile(r"(?<!\w)\(([\w.]+)\)")
+"""Brackets around a path, as the engine writes them."""
 
 
 class ToldRule(Model):
@@ -145,10 +147,10 @@ def _parts(rule: pst.Template) -> Iterator[tuple[pst.Template, str]]:
         yield replace(bare, **head), f"it is for {_words(replace(bare, **head), what)}"
     before: tuple[pst.Clause, ...] = ()
     for clause in conditions(rule):
-        # A condition may rest on those before it: `has` comes first.
+        # A condition may rest on those before it, `has` say, and on what the head lets through.
         before = (*before, clause)
         alone = replace(bare, clauses=(clause,))
-        yield replace(bare, clauses=before), f"it holds {_words(alone, '')}"
+        yield replace(rule, clauses=before), f"it holds only {_words(alone, '')}"
 
 
 def _words(rule: pst.Template, head: str) -> str:
@@ -157,6 +159,8 @@ def _words(rule: pst.Template, head: str) -> str:
     text = " ".join(
         str(cedarpy.PolicySet.from_pst(pst.PolicySet({}, {rule.id: plain}, ()))).split()
     )
+    while (plainer := _NEEDLESS.sub(r"\1", text)) != text:
+        text = plainer
     if head:
         found = re.search(rf"\b{head}( (?:==|in|is) [^,)\]]+\]?)", text)
         return f"{head}{found[1]}" if found else f"any {head}"

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from flotilla.settings import Misconfigured
-from master.policy.book import MAX_KINDS, MAX_WEIGHED, Rulebook
+from master.policy.book import MAX_KINDS, Rulebook
 from master.policy.clock import Clock, zone_of
 from master.policy.context import MAX_CONTEXTS
 from master.policy.seam import Verdict
@@ -257,16 +257,15 @@ def test_a_tool_without_any_call_that_is_allowed_is_not_seen() -> None:
     assert known.may_see(who("op"), tool("os.linux.writeFile"))
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    known = rules(ALL)
+def test_many_kinds_of_principals_and_many_tools_change_no_verdict() -> None:
+    known = Rulebook(rules(ALL).rules, most_weighed=3)
     for number in range(MAX_KINDS + 10):
         assert not known.judge(who(f"role{number}"), tool(), {}).allowed
     sight = known.sight(who("op"))
-    for number in range(MAX_WEIGHED + 10):
-        known._kind(who("op")).weighed[("tools", "x", str(number))] = known.weighed(  # pyright: ignore[reportPrivateUsage]
-            who("op"), tool()
-        )
-    assert known.judge(who("op"), tool(), {}).allowed
+    for number in range(10):
+        entry = tool(f"os.linux.do{number}")
+        assert known.judge(who("op"), entry, {}).allowed
+        assert sight.sees(entry)
     assert known.sight(who("op")) == sight
 
 

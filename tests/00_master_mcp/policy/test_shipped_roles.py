@@ -1,11 +1,13 @@
 """The roles at start: what each may do, over every tool that the fleet has."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from flotilla import Principal
 from flotilla.settings import Misconfigured
+from master.entry import Entry
 from master.policy.book import Rulebook
 from master.policy.rules import BUILT_IN, load_rules, schema_text
 
@@ -70,9 +72,8 @@ def test_a_strangers_word_that_a_tool_only_reads_counts_for_nothing(shipped: Rul
 
 @pytest.mark.parametrize("make", [prompt, resource])
 def test_a_viewer_reads_resources_and_prompts_of_our_services_alone(
-    shipped: Rulebook, make: object
+    shipped: Rulebook, make: Callable[..., Entry]
 ) -> None:
-    assert callable(make)
     assert shipped.judge(who("viewer"), make(), {}).allowed
     assert not shipped.judge(who("viewer"), make(service="other", external=True), {}).allowed
     assert shipped.judge(who("operator"), make(service="other", external=True), {}).allowed
