@@ -34,6 +34,17 @@ def test_a_viewer_calls_what_only_reads_and_nothing_else() -> None:
     assert not may & {"os.linux.runCommand", "os.linux.writeFile", "master.audit.query"}
 
 
+def test_who_decides_over_nothing_may_follow_its_own_calls_and_no_more(shipped: Rulebook) -> None:
+    for name, roles in {
+        "list": {"viewer", "operator", "approver", "admin", "other"},
+        "get": {"viewer", "operator", "approver", "admin", "other"},
+        "decide": {"approver", "admin"},
+    }.items():
+        entry = tool(f"master.approvals.{name}", service="master", readOnlyHint=name != "decide")
+        everyone = ("viewer", "operator", "approver", "admin", "other")
+        assert {role for role in everyone if shipped.may_see(who(role), entry)} == roles
+
+
 def test_the_built_in_rules_are_the_shipped_ones() -> None:
     folder = ROOT / "00_master_mcp" / "master" / "policy"
     assert (folder / BUILT_IN).read_bytes() == (CONFIG / BUILT_IN).read_bytes()
