@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from flotilla import Unavailable
 from flotilla.json_text import from_json
+from master.principals.settings import is_safe
 
 log = structlog.get_logger(__name__)
 
@@ -155,7 +156,7 @@ class Keys:
             if found.get("issuer") != self._issuer:
                 raise ValueError(f"{url} speaks of another issuer")
             jwks_url = found.get("jwks_uri")
-            if not isinstance(jwks_url, str) or not _as_safe(jwks_url, self._issuer):
+            if not isinstance(jwks_url, str) or not is_safe(jwks_url):
                 raise ValueError(f"{url} names no jwks_uri that can be trusted")
             return jwks_url
         raise wrong or ValueError("no metadata")
@@ -219,11 +220,6 @@ def _fits(algorithm: str, public: Any) -> bool:
     curve = getattr(getattr(public, "curve", None), "name", None)
     wanted = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}.get(algorithm)
     return curve == wanted
-
-
-def _as_safe(url: str, issuer: str) -> bool:
-    """Whether nobody between can change what comes from there, if nobody can at the issuer's."""
-    return urlsplit(url).scheme in ("https", urlsplit(issuer).scheme)
 
 
 async def _json_at(

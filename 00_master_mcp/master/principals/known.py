@@ -23,11 +23,10 @@ log = structlog.get_logger(__name__)
 TOPIC = "tokens"
 REVOKED = "revoked "
 """How the news begin that a token is revoked; its ID follows. Any other news: look at the table."""
-SHARED_LOOK_S = 1.0
-"""What another hub revoked counts here within this, even where no news come through."""
-LONE_LOOK_S = 30.0
 TURN_S = 1.0
-"""Streams of a credential that runs out end within this."""
+"""Streams of a credential that runs out end within this; and what another hub revoked counts here
+within this, even where no news come through."""
+LONE_LOOK_S = 30.0
 AWAY_OK_S = 900.0
 """So long tokens that were known go on while the database is away."""
 MAX_REVOKED = 10_000
@@ -56,7 +55,8 @@ class People(Protocol):
 class Principals:
     """Those of the first start, of the table where there is one, and of a provider.
 
-    `shared`: other hubs write the same table. `clock` tells seconds since 1970.
+    `shared`: other hubs write the same table. `clock` tells seconds since 1970; every `turn_s` what
+    has run out is ended.
     """
 
     def __init__(
@@ -69,11 +69,13 @@ class Principals:
         shared: bool = False,
         clock: Callable[[], float] = time.time,
         away_ok_s: float = AWAY_OK_S,
+        turn_s: float = TURN_S,
     ) -> None:
         self._tokens = tokens
         self._people = people
         self._news = news
-        self._look_s = SHARED_LOOK_S if shared else LONE_LOOK_S
+        self._turn_s = turn_s
+        self._look_s = turn_s if shared else LONE_LOOK_S
         self._clock = clock
         self._away_ok_s = away_ok_s
         self._first = {
@@ -159,7 +161,8 @@ class Principals:
         try:
             async with people:
                 with contextlib.suppress(TimeoutError):  # it goes on beside us
-                    await asyncio.wait_for(self._started.wait(), START_S)
+                    async with asyncio.timeout(START_S):
+                        await self._started.wait()
                 yield
         finally:
             turning.cancel()
@@ -175,13 +178,15 @@ class Principals:
                     with contextlib.suppress(Unavailable):  # told once, by `_look`
                         await self._look()
                     # A database that is away is found again soon.
-                    due = time.monotonic() + (self._look_s if self._away is None else TURN_S)
+                    due = time.monotonic() + (self._look_s if self._away is None else self._turn_s)
                 self._end_what_ran_out()
             except Exception:
                 log.exception("tokens_not_looked_at")
             self._started.set()
             with contextlib.suppress(TimeoutError):  # nobody said anything, which is as usual
-                await asyncio.wait_for(self._heard.wait(), TURN_S)
+                # `wait_for` of Python 3.11 loses a cancellation that comes with what it waits for.
+                async with asyncio.timeout(self._turn_s):
+                    await self._heard.wait()
 
     async def _look(self) -> None:
         """Read the table where it has changed; Unavailable leaves what is known, for a while."""

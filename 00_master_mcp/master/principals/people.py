@@ -74,9 +74,12 @@ class OpenIdPeople:
         caller = caller_of(claims, self._settings, self._audiences)
         now = self._clock()
         until = min(int(claims["exp"]), int(now + LONGEST_S)) + SKEW_S
-        credential = Credential(caller, until, key.kid)
         await self._seen.note(caller.principal, now)
-        self._remembered[digest] = credential
+        known = self._remembered.get(digest)
+        if known is not None and not known.ended and known.until > now:
+            # Two requests brought it at once: what ends it must end both.
+            return known
+        credential = self._remembered[digest] = Credential(caller, until, key.kid)
         if len(self._remembered) > self._most:
             self._remembered.popitem(last=False)[1].end()
         return credential

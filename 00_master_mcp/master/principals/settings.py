@@ -2,15 +2,23 @@
 
 from functools import cached_property
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from flotilla import ServiceSettings
+from flotilla.serving.gates import LOOPBACK_NAMES
 from master.principals.names import is_role
 
 EVERYBODY = "*"
 """The claim value in the role map that everybody has whom the provider vouches for."""
-_LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+
+
+def is_safe(url: str) -> bool:
+    """Whether nobody on the way can change what comes from there; ValueError for no URL."""
+    parts = urlsplit(url)
+    near = parts.scheme == "http" and parts.hostname in LOOPBACK_NAMES
+    return bool(parts.hostname) and (parts.scheme == "https" or near)
 
 
 class OpenIdSettings(ServiceSettings, env_prefix="FLOTILLA_OIDC_"):
@@ -36,7 +44,7 @@ class OpenIdSettings(ServiceSettings, env_prefix="FLOTILLA_OIDC_"):
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         for url in (self.issuer, self.jwks_url):
-            if url is not None and not url.startswith(("https://", *_LOOPBACK)):
+            if url is not None and not is_safe(url):
                 raise ValueError(f"{url} must begin with https:// (http on this machine alone)")
         if self.issuer is None:
             if any((self.audience, self.role_map, self.jwks_url, self.scope, self.clients)):

@@ -1,13 +1,16 @@
 """What claims say: names, roles, persons and programs; and which settings make no sense."""
 
+import json
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from flotilla import InvalidArgument, Misconfigured, Principal
 from master.principals.claims import Audiences, caller_of, is_person
 from master.principals.credential import BadBearer, NoRight
-from master.principals.keys import fresh_s, metadata_urls
+from master.principals.keys import fresh_s, metadata_urls, read_keys
 from master.principals.names import checked_name, checked_roles
 from master.principals.settings import OpenIdSettings
 
@@ -87,6 +90,9 @@ def test_only_tokens_of_the_clients_that_are_named_are_taken() -> None:
     ("env", "told"),
     [
         ({"ISSUER": "http://id.example.org", "ROLE_MAP": "*=viewer"}, "https://"),
+        ({"ISSUER": "http://localhost.example.org", "ROLE_MAP": "*=viewer"}, "https://"),
+        ({"ISSUER": "http://127.0.0.1@example.org", "ROLE_MAP": "*=viewer"}, "https://"),
+        ({"ISSUER": "https://", "ROLE_MAP": "*=viewer"}, "https://"),
         ({"ISSUER": ISSUER}, "ROLE_MAP is missing"),
         ({"ROLE_MAP": "*=viewer"}, "ISSUER is missing"),
         ({"ISSUER": ISSUER, "ROLE_MAP": "viewer"}, "not like value=role"),
@@ -126,6 +132,24 @@ def test_keys_are_new_for_as_long_as_the_provider_says_within_bounds() -> None:
     assert fresh_s("max-age=0") == 60
     assert fresh_s("max-age=999999999") == 86_400
     assert fresh_s("s-max-age=7200x") == 600
+
+
+def test_a_key_verifies_what_its_kind_is_for_and_nothing_else() -> None:
+    def usable(private: Any, made_by: Any, **more: Any) -> set[str]:
+        jwk = {**json.loads(made_by.to_jwk(private.public_key())), "kid": "k", **more}
+        return {name for key in read_keys({"keys": [jwk]}) for name in key.algorithms}
+
+    for curve, name in ((ec.SECP256R1(), "ES256"), (ec.SECP384R1(), "ES384")):
+        assert usable(ec.generate_private_key(curve), ECAlgorithm) == {name}
+    large, small = (rsa.generate_private_key(65537, bits) for bits in (2048, 1024))
+    assert usable(large, RSAAlgorithm, alg="RS256") == {"RS256"}
+    assert len(usable(large, RSAAlgorithm)) == 6
+    assert usable(large, RSAAlgorithm, alg="HS256") == set()
+    assert usable(small, RSAAlgorithm) == set()
+    assert usable(ec.generate_private_key(ec.SECP256K1()), ECAlgorithm) == set()
+    # One that comes with its private part is everybody's.
+    whole = json.loads(RSAAlgorithm.to_jwk(large))
+    assert read_keys({"keys": [{**whole, "key_ops": ["verify"]}]}) == []
 
 
 def test_metadata_is_looked_for_where_both_documents_put_it() -> None:

@@ -1,5 +1,6 @@
 """JWTs of a real provider: which are taken, for whom, and every forgery refused."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -176,6 +177,7 @@ async def test_what_is_wrong_in_any_claim_or_mark_is_refused(
         {"headers": {"typ": "logout+jwt"}},
         {"headers": {"typ": "dpop+jwt"}},
         {"headers": {"crit": ["exp"]}},
+        {"headers": {"crit": ["b64"], "b64": True}},
         {"headers": {"kid": "nobody's"}},
         {"headers": {"kid": "../../dev/null"}},
         # A key, or where to find one, that the token brings by itself.
@@ -348,6 +350,7 @@ async def test_metadata_of_another_issuer_and_keys_by_redirect_are_not_followed(
     for change in (
         {"issuer": "https://elsewhere.example.org"},
         {"jwks_uri": "ftp://127.0.0.1/jwks"},
+        {"jwks_uri": "http://jwks.example.org/"},
         {"jwks_uri": 7},
     ):
         provider.metadata = change
@@ -362,6 +365,14 @@ async def test_metadata_of_another_issuer_and_keys_by_redirect_are_not_followed(
     with pytest.raises(Unavailable):
         await Desk(provider, seen).judge(token)
     assert provider.asked["/elsewhere"] == 0
+
+
+async def test_a_token_that_comes_twice_at_once_is_one_credential(
+    desk: Desk, provider: OpenIdProvider
+) -> None:
+    token = provider.token(sub="ada", aud=HERE)
+    found = await asyncio.gather(*(desk.judge(token) for _ in range(5)))
+    assert {id(each) for each in found} == {id(desk.people.at_hand(digest_of(token)))}
 
 
 async def test_only_so_many_tokens_are_remembered_at_once(

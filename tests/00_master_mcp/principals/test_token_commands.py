@@ -63,16 +63,6 @@ async def test_a_token_is_made_shown_once_used_listed_and_revoked(open_hub: Open
         assert everything["tokens"][0]["state"] == "revoked"
 
 
-async def test_only_the_digest_of_a_token_is_on_the_disk(open_hub: OpenHub) -> None:
-    async with open_hub() as hub:
-        secret = (await hub.make("ada", "viewer"))["secret"]
-        assert await hub.who(secret)
-        files = [path for path in hub.fleet.common.data_dir.rglob("*") if path.is_file()]
-        assert any(path.name.startswith("hub.sqlite3") for path in files)
-        for path in files:
-            assert secret.encode() not in path.read_bytes(), path
-
-
 async def test_a_token_can_be_written_to_a_new_file_that_only_its_owner_reads(
     open_hub: OpenHub, tmp_path: Path
 ) -> None:
@@ -90,6 +80,11 @@ async def test_a_token_can_be_written_to_a_new_file_that_only_its_owner_reads(
         assert file.read_text().strip() == secret
         # Nobody could have read it, so it was not made.
         assert len((await hub.api("GET", "/tokens"))["tokens"]) == 1
+
+        other = tmp_path / "other"
+        refused = await command(hub, "make", "owner", "--role", "admin", "--out", str(other))
+        assert isinstance(refused.exception, CommandFailed)
+        assert not other.exists()
 
 
 async def test_the_command_as_a_person_runs_it_says_what_is_wrong_on_standard_error(
@@ -159,10 +154,16 @@ async def test_nobody_but_the_owner_makes_sees_or_revokes_tokens(open_hub: OpenH
             assert response.status_code == 401
 
 
-async def test_a_token_survives_a_restart_and_so_does_its_revocation(open_hub: OpenHub) -> None:
+async def test_tokens_and_revocations_survive_a_restart_and_only_digests_are_on_the_disk(
+    open_hub: OpenHub,
+) -> None:
     async with open_hub() as hub:
         kept, gone = await hub.make("ada", "viewer"), await hub.make("bob", "viewer")
         await hub.revoke("bob")
+        files = [path for path in hub.fleet.common.data_dir.rglob("*") if path.is_file()]
+        assert any(path.name.startswith("hub.sqlite3") for path in files)
+        for path in files:
+            assert kept["secret"].encode() not in path.read_bytes(), path
     async with open_hub() as hub:
         assert (await hub.who(kept["secret"]))["name"] == "ada"
         assert (await hub.ask(gone["secret"])).status_code == 401
