@@ -15,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from secret_store.stamps import Time
 
 MAX_VALUE_BYTES = 64 * 1024
+SEAL_BROKEN = "seal_broken"
+"""The `details.reason` of the error for a value that is there and does not open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,10 @@ class Backend(Protocol):
         ...
 
     async def get(self, wanted: Sequence[Wanted]) -> Sequence[Value | None]:
-        """The values in the order asked for; None for each that is not there."""
+        """The values in the order asked for; None for each that is not there.
+
+        One that is there and does not open is an error, with SEAL_BROKEN as its reason.
+        """
         ...
 
     async def put(

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla import Conflict, FlotillaError
 from flotilla.database.database import Database
-from secret_store.backend import Kept, Value, VersionKept, Wanted
+from secret_store.backend import SEAL_BROKEN, Kept, Value, VersionKept, Wanted
 from secret_store.keyring import Keyring
 from secret_store.sealing import WrongSeal, place_of_value, seal, unseal
 from secret_store.stamps import Clock
@@ -153,15 +153,15 @@ class Embedded:
 
     async def _open(self, row: RowMapping, connection: AsyncConnection) -> Value:
         path, number, key_id = str(row["path"]), int(row["number"]), int(row["data_key_id"])
-        key = await self._keyring.value_key(key_id, connection)
         try:
+            key = await self._keyring.value_key(key_id, connection)
             plain = unseal(key, row["sealed"], _place(path, number, key_id))
         except WrongSeal:
             log.error("secret_does_not_open", path=path, version=number)
             raise FlotillaError(
                 f"version {number} of {path} does not open: it was changed or moved in the store",
                 hint="Write the secret again, or restore the database from a backup.",
-                details={"reason": "seal_broken"},
+                details={"reason": SEAL_BROKEN},
             ) from None
         return Value(plain.decode(), number)
 

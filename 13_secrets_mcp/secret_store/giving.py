@@ -9,7 +9,7 @@ from sqlalchemy import select
 from flotilla import FlotillaError, Model
 from flotilla.database.database import Database
 from secret_store.actor import Actor
-from secret_store.backend import Backend, Learn, Value, Wanted
+from secret_store.backend import SEAL_BROKEN, Backend, Learn, Value, Wanted
 from secret_store.cards import Card, card_of, mark_used
 from secret_store.paths import check_path
 from secret_store.stamps import Clock
@@ -22,7 +22,7 @@ AGAIN_S = 3600.0
 """The same version given again to the same service is written down once in this time."""
 RELEASED_S = 24 * 3600.0
 MOST_RELEASED = 2000
-_ACTS = ("resolved", "given", "ran", "revealed")
+_ACTS = ("resolved", "given", "ran")
 
 
 class Credentials(Model):
@@ -82,7 +82,7 @@ class Giving:
             )
             wanted = [Wanted(row["path"], row["version"]) for row in rows.mappings()]
         values = await values_of(self._backend, wanted[:MOST_RELEASED])
-        texts = list(dict.fromkeys(value.text for value in values))
+        texts = list(dict.fromkeys(value.text for value in values if value))
         return Released(values=texts, truncated=len(wanted) > MOST_RELEASED)
 
     async def _given(self, service: str, name: str) -> tuple[Value | None, str | None]:
@@ -95,8 +95,8 @@ class Giving:
         if reason is not None:
             there = await self._backend.metadata(name) is not None
             return None, reason if there else "secret_unknown"
-        found = await values_of(self._backend, [Wanted(name)])
-        return (found[0], None) if found else (None, "secret_gone")
+        (value,) = await values_of(self._backend, [Wanted(name)])
+        return value, None if value else "secret_gone"
 
     def _refusal(self, card: Card, service: str) -> str | None:
         if not card.rules.gives(service):
@@ -141,18 +141,19 @@ class Giving:
             await mark_used(transaction, used, self._clock.now())
 
 
-async def values_of(backend: Backend, wanted: Sequence[Wanted]) -> list[Value]:
-    """The values that open; one that does not is logged and keeps no other back."""
+async def values_of(backend: Backend, wanted: Sequence[Wanted]) -> list[Value | None]:
+    """As `backend.get`, but a value that does not open is none and keeps no other back."""
     if not wanted:
         return []
     try:
-        return [value for value in await backend.get(wanted) if value is not None]
+        return list(await backend.get(wanted))
     except FlotillaError as error:
-        if error.retryable or len(wanted) == 1:
-            if error.retryable:
-                raise
-            return []
-    found: list[Value] = []
-    for each in wanted:
-        found.extend(await values_of(backend, [each]))
-    return found
+        if error.details.get("reason") != SEAL_BROKEN:
+            raise
+    if len(wanted) == 1:
+        return [None]
+    half = len(wanted) // 2
+    return [
+        *await values_of(backend, wanted[:half]),
+        *await values_of(backend, wanted[half:]),
+    ]

@@ -79,12 +79,15 @@ class Keyring:
         return DataKey(key_id, await self.value_key(key_id, transaction))
 
     async def value_key(self, key_id: int, connection: AsyncConnection) -> bytes:
+        """A data key; WrongSeal where there is none of that number."""
         unlocked = await self._open()
         key = unlocked.values.get(key_id)
         if key is None:
             fresh = await self._fitting(connection)
             unlocked.values.update(fresh.values)
-            key = unlocked.values[key_id]
+            key = fresh.values.get(key_id)
+        if key is None:
+            raise WrongSeal("there is no such data key")
         return key
 
     async def rewrap(self, transaction: AsyncConnection, *, new_master: bool) -> MasterKey:
