@@ -143,6 +143,12 @@ class Catalogue:
         for shelf in self._shelves.values():
             yield from shelf.of(kind)
 
+    def all_of(self, service: str) -> Iterator[Entry]:
+        """Whatever one service offers; nothing where it has just gone."""
+        shelf = self._shelves.get(service, _EMPTY)
+        for kind in KINDS:
+            yield from shelf.of(kind)
+
     def offered(self, service: str) -> Offer:
         return self._shelves[service].offer
 

@@ -123,6 +123,8 @@ class Handshake:
         """Pass on what a server says to nobody in particular."""
         message, level = rpc.notice(method, params), params.get("level", "").strip('"')
         for session in self._listening(service):
+            if not self._methods.may_hear_of(service, session.principal):
+                continue
             is_log = method == "notifications/message"
             if not is_log or (session.log_level and at_least(level, session.log_level)):
                 session.outbox.put(message)

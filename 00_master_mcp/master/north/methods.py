@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from flotilla import FlotillaError, InvalidArgument, NotAllowed, NotFound, meta
+from flotilla import FlotillaError, InvalidArgument, NotAllowed, NotFound, Principal, meta
 from flotilla.redaction import Redactor
 from flotilla.serving.draining import Drain
 from flotilla.toolbox import error_result
@@ -98,6 +98,11 @@ class Methods:
             self._audit.count(_denied(client, entry, error))
             raise self._refusal(error, "resources/subscribe", client) from None
         return entry
+
+    def may_hear_of(self, service: str, principal: Principal) -> bool:
+        """Whether what a service says to nobody in particular is for a principal, too: whether the
+        rules let it use anything of that service."""
+        return any(map(self._policy.sight(principal).sees, self._catalogue.all_of(service)))
 
     async def _routed(self, message: rpc.Message, client: Client) -> str | None:
         call = _call(message, client)

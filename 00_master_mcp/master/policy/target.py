@@ -39,6 +39,8 @@ EXACT = frozenset(("path", "url"))
 MAX_LENGTH = 4096
 MAX_VALUES = 64
 """Of one part: each is judged by itself."""
+MAX_ARGUMENTS = 1000
+"""Of one call that rules look at."""
 
 _IDS = frozenset(("id", "ids", "resource", "resourceid", "resourceids", "scope", "selflink"))
 _IN_IDS = frozenset(("subscription", "resourceGroup", "project", "zone", "region"))
@@ -80,6 +82,8 @@ class Parameters:
 
     def completed(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments with what the tool takes for those that are left out, or null."""
+        if len(arguments) > MAX_ARGUMENTS:
+            raise Unclear(f"{len(arguments)} arguments; at most {MAX_ARGUMENTS} are judged")
         if not self.defaults:
             return arguments
         said = {name: each for name, each in arguments.items() if each is not None}
@@ -189,6 +193,8 @@ def _said(
 def _texts(name: str, given: object) -> Iterator[str]:
     """The text of a value, or of each in a list."""
     values = cast("list[object]", given) if isinstance(given, list) else [given]
+    if len(values) > MAX_VALUES:
+        raise Unclear(f"{name[:100]} has {len(values)} values; at most {MAX_VALUES} are judged")
     for value in values:
         if isinstance(value, bool):
             yield "true" if value else "false"

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from master.policy.target import (
+    MAX_ARGUMENTS,
     MAX_LENGTH,
     MAX_VALUES,
     Parameters,
@@ -64,6 +65,13 @@ def test_what_is_no_short_text_is_unclear(value: Any) -> None:
 def test_too_many_targets_are_unclear() -> None:
     with pytest.raises(Unclear, match="at most"):
         targets({"hosts": [str(number) for number in range(MAX_VALUES + 1)]}, "host")
+
+
+def test_a_flood_of_arguments_or_values_is_unclear_before_it_costs_anything() -> None:
+    with pytest.raises(Unclear, match="at most"):
+        targets({"hosts": ["a"] * (MAX_VALUES + 1)}, "host")
+    with pytest.raises(Unclear, match="at most"):
+        taking().completed({str(number): 1 for number in range(MAX_ARGUMENTS + 1)})
 
 
 def test_null_and_nothing_are_no_target() -> None:
