@@ -187,6 +187,7 @@ class Parts:
             fits=Fits(),
             audit=self.audit,
             redactor=self.redactor,
+            most_minutes=self.approval_settings.max_standing_minutes,
         )
 
     @cached_property

@@ -49,6 +49,8 @@ class Asking:
     fits: Fits
     audit: AuditBook
     redactor: Redactor
+    most_minutes: float
+    """For how long a person may allow an exact call, at most."""
 
 
 def approved(inner: Stage, asking: Asking, *, approvals_off: bool) -> Stage:
@@ -128,7 +130,8 @@ class _Approving:
         if need == "another" or not can_be_asked(call):
             raise refusals.waiting(held)
         for_s = (held.expires_at - held.asked_at).total_seconds()
-        return question(held, self._state(call, "asked", held.id, digest, for_s))
+        state = self._state(call, "asked", held.id, digest, for_s)
+        return question(held, state, asking.most_minutes)
 
     async def _answered(self, call: Call, ticket: Ticket, need: Need) -> Held:
         """The approval that the person gave; raises where they gave none."""

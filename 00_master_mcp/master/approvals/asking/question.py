@@ -26,25 +26,6 @@ _CHOICES: dict[str, tuple[str, Answer, float | None]] = {
     "allow_60_minutes": ("Allow exactly this call for 60 minutes", "approve", 60.0),
     "deny": ("Do not allow it", "deny", None),
 }
-_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "decision": {
-            "type": "string",
-            "title": "Decision",
-            "enum": list(_CHOICES),
-            # What clients of 2025-06-18 show in place of the names; later ones know it as well.
-            "enumNames": [title for title, _, _ in _CHOICES.values()],
-        },
-        "reason": {
-            "type": "string",
-            "title": "Reason",
-            "description": "Whoever asked is told it; you may leave it out.",
-            "maxLength": MAX_REASON_CHARS,
-        },
-    },
-    "required": ["decision"],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +53,15 @@ def can_be_asked(call: Call) -> bool:
     return not modes or "form" in modes
 
 
-def question(held: Held, state: str) -> Result:
-    """The result that asks; `state` is the JSON text of its `requestState`."""
+def question(held: Held, state: str, most_minutes: float) -> Result:
+    """The result that asks; `state` is the JSON text of its `requestState`.
+
+    What may be allowed for a while is offered up to `most_minutes`.
+    """
     until = held.expires_at.strftime("%H:%M:%S UTC")
     params = {
         "message": f"{held.shown}\n\nApproval {held.id}, open until {until}.",
-        "requestedSchema": _SCHEMA,
+        "requestedSchema": _schema(most_minutes),
     }
     asked = {KEY: {"method": "elicitation/create", "params": params}}
     return Result({"resultType": INPUT_REQUIRED, "inputRequests": rpc.text_of(asked), STATE: state})
@@ -102,6 +86,33 @@ def said_in(call: Call) -> Said | NotSaid:
             return _chosen(meta.members(answer.get("content")))
         case _:
             return "nonsense"
+
+
+def _schema(most_minutes: float) -> dict[str, Any]:
+    offered = {
+        name: title
+        for name, (title, _, minutes) in _CHOICES.items()
+        if minutes is None or minutes <= most_minutes
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "decision": {
+                "type": "string",
+                "title": "Decision",
+                "enum": list(offered),
+                # What clients of 2025-06-18 show in place of the names; later ones know it too.
+                "enumNames": list(offered.values()),
+            },
+            "reason": {
+                "type": "string",
+                "title": "Reason",
+                "description": "Whoever asked is told it; you may leave it out.",
+                "maxLength": MAX_REASON_CHARS,
+            },
+        },
+        "required": ["decision"],
+    }
 
 
 def _chosen(content: Any) -> Said | NotSaid:

@@ -82,6 +82,7 @@ async def bench(tmp_path: Path) -> AsyncGenerator[Bench]:
             fits=Fits(),
             audit=hub.book,
             redactor=Redactor(),
+            most_minutes=60.0,
         )
         stage = approved(server, asking, approvals_off=False)
         yield Bench(hub, clock, server, stage, asking)
@@ -146,6 +147,18 @@ async def test_what_the_callers_person_allowed_for_a_while_is_not_two_people(ben
         await bench.stage(asked("four_eyes"))
     bench.clock.on(minutes=61)
     assert (await bench.stage(asked())).asks
+
+
+async def test_only_what_the_operator_lets_people_allow_is_offered(bench: Bench) -> None:
+    for most, offered in ((60.0, 4), (59.0, 3), (1.0, 2)):
+        stage = approved(
+            bench.server, replace(bench.asking, most_minutes=most), approvals_off=False
+        )
+        result = await stage(asked())
+        question = json.loads(result.texts["inputRequests"])["flotilla.approval"]
+        choices = question["params"]["requestedSchema"]["properties"]["decision"]
+        assert len(choices["enum"]) == len(choices["enumNames"]) == offered
+        assert {"allow_once", "deny"} <= set(choices["enum"])
 
 
 async def test_only_tools_can_be_approved(bench: Bench) -> None:
