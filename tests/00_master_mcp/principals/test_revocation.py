@@ -22,6 +22,13 @@ from .conftest import Hub, OpenDatabase, OpenHub, bearing
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    # The event loop of the hub's own process, whose ways to cancel matter here.
+    return "asyncio", {"use_uvloop": True}
+
+
 INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 1,
