@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 
-from flotilla import Principal, Unavailable
+from flotilla import Principal, Spoke, Unavailable, reads
 from flotilla.database.database import Database
 from flotilla.identity import Caller
 from master.principals.credential import BadBearer, Credential
@@ -18,7 +19,7 @@ from master.principals.known import REVOKED, TOPIC, TURN_S, Principals
 from master.principals.tokens import Kept, Token, Tokens, new_id
 from tests.conftest import until
 
-from .conftest import Hub, OpenDatabase, OpenHub, bearing
+from .conftest import Hub, OpenDatabase, OpenHub, Who, bearing
 
 pytestmark = pytest.mark.anyio
 
@@ -329,3 +330,31 @@ async def test_a_stored_call_finds_what_is_left_of_its_principal(
         assert await principals.still(ada) is None
         # A role that was not there when the call was made is none that it gets later.
         assert await principals.still(Principal("admin", ("viewer",))) == Principal("admin", ())
+
+
+async def test_a_call_that_runs_while_its_token_is_revoked_is_cancelled_at_its_server(
+    start_fleet: Any,
+) -> None:
+    started, cancelled = anyio.Event(), anyio.Event()
+
+    async def hang() -> Who:
+        """Never answer."""
+        started.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    tools = (reads("test.mirror.tell", hang),)
+    spoke = Spoke(
+        name="mirror", version="1", instructions="", namespaces=("test.mirror",), tools=tools
+    )
+    async with start_fleet([spoke]) as fleet, httpx2.AsyncClient(timeout=30) as http:
+        hub = Hub(fleet, http)
+        made = await hub.make("ada", "viewer")
+        call = asyncio.create_task(hub.ask(made["secret"]))
+        with anyio.fail_after(5):
+            await started.wait()
+            await hub.revoke("ada")
+            await cancelled.wait()
+            assert (await call).status_code == 500
