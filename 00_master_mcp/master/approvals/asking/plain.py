@@ -45,6 +45,11 @@ def short(text: str, most: int = 100) -> str:
     return shown if len(text) <= most else f"{visible(text[:most])}…"
 
 
+def in_quotes(text: str, most: int = 100) -> str:
+    """A short text in quotes, which it cannot end: its own are single ones."""
+    return '"{}"'.format(short(text, most).replace('"', "'"))
+
+
 def quoted(text: str, *, max_chars: int = MAX_CHARS, max_lines: int = MAX_LINES) -> list[str]:
     """The lines of a text, each behind a bar; of a long one its start, its size and its hash."""
     shown = text[:max_chars]

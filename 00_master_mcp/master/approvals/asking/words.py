@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from flotilla import meta
 from master.approvals.asking.need import Need
-from master.approvals.asking.plain import cut_off, quoted, short, visible
+from master.approvals.asking.plain import cut_off, in_quotes, quoted, short, visible
 from master.call import Call
 from master.entry import Entry
 from master.handles.spots import HIDDEN, Path, is_handle, secret_places
@@ -85,7 +85,9 @@ def words(
         *_previewed(preview),
     ]
     body = "\n".join(_IN + line for line in lines)
-    return f"May {short(entry.name)} (service {short(entry.service)}) run?\n\n{body}"
+    # A stranger's tool may be called anything; in a line of ours stands what it is called here.
+    name = entry.safe if entry.origin.external else entry.name
+    return f"May {short(name)} (service {short(entry.service)}) run?\n\n{body}"
 
 
 def _what(entry: Entry) -> Iterator[str]:
@@ -94,26 +96,29 @@ def _what(entry: Entry) -> Iterator[str]:
     if not entry.origin.external:
         yield f"What it does: {short(said, 300) or 'its service does not say'}"
         return
-    yield "What it does, in the words of a server that is not ours:"
-    yield from (_IN + line for line in quoted(said or "(nothing)", max_chars=300, max_lines=4))
+    yield "What it is called and does, in the words of a server that is not ours:"
+    for text in (entry.given, said or "(nothing)"):
+        yield from (_IN + line for line in quoted(text, max_chars=300, max_lines=4))
 
 
 def _asker(call: Call) -> str:
     roles = ", ".join(short(role, 40) for role in call.principal.roles[:8])
-    who = f'"{short(call.principal.name, 80)}"' + (f" ({roles})" if roles else "")
+    who = in_quotes(call.principal.name, 80) + (f" ({roles})" if roles else "")
     info = call.client_info or {}
     client = " ".join(str(info[key]) for key in ("name", "version") if info.get(key))
-    return f'{who}, by a client that calls itself "{short(client, 60)}"' if client else who
+    return f"{who}, by a client that calls itself {in_quotes(client, 60)}" if client else who
 
 
 def _where(call: Call, entry: Entry, safely: _Safely) -> Iterator[str]:
     """What the call takes effect on, as far as well-known parameters say so."""
     known = meta.members(meta.members(entry.listed.get("inputSchema")).get("properties"))
-    given = {name: meta.members(each).get("default") for name, each in known.items()}
+    given: dict[str, Any] = {}
+    if not entry.origin.external:
+        given |= {name: meta.members(each).get("default") for name, each in known.items()}
     given |= call.arguments
     places = [(name, value) for name, value in given.items() if folded(name) in TARGETS]
     named = [
-        f'{_named((name,), safely)} "{short(safely(value), MAX_INLINE)}"'
+        f"{_named((name,), safely)} {in_quotes(safely(value), MAX_INLINE)}"
         for name, value in places
         if isinstance(value, str) and value
     ]
@@ -161,7 +166,7 @@ def _within(path: Path, secrets: frozenset[Path]) -> bool:
 def _leaf(path: Path, value: Any, safely: _Safely, *, is_secret: bool) -> Iterator[str]:
     name = _IN + _named(path, safely)
     if is_secret:
-        shown = f'the stored secret "{short(value, MAX_INLINE)}"' if is_handle(value) else HIDDEN
+        shown = f"the stored secret {in_quotes(value, MAX_INLINE)}" if is_handle(value) else HIDDEN
         yield f"{name} = {shown}"
     elif isinstance(value, _Number):
         yield f"{name} = {short(value, MAX_INLINE)}"
@@ -169,7 +174,7 @@ def _leaf(path: Path, value: Any, safely: _Safely, *, is_secret: bool) -> Iterat
         yield f"{name} = {json.dumps(value)}"
     else:
         text = safely(value)
-        if len(text) <= MAX_INLINE and "\n" not in text:
+        if len(text) <= MAX_INLINE and not {'"', "\n"} & set(text):
             yield f'{name} = "{visible(text)}"'
         else:
             yield f"{name}:"
@@ -185,7 +190,7 @@ def _named(path: Path, safely: _Safely) -> str:
         elif _NAME.fullmatch(part):
             out += f".{part}" if out else part
         else:
-            out += f'["{short(safely(part), 60)}"]'
+            out += f"[{in_quotes(safely(part), 60)}]"
     return out + ("…" if len(path) > 12 else "")
 
 

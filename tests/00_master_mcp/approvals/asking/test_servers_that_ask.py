@@ -34,7 +34,9 @@ async def test_a_person_is_asked_once_by_the_hub_and_then_by_the_server(
         # The next call is another one.
         await client.call_tool("ask_in_turn", {"count": 3})
         assert len(person.asked) == 2 and len(person.others) == 6
-    assert "in the words of a server that is not ours" in person.asked[0].message
+    message = person.asked[0].message
+    assert message.startswith(f"May ext_{server}_ask_in_turn (service {server}) run?")
+    assert "in the words of a server that is not ours" in message
 
 
 @each_server
