@@ -12,11 +12,10 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flotilla import FlotillaError
 from secret_store.stamps import Time
 
 MAX_VALUE_BYTES = 64 * 1024
-SEAL_BROKEN = "seal_broken"
-"""The `details.reason` of the error for a value that is there and does not open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,17 @@ class Value:
 
     text: str = field(repr=False)
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A value that is there and does not open."""
+
+    path: str
+    version: int
+
+
+Found = Value | Broken | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,18 @@ Learn = Callable[[Sequence[str]], None]
 """Told every value that leaves the store, so that this process never says it."""
 
 
+def whole(found: Found) -> Value | None:
+    """The value, if it is there; an error with the reason `seal_broken` where it does not open."""
+    if isinstance(found, Broken):
+        raise FlotillaError(
+            f"version {found.version} of {found.path} does not open: it was changed or moved in "
+            "the store",
+            hint="Write the secret again, or restore the store from a backup.",
+            details={"reason": "seal_broken"},
+        )
+    return found
+
+
 class Backend(Protocol):
     """Keeps values. Paths have been checked; errors are FlotillaErrors and quote no value.
 
@@ -72,11 +94,8 @@ class Backend(Protocol):
         """Why no value can be read just now, or None."""
         ...
 
-    async def get(self, wanted: Sequence[Wanted]) -> Sequence[Value | None]:
-        """The values in the order asked for; None for each that is not there.
-
-        One that is there and does not open is an error, with SEAL_BROKEN as its reason.
-        """
+    async def get(self, wanted: Sequence[Wanted]) -> Sequence[Found]:
+        """The values in the order asked for; None for each that is not there."""
         ...
 
     async def put(

@@ -8,9 +8,9 @@ import structlog
 from sqlalchemy import RowMapping, Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flotilla import Conflict, FlotillaError
+from flotilla import Conflict
 from flotilla.database.database import Database
-from secret_store.backend import SEAL_BROKEN, Kept, Value, VersionKept, Wanted
+from secret_store.backend import Broken, Found, Kept, Value, VersionKept, Wanted, whole
 from secret_store.keyring import Keyring
 from secret_store.sealing import WrongSeal, place_of_value, seal, unseal
 from secret_store.stamps import Clock
@@ -41,9 +41,9 @@ class Embedded:
     async def ready(self) -> str | None:
         return await self._keyring.ready()
 
-    async def get(self, wanted: Sequence[Wanted]) -> Sequence[Value | None]:
+    async def get(self, wanted: Sequence[Wanted]) -> Sequence[Found]:
         paths = sorted({each.path for each in wanted})
-        found: dict[Wanted, Value] = {}
+        found: dict[Wanted, Value | Broken] = {}
         await self._keyring.unlock()
         async with self._database.read() as connection:
             for start in range(0, len(paths), _AT_ONCE):
@@ -143,7 +143,9 @@ class Embedded:
         key = await self._keyring.value_key(key_id, transaction)
         for row in some:
             path, number = str(row["path"]), int(row["number"])
-            plain = (await self._open(row, transaction)).text.encode()
+            value = whole(await self._open(row, transaction))
+            assert value is not None
+            plain = value.text.encode()
             await transaction.execute(
                 update(version)
                 .where(version.c.path == path, version.c.number == number)
@@ -151,18 +153,14 @@ class Embedded:
             )
         return len(some)
 
-    async def _open(self, row: RowMapping, connection: AsyncConnection) -> Value:
+    async def _open(self, row: RowMapping, connection: AsyncConnection) -> Value | Broken:
         path, number, key_id = str(row["path"]), int(row["number"]), int(row["data_key_id"])
         try:
             key = await self._keyring.value_key(key_id, connection)
             plain = unseal(key, row["sealed"], _place(path, number, key_id))
         except WrongSeal:
             log.error("secret_does_not_open", path=path, version=number)
-            raise FlotillaError(
-                f"version {number} of {path} does not open: it was changed or moved in the store",
-                hint="Write the secret again, or restore the database from a backup.",
-                details={"reason": SEAL_BROKEN},
-            ) from None
+            return Broken(path, number)
         return Value(plain.decode(), number)
 
 

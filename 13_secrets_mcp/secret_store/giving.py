@@ -9,7 +9,7 @@ from sqlalchemy import select
 from flotilla import FlotillaError, Model
 from flotilla.database.database import Database
 from secret_store.actor import Actor
-from secret_store.backend import SEAL_BROKEN, Backend, Learn, Value, Wanted
+from secret_store.backend import Backend, Learn, Value, Wanted
 from secret_store.cards import Card, card_of, mark_used
 from secret_store.paths import check_path
 from secret_store.stamps import Clock
@@ -81,8 +81,8 @@ class Giving:
                 .limit(MOST_RELEASED + 1)
             )
             wanted = [Wanted(row["path"], row["version"]) for row in rows.mappings()]
-        values = await values_of(self._backend, wanted[:MOST_RELEASED])
-        texts = list(dict.fromkeys(value.text for value in values if value))
+        found = await self._backend.get(wanted[:MOST_RELEASED])
+        texts = list(dict.fromkeys(each.text for each in found if isinstance(each, Value)))
         return Released(values=texts, truncated=len(wanted) > MOST_RELEASED)
 
     async def _given(self, service: str, name: str) -> tuple[Value | None, str | None]:
@@ -95,8 +95,10 @@ class Giving:
         if reason is not None:
             there = await self._backend.metadata(name) is not None
             return None, reason if there else "secret_unknown"
-        (value,) = await values_of(self._backend, [Wanted(name)])
-        return value, None if value else "secret_gone"
+        (found,) = await self._backend.get([Wanted(name)])
+        if isinstance(found, Value):
+            return found, None
+        return None, "secret_gone" if found is None else "seal_broken"
 
     def _refusal(self, card: Card, service: str) -> str | None:
         if not card.rules.gives(service):
@@ -139,21 +141,3 @@ class Giving:
                 )
             used = [name for name, (_, reason) in told.items() if reason is None]
             await mark_used(transaction, used, self._clock.now())
-
-
-async def values_of(backend: Backend, wanted: Sequence[Wanted]) -> list[Value | None]:
-    """As `backend.get`, but a value that does not open is none and keeps no other back."""
-    if not wanted:
-        return []
-    try:
-        return list(await backend.get(wanted))
-    except FlotillaError as error:
-        if error.details.get("reason") != SEAL_BROKEN:
-            raise
-    if len(wanted) == 1:
-        return [None]
-    half = len(wanted) // 2
-    return [
-        *await values_of(backend, wanted[:half]),
-        *await values_of(backend, wanted[half:]),
-    ]

@@ -14,7 +14,7 @@ from flotilla import Conflict, Model, NotAllowed, NotFound, Page, decode_cursor,
 from flotilla.database.database import Database
 from flotilla.errors import InvalidArgument
 from secret_store.actor import Actor
-from secret_store.backend import Backend, Learn, Value, Wanted
+from secret_store.backend import Backend, Learn, Value, Wanted, whole
 from secret_store.cards import card_of, mark_used
 from secret_store.keeper import no_secret
 from secret_store.lease_rows import forget_leases, lease_by, live_leases
@@ -232,7 +232,7 @@ class Leases:
             )
             wanted = [Wanted(row["path"], row["version"]) for row in rows.mappings()]
         found = await self._backend.get(wanted) if wanted else ()
-        matches = [same(value, each.text) for each in found if each is not None]
+        matches = [same(value, each.text) for each in found if isinstance(each, Value)]
         return any(matches)
 
     async def _check_there(self, path: str, version: int | None) -> None:
@@ -244,8 +244,8 @@ class Leases:
             raise no_secret(path) if version is None else NotFound(f"{path} has no such version")
 
     async def _value(self, row: Mapping[str, Any]) -> Value | None:
-        (value,) = await self._backend.get([Wanted(str(row["path"]), row["version"])])
-        return value
+        (found,) = await self._backend.get([Wanted(str(row["path"]), row["version"])])
+        return whole(found)
 
     async def _decide(
         self, transaction: AsyncConnection, digest: str | None, tool: str, principal: str

@@ -11,8 +11,7 @@ from pydantic import Field
 from flotilla import Context, Model, RateLimited, Tool, TooLarge, reads
 from flotilla.known_values import Known
 from secret_store.actor import Actor
-from secret_store.backend import Backend, Wanted
-from secret_store.giving import values_of
+from secret_store.backend import Backend, Value, Wanted
 from secret_store.scanning import (
     FoundKind,
     merged,
@@ -100,9 +99,11 @@ class ScanTools:
         found: list[tuple[str, str]] = []
         for start in range(0, len(paths), _STEP):
             part = paths[start : start + _STEP]
-            values = await values_of(self._backend, [Wanted(path) for path in part])
+            values = await self._backend.get([Wanted(path) for path in part])
             found.extend(
-                (path, value.text) for path, value in zip(part, values, strict=True) if value
+                (path, value.text)
+                for path, value in zip(part, values, strict=True)
+                if isinstance(value, Value)
             )
         return found
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from flotilla.database.database import Database
 from secret_store.actor import Actor
-from secret_store.backend import Backend, Learn, Value, Wanted
+from secret_store.backend import Backend, Learn, Value, Wanted, whole
 from secret_store.cards import Card, cards_of, mark_used
 from secret_store.keeper import no_secret
 from secret_store.leases import refused
@@ -41,7 +41,8 @@ class Using:
         for path in wanted:
             check_path(path)
         found = await self._backend.get([Wanted(path, version) for path in wanted])
-        values = {path: value for path, value in zip(wanted, found, strict=True) if value}
+        opened = zip(wanted, map(whole, found), strict=True)
+        values = {path: value for path, value in opened if value is not None}
         if quietly:
             self._learn([value.text for value in values.values()])
         refusals: dict[str, str] = {}
