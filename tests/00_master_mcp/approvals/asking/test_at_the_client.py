@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import mcp_types as types
 import pytest
+import structlog
 
 from ....conftest import until
 from .conftest import WAYS, House, OpenHouse, Person, error_of
@@ -253,3 +254,32 @@ async def test_a_call_is_cancelled_while_it_runs_and_its_approval_is_used_up(
 
         await until(is_over)
     assert house.shop.cancelled and not house.shop.wiped
+
+
+async def test_the_spoke_logs_by_which_approval_a_call_ran(house: House) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with house.client(elicitation_callback=Person()) as client:
+            await client.call_tool(WIPE, {"disk": "sdo"})
+    (held,) = await approvals_of(house, "done")
+    called = [line for line in logs if line["event"] == "tool_called"]
+    assert [(line["tool"], line.get("approval")) for line in called] == [
+        ("test.shop.look", None),
+        ("test.shop.wipe", held["id"]),
+    ]
+
+
+async def test_a_revoked_token_decides_nothing_any_more(house: House) -> None:
+    made = {"name": "leaving", "roles": ["operator"]}
+    told = await house.api("POST", "/tokens", made)
+    headers = {"Authorization": f"Bearer {told['secret']}"}
+    revoked = asyncio.Event()
+
+    async def late(context: Any, params: Any) -> types.ElicitResult:
+        await house.api("DELETE", f"/tokens/{told['token']['id']}")
+        revoked.set()
+        return types.ElicitResult(action="accept", content={"decision": "allow_once"})
+
+    with pytest.raises(Exception):  # noqa: B017  whatever the SDK makes of a 401
+        async with house.client(headers=headers, elicitation_callback=late) as client:
+            await client.call_tool(WIPE, {"disk": "sdp"})
+    assert revoked.is_set() and not house.shop.wiped

@@ -271,3 +271,55 @@ async def test_the_owner_decides_over_what_was_asked_at_the_client(bench: Bench)
     with pytest.raises(FlotillaError, match="approved elsewhere"):
         await bench.stage(bench.again(asked(), state))
     assert not bench.server.asked
+
+
+@pytest.mark.parametrize("state", ['"tag-of-a-hub.0123"', '{"any":"value"}', None])
+async def test_what_a_server_asks_comes_back_to_it_as_it_was(
+    bench: Bench, state: str | None
+) -> None:
+    own = {} if state is None else {"requestState": state}
+    asks = Result({"resultType": '"input_required"', "inputRequests": '{"k":{}}', **own})
+    first = await bench.asks(asked())
+    bench.server.answer = lambda _: asks
+    result = await bench.stage(bench.again(asked(), first))
+    assert result.texts["inputRequests"] == '{"k":{}}'
+    bench.server.answer = lambda _: DONE
+    ticket, answers = result.texts["requestState"], '{"k":{"action":"accept"}}'
+    more = {"requestState": ticket, "inputResponses": answers}
+    again = replace(asked(), params={**asked().params, **more})
+    assert await bench.stage(again) is DONE
+    sent = bench.server.asked[-1]
+    assert sent.params.get("requestState") == state
+    assert sent.params["inputResponses"] == answers
+    assert sent.approved and sent.approval == (await bench.last()).id
+
+
+async def test_a_round_that_comes_too_late_does_not_go_on(bench: Bench) -> None:
+    asks = Result({"resultType": '"input_required"', "inputRequests": "{}"})
+    first = await bench.asks(asked())
+    bench.server.answer = lambda _: asks
+    ticket = (await bench.stage(bench.again(asked(), first))).texts["requestState"]
+    bench.clock.on(minutes=16)
+    again = replace(asked(), params={**asked().params, "requestState": ticket})
+    with pytest.raises(FlotillaError) as told:
+        await bench.stage(again)
+    assert told.value.details["reason"] == "approval_expired"
+    assert len(bench.server.asked) == 1
+    assert bench.hub.book.outcomes[-1] == "approval_expired"
+
+
+async def test_a_round_of_what_was_allowed_for_a_while_ends_when_that_is_taken_back(
+    bench: Bench,
+) -> None:
+    first = await bench.asks(asked())
+    await bench.stage(bench.again(asked(), first, "allow_60_minutes"))
+    bench.server.answer = lambda _: Result(
+        {"resultType": '"input_required"', "inputRequests": "{}"}
+    )
+    ticket = (await bench.stage(asked())).texts["requestState"]
+    held = await bench.last()
+    await bench.hub.service.answer(held.id, by=OWNER, answer="deny", way="cli", interactive=True)
+    again = replace(asked(), params={**asked().params, "requestState": ticket})
+    with pytest.raises(FlotillaError) as told:
+        await bench.stage(again)
+    assert told.value.details["reason"] == "approval_expired"
