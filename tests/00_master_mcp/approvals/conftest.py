@@ -1,11 +1,15 @@
 """Approvals over a file and over a real PostgreSQL, of one hub or of several that share it."""
 
+import asyncio
 import contextlib
 import json
+import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -114,6 +118,28 @@ def clock() -> Clock:
     return Clock()
 
 
+@cache
+def _tables() -> bytes:
+    """A database file with all tables: to make them takes longer than a test."""
+    with tempfile.TemporaryDirectory(prefix="flotilla-approvals-") as folder:
+        file = Path(folder) / "hub.sqlite3"
+
+        async def make() -> None:
+            async with open_database(sqlite_place(str(file), SCHEMA, "KEY")).opened():
+                pass
+
+        with ThreadPoolExecutor(1) as beside:
+            beside.submit(asyncio.run, make()).result()
+        return file.read_bytes()
+
+
+def with_tables(folder: Path) -> Place:
+    """A database of its own in a file of that folder."""
+    file = folder / "hub.sqlite3"
+    file.write_bytes(_tables())
+    return sqlite_place(str(file), SCHEMA, "FLOTILLA_DATABASE_URL")
+
+
 @pytest.fixture
 async def emptied_url(postgres: Postgres) -> str:
     """One database for all these tests, empty: to make one for each takes longer than the tests."""
@@ -138,7 +164,7 @@ async def emptied_url(postgres: Postgres) -> str:
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Where the tables are, in either database."""
     if request.param == "sqlite":
-        return sqlite_place(str(tmp_path / "hub.sqlite3"), SCHEMA, "FLOTILLA_DATABASE_URL")
+        return with_tables(tmp_path)
     return read_place(request.getfixturevalue("emptied_url"), SCHEMA, "FLOTILLA_DATABASE_URL")
 
 

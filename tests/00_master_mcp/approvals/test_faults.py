@@ -307,26 +307,27 @@ async def test_a_stored_call_runs_with_what_its_principal_may_do_by_now(hub: Hub
     assert hub.ran[0].principal.roles == ("viewer",)
 
 
-@pytest.mark.parametrize(
-    ("failure", "code"),
-    [
-        (NotAllowed("no rule lets it"), "not_allowed"),
-        (rpc.RpcError(-32602, "bad params"), "upstream_error"),
-        (RuntimeError("a secret of ours"), "internal"),
-    ],
-)
-async def test_how_a_stored_call_failed_is_kept(hub: Hub, failure: Exception, code: str) -> None:
-    async def failing(call: Call) -> Result:
-        raise failure
+FAILURES: list[tuple[Exception, str]] = [
+    (NotAllowed("no rule lets it"), "not_allowed"),
+    (rpc.RpcError(-32602, "bad params"), "upstream_error"),
+    (RuntimeError("a secret of ours"), "internal"),
+]
 
-    hub.runs.way = failing
-    held = await asked(hub)
-    await approve(hub, held)
-    error = error_of(await ended(hub, held))
-    assert error["code"] == code
-    assert "secret of ours" not in str(error)
-    assert (await hub.told())[-1] == "ended"
-    assert hub.book.rows[-1].details["error"] == code
+
+async def test_how_a_stored_call_failed_is_kept(hub: Hub) -> None:
+    for failure, code in FAILURES:
+
+        async def failing(call: Call, failure: Exception = failure) -> Result:
+            raise failure
+
+        hub.runs.way = failing
+        held = await asked(hub)
+        await approve(hub, held)
+        error = error_of(await ended(hub, held))
+        assert error["code"] == code
+        assert "secret of ours" not in str(error)
+        assert (await hub.told())[-1] == "ended"
+        assert hub.book.rows[-1].details["error"] == code
 
 
 async def test_a_question_of_the_server_finds_nobody_and_ends_the_call(hub: Hub) -> None:

@@ -6,7 +6,6 @@ import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +14,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from flotilla import FlotillaError, Principal
-from flotilla.database.place import sqlite_place
 from master.approvals.seam import Held
-from master.database.opened import SCHEMA, open_database
 from master.result import of_json
 
-from .conftest import APPROVER, ASKER, OTHER, OWNER, Clock, Hub, call_of, opener
+from .conftest import APPROVER, ASKER, OTHER, OWNER, Clock, Hub, call_of, opener, with_tables
 
-FILE = "hub.sqlite3"
 PEOPLE = (ASKER, OTHER, APPROVER, OWNER, Principal(ASKER.name, ("admin",)))
 CALLS = [call_of({"path": f"/{number}"}, principal=who) for number in (1, 2) for who in PEOPLE[:2]]
-
-
-@cache
-def made_once() -> Path:
-    """A database whose tables are made: to make them takes longer than all that follows."""
-    folder = Path(tempfile.mkdtemp(prefix="flotilla-approvals-"))
-
-    async def make() -> None:
-        async with open_database(sqlite_place(str(folder / FILE), SCHEMA, "KEY")).opened():
-            pass
-
-    asyncio.run(make())
-    return folder
 
 
 @dataclass
@@ -62,12 +45,10 @@ class Approvals(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = Path(tempfile.mkdtemp(prefix="flotilla-approvals-"))
-        for file in made_once().iterdir():
-            shutil.copy(file, self.folder / file.name)
         self.clock = Clock()
         self.known: dict[str, Expected] = {}
         self.stack = AsyncExitStack()
-        place = sqlite_place(str(self.folder / FILE), SCHEMA, "KEY")
+        place = with_tables(self.folder)
         self.open = opener(place, self.folder, self.clock)
         self.hubs: list[Hub] = [self._started("hub-0"), self._started("hub-1")]
 
