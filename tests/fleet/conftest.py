@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-NUMBERS = (0, 1, 12, 77)
+NUMBERS = (0, 1, 12, 13, 77)
 """Of the services that these tests start."""
 
 
