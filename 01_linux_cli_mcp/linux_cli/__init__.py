@@ -23,6 +23,9 @@ from linux_cli.programs import Programs
 from linux_cli.services import Services
 from linux_cli.settings import Settings
 from linux_cli.ssh.inventory import Inventory
+from linux_cli.ssh.operations import HostKeys
+from linux_cli.ssh.pins import Pins
+from linux_cli.ssh.tools import SshTools
 from linux_cli.system import System
 
 if TYPE_CHECKING:
@@ -42,7 +45,8 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
     inventory = inventory_of(settings, shared)
     local = local_host(settings, shared, inventory)
     credentials = Credentials(inventory.needs())
-    fleet = ssh_fleet(settings, shared, inventory, credentials)
+    pins = Pins(shared.service_data_dir("linux_cli").resolve() / "host_keys.json")
+    fleet = ssh_fleet(settings, shared, inventory, credentials, pins)
     hosts = Hosts([local, *(fleet.hosts if fleet else ())])
     programs = Programs(max_at_once=settings.max_processes, wait_s=settings.process_wait_s)
     jobs = Jobs(
@@ -75,8 +79,10 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
             *Commands(hosts, programs, extra_read_only=settings.extra_read_only).tools(),
             *Installer(hosts, programs).tools(),
             *jobs.tools(),
+            *SshTools(hosts, inventory, fleet).tools(),
         ),
         lifespan=lifespan,
+        operations=HostKeys(inventory, pins, fleet.links if fleet else None).operations(),
         credentials=credentials,
     )
 
@@ -90,15 +96,19 @@ def inventory_of(settings: Settings, common: CommonSettings) -> Inventory:
 
 
 def ssh_fleet(
-    settings: Settings, common: CommonSettings, inventory: Inventory, credentials: Credentials
+    settings: Settings,
+    common: CommonSettings,
+    inventory: Inventory,
+    credentials: Credentials,
+    pins: Pins,
 ) -> "SshFleet | None":
     """The hosts elsewhere; None, and nothing of SSH loaded, where the inventory has none."""
     if not list(inventory):
         return None
     from linux_cli.ssh.fleet import SshFleet
 
-    pins = common.service_data_dir("linux_cli").resolve() / "host_keys.json"
-    return SshFleet(settings, inventory, credentials, pins)
+    folder = common.service_data_dir("linux_cli").resolve()
+    return SshFleet(settings, inventory, credentials, pins, folder)
 
 
 def local_host(

@@ -4,6 +4,7 @@ import typer
 
 from flotilla.cli.approvals import app as approvals
 from flotilla.cli.audit import app as audit
+from flotilla.cli.hosts import app as hosts
 from flotilla.cli.owner import CommandFailed, failed
 from flotilla.cli.policy import app as policy
 from flotilla.cli.secrets import app as secrets
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(approvals, name="approvals")
 app.add_typer(audit, name="audit")
+app.add_typer(hosts, name="hosts")
 app.add_typer(tokens, name="tokens")
 app.add_typer(policy, name="policy")
 app.add_typer(secrets, name="secrets")

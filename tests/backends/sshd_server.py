@@ -24,10 +24,25 @@ def sshd_program() -> str | None:
     return shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-def make_key(file: Path, *, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """A key pair in `file` and `file.pub`."""
+def make_key(
+    file: Path, *, kind: str = "ed25519", passphrase: str = "", form: str = "RFC4716"
+) -> Path:
+    """A key pair in `file` and `file.pub`; RFC4716 is what OpenSSH calls its own form."""
     subprocess.run(
-        ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", file.name, "-f", str(file)],
+        [
+            "ssh-keygen",
+            "-q",
+            "-t",
+            kind,
+            "-N",
+            passphrase,
+            "-C",
+            file.name,
+            "-m",
+            form,
+            "-f",
+            str(file),
+        ],
         check=True,
         timeout=60,
         stdin=subprocess.DEVNULL,
@@ -71,8 +86,10 @@ class Sshd:
             # Its root while it speaks with strangers; it will not start without.
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         file = self.folder / "config"
-        # The first word on a matter counts.
-        file.write_text("\n".join([*options, *self._lines(), ""]))
+        # The first word on a matter counts; but a subsystem may be named only once.
+        named = any(option.startswith("Subsystem") for option in options)
+        own = [line for line in self._lines() if not (named and line.startswith("Subsystem"))]
+        file.write_text("\n".join([*options, *own, ""]))
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._program, "-D", "-e", "-f", str(file)],

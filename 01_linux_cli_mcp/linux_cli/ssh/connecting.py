@@ -11,9 +11,11 @@ from typing import Any
 
 import anyio
 import asyncssh
-from asyncssh.constants import OPEN_ADMINISTRATIVELY_PROHIBITED, OPEN_CONNECT_FAILED
+from asyncssh.encryption import get_encryption_algs
+from asyncssh.kex import get_kex_algs
+from asyncssh.mac import get_mac_algs
 
-from flotilla import FlotillaError, NotAllowed, RateLimited, Unavailable, UpstreamError
+from flotilla import FlotillaError, NotAllowed, Unavailable, UpstreamError
 from linux_cli.ssh.inventory import SshEntry
 from linux_cli.ssh.keys import ClientKey
 
@@ -53,7 +55,6 @@ _MACS = (
     "hmac-sha2-512",
 )
 _KEEPALIVES = 3
-_RETRY_AFTER_MS = 1000
 _NOBODY_TRUSTED: tuple[tuple[asyncssh.SSHKey, ...], ...] = ((), (), ())
 """As known hosts: no key is trusted by a list, so that each is put to `_Checks`."""
 
@@ -174,9 +175,9 @@ async def open_connection(
             public_key_auth=True,
             preferred_auth="publickey",
             disable_trivial_auth=True,
-            kex_algs=_offered(_KEY_EXCHANGES, _kex_algorithms),
-            encryption_algs=_offered(_CIPHERS, _ciphers),
-            mac_algs=_offered(_MACS, _macs),
+            kex_algs=_offered(_KEY_EXCHANGES, get_kex_algs),
+            encryption_algs=_offered(_CIPHERS, get_encryption_algs),
+            mac_algs=_offered(_MACS, get_mac_algs),
             compression_algs=None,
             keepalive_interval=entry.keepalive_s,
             keepalive_count_max=_KEEPALIVES,
@@ -257,17 +258,12 @@ def _no_common(alias: str, *_: Any) -> Exception:
     )
 
 
-def _full(alias: str, _entry: SshEntry, error: BaseException, _: Any) -> Exception:
-    code = getattr(error, "code", 0)
-    if code in (OPEN_CONNECT_FAILED, OPEN_ADMINISTRATIVELY_PROHIBITED):
-        return Unavailable(
-            f"host {alias!r} refuses a session, or its jump host cannot or may not reach it",
-            details={"reason": "channel_refused"},
-        )
-    return RateLimited(
-        f"host {alias!r} opens no further session",
-        retry_after_ms=_RETRY_AFTER_MS,
-        hint="Set max_sessions of the host in hosts.yaml to sshd's MaxSessions or below.",
+def _channel_refused(alias: str, entry: SshEntry, *_: Any) -> Exception:
+    through = f"jump host {entry.jump!r}" if entry.jump else "it"
+    return Unavailable(
+        f"host {alias!r} cannot be reached: {through} cannot or may not open a connection to it",
+        hint="The jump host's sshd must allow TCP forwarding to that address and port.",
+        details={"reason": "channel_refused"},
     )
 
 
@@ -276,7 +272,7 @@ _TOLD: tuple[tuple[Any, Callable[..., Exception]], ...] = (
     (asyncssh.HostKeyNotVerifiable, _host_key),
     (asyncssh.PermissionDenied, _key_refused),
     (asyncssh.KeyExchangeFailed, _no_common),
-    (asyncssh.ChannelOpenError, _full),
+    (asyncssh.ChannelOpenError, _channel_refused),
     (TimeoutError, _away("does not answer in time")),
     (gaierror, _away("has a name that cannot be resolved")),
     (OSError, _away("cannot be reached")),
@@ -284,24 +280,6 @@ _TOLD: tuple[tuple[Any, Callable[..., Exception]], ...] = (
     (asyncssh.SFTPError, _away("ended the file session")),
     (asyncssh.Error, _away("broke the protocol")),
 )
-
-
-def _kex_algorithms() -> list[bytes]:
-    from asyncssh.kex import get_kex_algs
-
-    return get_kex_algs()
-
-
-def _ciphers() -> list[bytes]:
-    from asyncssh.encryption import get_encryption_algs
-
-    return get_encryption_algs()
-
-
-def _macs() -> list[bytes]:
-    from asyncssh.mac import get_mac_algs
-
-    return get_mac_algs()
 
 
 async def close_connection(connection: asyncssh.SSHClientConnection, wait_s: float = 2.0) -> None:

@@ -37,8 +37,9 @@ class SshHost:
         self.link = link
         self.disk = RemoteDisk(link)
         self._path = path
-        self._ask = Ask(link, path=path)
+        self.ask = Ask(link, path=path)
         self._page_bytes: int | None = None
+        self._own_uid: int | None = None
 
     @property
     def page_bytes(self) -> int:
@@ -49,11 +50,11 @@ class SshHost:
         return await run_program(self.link, order, take, path=self._path)
 
     async def run_long(self, order: Order, take: Take) -> Ended:
-        return await run_detached(self.link, self._ask, order, take)
+        return await run_detached(self.link, self.ask, order, take)
 
     async def end_labelled(self, label: str) -> None:
-        await self._ask(questions.END_MARKED, label, timeout_s=_END_S)
-        await self._ask(FORGET, label, timeout_s=_END_S)
+        await self.ask(questions.END_MARKED, label, timeout_s=_END_S)
+        await self.ask(FORGET, label, timeout_s=_END_S)
 
     async def find_program(self, name: str, folders: Sequence[str] | None = None) -> str | None:
         looked = folders if folders is not None else self._path.split(":")
@@ -61,26 +62,26 @@ class SshHost:
             # By its name, not by where it leads; see `LocalHost.find_program`.
             if folders is not None and name.rpartition("/")[0] not in folders:
                 return None
-            found = await self._ask(questions.IS_PROGRAM, name)
+            found = await self.ask(questions.IS_PROGRAM, name)
         else:
-            found = await self._ask(questions.FIND_PROGRAM, name, *(one for one in looked if one))
+            found = await self.ask(questions.FIND_PROGRAM, name, *(one for one in looked if one))
         return found.decode() or None
 
     async def read_system(self, paths: Sequence[str]) -> Mapping[str, str]:
         if self._page_bytes is None:
-            told = (await self._ask(questions.PAGE_BYTES)).strip()
+            told = (await self.ask(questions.PAGE_BYTES)).strip()
             self._page_bytes = int(told) if told.isdigit() else _PAGE_BYTES
         mark = f"\n{secrets.token_hex(16)}\n"
-        answer = await self._ask(questions.READ_TEXTS, mark, *paths)
+        answer = await self.ask(questions.READ_TEXTS, mark, *paths)
         return questions.texts_of(answer, mark.encode(), paths, _MAX_SYSTEM_TEXT)
 
     async def list_system(self, path: str) -> Sequence[str]:
-        return sorted(questions.names_of(await self._ask(questions.LIST_FOLDER, path)))
+        return sorted(questions.names_of(await self.ask(questions.LIST_FOLDER, path)))
 
     async def links_in(self, folders: Sequence[str]) -> Mapping[str, Sequence[str]]:
         found: dict[str, list[str]] = {folder: [] for folder in folders}
         if folders:
-            answer = await self._ask(questions.LINKS_IN, *folders)
+            answer = await self.ask(questions.LINKS_IN, *folders)
             for folder, target in questions.pairs_of(answer):
                 found.setdefault(folder, []).append(target)
         return found
@@ -92,7 +93,7 @@ class SshHost:
         if not mount_points:
             return {}
         # A dead network file system holds what looks at it; the others have answered by then.
-        answer = await self._ask(questions.SPACE, *mount_points, timeout_s=_SPACE_S, whole=False)
+        answer = await self.ask(questions.SPACE, *mount_points, timeout_s=_SPACE_S, whole=False)
         return questions.spaces_of(answer, mount_points)
 
     async def check_readable(self, paths: Sequence[str], cwd: str, *, enters: bool) -> None:
@@ -119,7 +120,7 @@ class SshHost:
 
     async def send_signal(self, pid: int, signal: int, start_ticks: int | None) -> bool:
         wanted = "" if start_ticks is None else str(start_ticks)
-        answer = await self._ask(questions.SIGNAL, str(pid), str(signal), wanted)
+        answer = await self.ask(questions.SIGNAL, str(pid), str(signal), wanted)
         match answer.decode(errors="replace"):
             case "gone":
                 return True
@@ -137,9 +138,18 @@ class SshHost:
             case _:
                 raise NotAllowed(f"host {self.name!r} does not permit a signal to process {pid}")
 
+    async def own_uid(self) -> int:
+        """The number of the user that we are there."""
+        if self._own_uid is None:
+            told = (await self.ask("id -u")).strip()
+            if not told.isdigit():
+                raise UpstreamError(f"host {self.name!r} does not tell who we are there")
+            self._own_uid = int(told)
+        return self._own_uid
+
     async def _real_paths(self, paths: Sequence[str]) -> list[tuple[str, str]]:
         """What kind of thing (device or other) and the real path, for each."""
-        answer = await self._ask(questions.REAL_PATHS, *paths)
+        answer = await self.ask(questions.REAL_PATHS, *paths)
         found = questions.pairs_of(answer)
         if len(found) != len(paths):
             raise UpstreamError(f"host {self.name!r} does not tell where paths lead")

@@ -23,7 +23,7 @@ class Keys:
 
     async def of(self, alias: str, entry: SshEntry) -> ClientKey:
         """The key, with its certificate where there is one; NotConfigured says what is missing."""
-        # In a thread: the key of an encrypted file is derived by bcrypt, which takes a second.
+        # In a thread: to derive the key of an encrypted file takes long by design.
         return await to_thread.run_sync(self._read, alias, entry)
 
     def _read(self, alias: str, entry: SshEntry) -> ClientKey:
@@ -35,9 +35,10 @@ class Keys:
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError):
             # Without the cause, which may quote what it could not read.
             raise NotConfigured(
-                f"the key of host {alias!r} cannot be read: it is no private key in OpenSSH, PEM "
-                "or PKCS#8 form, or its passphrase is another",
-                hint="Store the private key itself, and the name of its passphrase in hosts.yaml.",
+                f"the key of host {alias!r} cannot be read: it is no private key, or its "
+                "passphrase is another, or it is encrypted in OpenSSH's own form",
+                hint="A key with a passphrase is taken in PKCS#8 form (`ssh-keygen -m PKCS8`, for "
+                "RSA and ECDSA). A key in the store needs none: the store encrypts it.",
             ) from None
         if entry.certificate is None:
             return key

@@ -1,7 +1,7 @@
 """What the owner does with hosts, outside MCP: see their keys, trust them, forget them."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -9,7 +9,9 @@ from flotilla import Conflict, Model, NotFound
 from flotilla.operations import OWNER_ROLE, Operation
 from linux_cli.ssh.inventory import Inventory, SshEntry
 from linux_cli.ssh.pins import Pin, Pins
-from linux_cli.ssh.pool import Links
+
+if TYPE_CHECKING:
+    from linux_cli.ssh.pool import Links
 
 Fingerprint = Annotated[str, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")]
 Alias = Annotated[str, Field(min_length=1, max_length=64)]
@@ -67,10 +69,16 @@ class KnownHosts(Model):
 class HostKeys:
     """The trusted keys of the inventory's hosts."""
 
-    def __init__(self, inventory: Inventory, pins: Pins, links: Links) -> None:
+    def __init__(self, inventory: Inventory, pins: Pins, links: "Links | None") -> None:
+        """`links` is None where the inventory has no host over SSH."""
         self._inventory = inventory
         self._pins = pins
-        self._links = links
+        self._all = links
+
+    @property
+    def _links(self) -> "Links":
+        assert self._all is not None, "a host was found, so there are links"
+        return self._all
 
     def operations(self) -> tuple[Operation, ...]:
         return (

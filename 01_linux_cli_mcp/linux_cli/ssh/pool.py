@@ -34,11 +34,15 @@ class Live:
     sessions: anyio.Semaphore
     held: AsyncExitStack
     users: int = 0
-    stale: bool = False
+    set_aside: anyio.Event = field(default_factory=anyio.Event)
     """No new call uses it; it is closed when its last one has ended."""
     ending: bool = False
     files: "FileSession | None" = None
     opening_files: anyio.Lock = field(default_factory=anyio.Lock)
+
+    @property
+    def stale(self) -> bool:
+        return self.set_aside.is_set()
 
 
 @dataclass(eq=False)
@@ -104,7 +108,7 @@ class Link:
             live, self._live = live or self._live, None
         self.forgive()
         if live is not None:
-            live.stale = True
+            live.set_aside.set()
             self._left(live)
 
     def forgive(self) -> None:
@@ -163,7 +167,7 @@ class Link:
         return live
 
     def _lost(self, live: Live) -> None:
-        live.stale = True
+        live.set_aside.set()
         if self._live is live:
             self._live = None
             log.warning("host_disconnected", host=self.alias)
@@ -187,7 +191,7 @@ class Link:
             self.retire(live)
 
     async def _end(self, live: Live) -> None:
-        live.stale = True
+        live.set_aside.set()
         held, live.held = live.held, AsyncExitStack()
         await close_connection(live.connection)
         await held.aclose()
@@ -246,10 +250,14 @@ class Links:
         return live.connection
 
     async def open(
-        self, alias: str, entry: SshEntry, via: asyncssh.SSHClientConnection | None
+        self,
+        alias: str,
+        entry: SshEntry,
+        via: asyncssh.SSHClientConnection | None,
+        checks: Checks | None = None,
     ) -> Opened:
         """A connection of one's own to a host, with its key checked against the pin."""
-        checks = self.checks(alias, entry)
+        checks = checks or self.checks(alias, entry)
         key = await self._keys.of(alias, entry)
         pin = self._pins.get(alias)
         return await open_connection(

@@ -2,6 +2,8 @@
 
 import secrets
 import signal
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from time import monotonic
 from typing import Any
 
@@ -15,6 +17,7 @@ from flotilla import (
     NotAllowed,
     NotConfigured,
     NotFound,
+    RateLimited,
     Unavailable,
     UpstreamError,
 )
@@ -30,7 +33,10 @@ _END_S = 10.0
 """The watcher on the host gives a program a second, then kills it."""
 _DRAIN_S = 0.5
 """How long output may still come once the program has ended."""
+_LAST_OUTPUT_S = 5.0
 _CLOSE_S = 2.0
+_OPEN_S, _RETRY_OPEN_S = 3.0, 0.05
+_RETRY_AFTER_MS = 1000
 _MAX_NOISE = 64 * 1024
 """What a login shell may say before our script begins."""
 _WINDOW_BYTES = 1024 * 1024
@@ -122,38 +128,72 @@ async def run_program(link: Link, order: Order, take: Take, *, path: str) -> End
         input_bytes=None if order.stdin is None else len(order.stdin),
     )
     began = monotonic()
-    async with link.session() as live:
-        channel = _Channel(mark, take)
-        opened = await _opened(link, live, channel)
-        try:
+    async with _channel_of(link, mark, take) as (opened, channel):
+        # A host that gives no shell may have ended it already, and then says why.
+        with suppress(OSError):
             opened.write(script + (order.stdin or b""))
-            timed_out = await _ended(link, opened, channel, order)
-        finally:
-            opened.close()
-            with anyio.move_on_after(_CLOSE_S, shield=True):
-                await opened.wait_closed()
+        timed_out = await _ended(link, opened, channel, order)
     code, name = _outcome(link, channel)
     return Ended(code, name, timed_out, monotonic() - began)
 
 
+@asynccontextmanager
+async def _channel_of(link: Link, mark: str, take: Take) -> AsyncGenerator[tuple[Any, _Channel]]:
+    """A session of the host with nothing sent yet; it is closed, and the place free, afterwards."""
+    async with AsyncExitStack() as stack:
+        live = await stack.enter_async_context(link.session())
+        channel = _Channel(mark, take)
+        try:
+            opened = await _opened(link, live, channel)
+        except Unavailable:
+            # It broke while nobody looked. Nothing was sent, so another is as good.
+            await stack.aclose()
+            live = await stack.enter_async_context(link.session())
+            channel = _Channel(mark, take)
+            opened = await _opened(link, live, channel)
+        try:
+            yield opened, channel
+        finally:
+            opened.close()
+            with anyio.move_on_after(_CLOSE_S, shield=True):
+                await opened.wait_closed()
+
+
 async def _opened(link: Link, live: Live, channel: _Channel) -> Any:
+    connection: Any = live.connection
+    give_up_at = monotonic() + _OPEN_S
     try:
-        connection: Any = live.connection
-        opened, _ = await connection.create_session(
-            lambda: channel,
-            scripts.BOOTSTRAP,
-            encoding=None,
-            window=_WINDOW_BYTES,
-            request_pty=False,
-            # None of the variables that the library or the user would send along.
-            env=None,
-            send_env=None,
-        )
-    except (asyncssh.Error, OSError) as error:
-        if not isinstance(error, asyncssh.ChannelOpenError):
+        while True:
+            try:
+                opened, _ = await connection.create_session(
+                    lambda: channel,
+                    scripts.BOOTSTRAP,
+                    encoding=None,
+                    window=_WINDOW_BYTES,
+                    request_pty=False,
+                    # None of the variables that the library or the user would send along.
+                    env=None,
+                    send_env=None,
+                )
+            except asyncssh.ChannelOpenError:
+                # The host counts a session for a moment longer than we do.
+                if monotonic() > give_up_at or live.stale or live.connection.is_closed():
+                    raise
+                await anyio.sleep(_RETRY_OPEN_S)
+            else:
+                return opened
+    except asyncssh.ChannelOpenError:
+        if live.stale or live.connection.is_closed():
             link.retire(live)
+            raise _lost(link) from None
+        raise RateLimited(
+            f"host {link.alias!r} opens no further session",
+            retry_after_ms=_RETRY_AFTER_MS,
+            hint="Set max_sessions of the host in hosts.yaml to sshd's MaxSessions or below.",
+        ) from None
+    except (asyncssh.Error, OSError) as error:
+        link.retire(live)
         raise told(link.alias, link.entry, error) from None
-    return opened
 
 
 async def _ended(link: Link, opened: Any, channel: _Channel, order: Order) -> bool:
@@ -165,6 +205,10 @@ async def _ended(link: Link, opened: Any, channel: _Channel, order: Order) -> bo
             raise Unavailable(
                 f"host {link.alias!r} did not start the program within {_STARTED_S:.0f} s"
             )
+        if channel.state is None and channel.exited.is_set():
+            # sshd may tell of the end before it has read all that the program wrote.
+            with anyio.move_on_after(_LAST_OUTPUT_S):
+                await channel.drained.wait()
         _check_started(link, channel, order)
         with anyio.move_on_after(order.timeout_s) as scope:
             await channel.exited.wait()
@@ -186,7 +230,8 @@ async def _ended(link: Link, opened: Any, channel: _Channel, order: Order) -> bo
 
 async def _end(opened: Any, channel: _Channel) -> None:
     """Close the program's line, so that its watcher on the host ends it; bounded in time."""
-    opened.write_eof()
+    with suppress(OSError):
+        opened.write_eof()
     with anyio.move_on_after(_END_S):
         await channel.exited.wait()
 

@@ -60,7 +60,9 @@ async def _files(link: Link, live: Live) -> FileSession:
 
 
 def _no_files(link: Link, live: Live, error: Exception) -> Exception:
-    if isinstance(error, asyncssh.ChannelOpenError | asyncssh.SFTPError) and not live.stale:
+    if isinstance(error, asyncssh.ChannelOpenError | asyncssh.SFTPError) and not (
+        live.stale or live.connection.is_closed()
+    ):
         return NotConfigured(
             f"host {link.alias!r} opens no session for files (SFTP)",
             hint="Its sshd_config needs `Subsystem sftp internal-sftp`, and room in MaxSessions.",
