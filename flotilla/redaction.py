@@ -1,7 +1,6 @@
 """What must never be read outside: known secrets by value, and everything shaped like one. Pure."""
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, cast
@@ -10,27 +9,9 @@ import orjson
 
 from flotilla.known_values import Known
 from flotilla.known_values import forms_of as forms_of
+from flotilla.secret_shapes import may_have_shapes, names_a_secret, without_shapes
 
 REDACTED = "[redacted]"
-
-
-_SHAPES = (
-    # A private key in PEM, whole or cut off.
-    re.compile(
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
-    ),
-    re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    re.compile(r"\bgh[pousr]_[A-Za-z0-9]{36,}\b"),
-    re.compile(r"\bgithub_pat_[A-Za-z0-9_]{22,}\b"),
-    re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
-    re.compile(r"\bsk-[A-Za-z0-9_-]{20,}"),
-    re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b"),
-    re.compile(r"\bflt_[A-Za-z0-9_-]{20,}"),
-    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
-)
-# The password in scheme://user:password@host.
-_URL_PASSWORD = re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@]{0,256}:)[^\s/@]{1,512}(?=@)")
-_MARKERS = re.compile(r"PRIVATE KEY|AKIA|ASIA|gh[pousr]_|github_pat_|xox|sk-|AIza|flt_|eyJ|://")
 
 
 class Redactor:
@@ -79,11 +60,7 @@ class Redactor:
     def text(self, text: str) -> str:
         if self._known.may_be_in(text):
             text = self._known.hidden(text, REDACTED)
-        if _MARKERS.search(text) is None:
-            return text
-        for shape in _SHAPES:
-            text = shape.sub(REDACTED, text)
-        return _URL_PASSWORD.sub(rf"\g<keep>{REDACTED}", text)
+        return without_shapes(text, REDACTED)
 
     def data(self, value: Any) -> Any:
         """The same JSON with every string in it redacted, keys too."""
@@ -91,10 +68,17 @@ class Redactor:
             return self.text(value)
         if isinstance(value, dict):
             members = cast("dict[Any, Any]", value).items()
-            return {self.data(key): self.data(inner) for key, inner in members}
+            return {self.data(key): self._member(key, inner) for key, inner in members}
         if isinstance(value, (list, tuple)):
             return [self.data(inner) for inner in cast("list[Any]", value)]
         return value
+
+    def _member(self, name: Any, value: Any) -> Any:
+        if isinstance(value, str):
+            if isinstance(name, str) and names_a_secret(name, value):
+                return REDACTED
+            return self.text(value)
+        return self.data(value)
 
     def json(self, value: Any) -> str:
         """The JSON text of `value` with every string in it redacted, keys too.
@@ -107,6 +91,6 @@ class Redactor:
             # Half a surrogate pair, a number beyond 64 bits, a key that is no string.
             return json.dumps(self.data(json.loads(json.dumps(value, default=str))))
         # What is in a string is in the string as JSON writes it, but for what it escapes.
-        if _MARKERS.search(text) is None and not self._known.may_be_in(text):
+        if not may_have_shapes(text) and not self._known.may_be_in(text):
             return text
         return orjson.dumps(self.data(orjson.loads(text))).decode()

@@ -30,6 +30,8 @@ PURE = (
     "redaction",
     "resilience",
     "schema",
+    "secret_shapes",
+    "secret_text",
     "sizes",
     "tool",
 )
