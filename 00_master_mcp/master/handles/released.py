@@ -17,14 +17,15 @@ class Released:
     While there is nothing, nothing is looked for.
     """
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, most_values: int = MOST_VALUES) -> None:
         """`redactor` is that of the process, which learns them too."""
         self._redactor = redactor
         self._own = Redactor()
+        self._most_values = most_values
 
     @property
     def full(self) -> bool:
-        return self._own.passing >= MOST_VALUES
+        return self._own.passing >= self._most_values
 
     @property
     def known(self) -> Known:
