@@ -173,15 +173,16 @@ class Principals:
         while True:
             heard = self._heard.is_set()
             self._heard.clear()
-            try:
-                if self._tokens is not None and (heard or time.monotonic() >= due):
+            if self._tokens is not None and (heard or time.monotonic() >= due):
+                try:
                     with contextlib.suppress(Unavailable):  # told once, by `_look`
                         await self._look()
-                    # A database that is away is found again soon.
-                    due = time.monotonic() + (self._look_s if self._away is None else self._turn_s)
-                self._end_what_ran_out()
-            except Exception:
-                log.exception("tokens_not_looked_at")
+                except Exception:
+                    log.exception("tokens_not_read")
+                    self._away = Unavailable("the tokens cannot be read; the hub's log tells why")
+                # A database that is away is found again soon.
+                due = time.monotonic() + (self._look_s if self._away is None else self._turn_s)
+            self._end_what_ran_out()
             self._started.set()
             with contextlib.suppress(TimeoutError):  # nobody said anything, which is as usual
                 # `wait_for` of Python 3.11 loses a cancellation that comes with what it waits for.
@@ -237,15 +238,15 @@ class Principals:
         for credential in self._table.values():
             if credential.until <= now and not credential.ended:
                 credential.end()
-        if self._away is not None and self._table:
-            known_at = self._looked_at or 0.0
-            if now - known_at > self._away_ok_s:
-                log.error("tokens_no_longer_trusted", reason=self._away.message)
-                self._forget()
+        if self._table and now - (self._looked_at or 0.0) > self._away_ok_s:
+            self._forget()
 
     def _forget(self) -> None:
         """The table was away for too long: who knows what was revoked meanwhile."""
-        table, self._table, self._version = self._table, {}, None
+        log.error("tokens_no_longer_trusted", reason=self._away and self._away.message)
+        table, self._table, self._version, self._looked_at = self._table, {}, None, None
+        # If it was the clock that jumped, they are known again at once.
+        self._heard.set()
         for credential in table.values():
             credential.end()
 

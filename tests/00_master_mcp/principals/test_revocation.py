@@ -272,6 +272,40 @@ async def test_a_hub_that_stops_as_news_come_stops(database: Database) -> None:
                 news.hear("")
 
 
+class Broken(Tokens):
+    """A table that has what nobody can read, once it is broken."""
+
+    broken = False
+
+    async def version(self) -> object:
+        if self.broken:
+            raise ValueError("no such moment")
+        return await super().version()
+
+
+async def test_a_table_that_cannot_be_read_is_trusted_no_longer_than_one_that_is_away(
+    database: Database,
+) -> None:
+    clock, tokens = Clock(), Broken(database)
+    principals = Principals(NOBODY, tokens, clock=clock, shared=True, turn_s=FAST)
+    async with database.opened(), principals.running():
+        secret, kept = token_of(principals)
+        await tokens.add(kept)
+        await principals.changed()
+        tokens.broken = True
+        clock.now += 890
+        assert principals.at_hand(secret) is not None
+        clock.now += 20
+        await until(lambda: principals.at_hand(secret) is None, within_s=3)
+        with pytest.raises(Unavailable):
+            await principals.judged(secret)
+        tokens.broken = False
+        await until(lambda: principals.at_hand(secret) is not None, within_s=3)
+        # A clock that jumps is no reason to lock everybody out for long.
+        clock.now += 5000
+        await until(lambda: principals.at_hand(secret) is not None, within_s=1)
+
+
 class Lagging(Tokens):
     """A table whose rows, once read, are on their way for a while."""
 
