@@ -22,7 +22,7 @@ ANN, BOB = "flt_ann", "flt_bob"
 
 BOOK = TokenBook(
     {
-        hashlib.sha256(token.encode()).digest(): Principal(token[4:], ("user",))
+        hashlib.sha256(token.encode()).digest(): Principal(token[4:], ("operator",))
         for token in (ANN, BOB)
     }
 )
