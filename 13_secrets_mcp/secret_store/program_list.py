@@ -45,6 +45,6 @@ def check_variable(name: str) -> None:
     """Raise InvalidArgument for a variable that is no place for a secret."""
     if not _NAME.fullmatch(name) or _STEERS.fullmatch(name.upper()):
         raise InvalidArgument(
-            f"{name[:128]!r} cannot hold a secret",
+            "env names a variable that cannot hold a secret",
             hint="Letters, digits and _; none of those by which a system finds programs.",
         )

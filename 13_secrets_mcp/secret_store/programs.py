@@ -77,7 +77,7 @@ class Programs:
         found = [path for text, path in self._allowed.items() if name in (text, path.name)]
         if len(found) != 1:
             raise NotAllowed(
-                f"{name[:200]!r} is not among the programs that may be given secrets",
+                "argv begins with none of the programs that may be given secrets",
                 hint=f"Those are {', '.join(sorted(self._allowed))}.",
             )
         _check_trusted(found[0])

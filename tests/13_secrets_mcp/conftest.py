@@ -1,15 +1,19 @@
 """One suite over both databases: an embedded file, and a real PostgreSQL server of our own."""
 
+import io
+import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from flotilla import CommonSettings, Context, Deadline, FlotillaError, Principal, Spoke
+from flotilla.logs import set_up_logs
 from flotilla.operations import HUB_ROLE
 from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox, error_code_of
@@ -142,6 +146,19 @@ async def small(embedded: Settings, tmp_path: Path) -> AsyncIterator[Store]:
     """A store in a file."""
     async with opened_store(embedded, tmp_path) as ready:
         yield ready
+
+
+@pytest.fixture
+def heard() -> Iterator[io.StringIO]:
+    """All that is logged meanwhile, as the fleet logs it, but not redacted."""
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    log = io.StringIO()
+    set_up_logs("DEBUG", Redactor(), log)
+    yield log
+    structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 Opened = Callable[[Settings, Path], AbstractAsyncContextManager[Store]]
