@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from cedarpy import pst
 
-from flotilla.names import EXTERNAL, HUB_NAMESPACE
+from flotilla.names import EXTERNAL, HUB_NAMESPACE, namespace_of
 from master.policy.expressions import nodes, path_of, paths_in
 from master.policy.mistakes import Mistake
 from master.policy.seam import Consent
@@ -126,6 +126,13 @@ def unknown_names(rule: pst.Template, names: Names, tools: Collection[str]) -> I
             kind == "Service" and name not in names.services
         ):
             yield f"{kind.lower()} {name}"
+
+
+def strange_tools(rule: pst.Template, names: Names) -> list[str]:
+    """The tools that a rule names in namespaces that no service of this fleet has: mostly misspelt
+    ones, but a service may come yet."""
+    tools = sorted(named.id for named in named_in(rule) if str(named.type) == "Tool")
+    return [tool for tool in tools if not _is_space(namespace_of(tool), names)]
 
 
 def _is_space(name: str, names: Names) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from flotilla.settings import Misconfigured
+from master.policy.checks import strange_tools
 from master.policy.mistakes import Mistake, Mistaken
 from master.policy.rules import MAX_FILE_BYTES, load_rules, rules_of
 
@@ -99,6 +100,15 @@ def test_namespaces_of_strangers_and_below_the_hub_are_never_unknown() -> None:
 def test_a_tool_that_nobody_has_is_no_mistake_since_services_come_and_go() -> None:
     text = '@id("a") permit (principal, action, resource == Tool::"os.linux.flyAway");'
     assert rules_of({"x.cedar": text}, NAMES).by_id.keys() == {"a"}
+
+
+def test_a_tool_in_a_namespace_that_nobody_has_is_warned_of() -> None:
+    text = "".join(
+        f'@id("r{number}") permit (principal, action, resource == Tool::"{tool}");'
+        for number, tool in enumerate(("os.linux.fly", "ext.a.b", "master.fly", "os.linus.fly"))
+    )
+    rules = rules_of({"x.cedar": text}, NAMES).by_id.values()
+    assert [strange_tools(rule.parsed, NAMES) for rule in rules] == [[], [], [], ["os.linus.fly"]]
 
 
 def test_what_is_no_text_or_too_much_of_it_stops_the_start(tmp_path: Path) -> None:
