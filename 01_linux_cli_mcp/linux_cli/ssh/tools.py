@@ -211,7 +211,7 @@ class SshTools:
         """Close a tunnel and all that goes through it."""
         if self._fleet is None:
             raise _none_over_ssh()
-        return _view(self._fleet.tunnels.close(tunnel_id))
+        return _view(await self._fleet.tunnels.close(tunnel_id))
 
     def _found(self, host: str) -> "tuple[SshFleet, SshHost]":
         self._hosts.find(host)

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,11 +38,18 @@ class Tunnel:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Open:
+    tunnel: Tunnel
+    scope: anyio.CancelScope
+    closed: anyio.Event = field(default_factory=anyio.Event)
+
+
 class Tunnels:
     """The tunnels that are open; all close with `open`'s end."""
 
     def __init__(self) -> None:
-        self._open: dict[str, tuple[Tunnel, anyio.CancelScope]] = {}
+        self._open: dict[str, _Open] = {}
         self._group: TaskGroup | None = None
 
     @asynccontextmanager
@@ -56,7 +63,7 @@ class Tunnels:
                 group.cancel_scope.cancel()
 
     def listed(self) -> list[Tunnel]:
-        return [tunnel for tunnel, _ in self._open.values()]
+        return [one.tunnel for one in self._open.values()]
 
     async def dig(self, link: Link, target: str, *, ttl_s: float, opened_by: str) -> Tunnel:
         """Open one; NotAllowed for a target that the inventory does not name for the host."""
@@ -76,14 +83,14 @@ class Tunnels:
             )
         return await self._group.start(self._serve, link, target, ttl_s, opened_by)
 
-    def close(self, tunnel_id: str) -> Tunnel:
+    async def close(self, tunnel_id: str) -> Tunnel:
         """Close one with all that goes through it."""
         found = self._open.get(tunnel_id)
         if found is None:
             raise NotFound(f"there is no tunnel {tunnel_id!r}", hint="listHosts names those open.")
-        tunnel, scope = found
-        scope.cancel()
-        return tunnel
+        found.scope.cancel()
+        await found.closed.wait()
+        return found.tunnel
 
     async def _serve(
         self,
@@ -94,30 +101,35 @@ class Tunnels:
         *,
         task_status: anyio.abc.TaskStatus[Tunnel],
     ) -> None:
-        async with (
-            link.use() as live,
-            await anyio.create_tcp_listener(local_host=_LOOPBACK) as listener,
-        ):
-            tunnel = Tunnel(
-                id=secrets.token_hex(8),
-                host=link.alias,
-                target=target,
-                port=listener.extra(SocketAttribute.local_port),  # noqa: S610 - no Django here
-                opened_by=opened_by,
-                expires_at=datetime.now(UTC) + timedelta(seconds=ttl_s),
-            )
-            with anyio.move_on_after(ttl_s) as scope:
-                self._open[tunnel.id] = (tunnel, scope)
-                log.info("tunnel_opened", tunnel=tunnel.id, host=link.alias, target=target)
-                try:
+        entry: _Open | None = None
+        try:
+            async with (
+                link.use() as live,
+                await anyio.create_tcp_listener(local_host=_LOOPBACK) as listener,
+            ):
+                tunnel = Tunnel(
+                    id=secrets.token_hex(8),
+                    host=link.alias,
+                    target=target,
+                    port=listener.extra(SocketAttribute.local_port),  # noqa: S610 - no Django here
+                    opened_by=opened_by,
+                    expires_at=datetime.now(UTC) + timedelta(seconds=ttl_s),
+                )
+                with anyio.move_on_after(ttl_s) as scope:
+                    entry = _Open(tunnel, scope)
+                    self._open[tunnel.id] = entry
+                    log.info("tunnel_opened", tunnel=tunnel.id, host=link.alias, target=target)
                     task_status.started(tunnel)
                     async with anyio.create_task_group() as group:
                         group.start_soon(self._accept, listener, live.connection, target, link)
                         await live.set_aside.wait()
                         group.cancel_scope.cancel()
-                finally:
-                    del self._open[tunnel.id]
-                    log.info("tunnel_closed", tunnel=tunnel.id, host=link.alias)
+        finally:
+            # Only now is nothing of it there any more.
+            if entry is not None:
+                del self._open[entry.tunnel.id]
+                entry.closed.set()
+                log.info("tunnel_closed", tunnel=entry.tunnel.id, host=link.alias)
 
     async def _accept(
         self,
@@ -131,7 +143,8 @@ class Tunnels:
         async def serve(stream: SocketStream) -> None:
             # Beyond that many at once a connection waits, as in any queue.
             async with places, stream:
-                await _carry(stream, connection, target, link)
+                with _one_way():
+                    await _carry(stream, connection, target, link)
 
         await listener.serve(serve)
 

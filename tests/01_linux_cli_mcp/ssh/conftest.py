@@ -79,7 +79,7 @@ class Site:
     def build(self) -> Spoke:
         config = self.folder / "config"
         config.mkdir(exist_ok=True)
-        (config / "hosts.yaml").write_text(yaml.safe_dump({"hosts": self.hosts}))
+        (config / "hosts.yaml").write_text(yaml.safe_dump({"hosts": self.hosts}, sort_keys=False))
         return build(Settings(**self.settings), self.common)
 
     @asynccontextmanager
