@@ -83,7 +83,7 @@ def pipeline(
     call = checked(call, resilience)
     call = authorised(call, policy)
     # What was stored was counted when it was asked for; it is authorised once more.
-    stored = resolved(unchanged(call, approvals.digest_running), catalogue, limits)
+    stored = resolved(unchanged(call, approvals.running.digest), catalogue, limits)
     call = limited(call, state.limits, resilience, meters)
     call = resolved(call, catalogue, limits, policy)
     call = shed(call, steadiness.load, meters, catalogue)

@@ -37,6 +37,18 @@ def row_of(
     )
 
 
+def unknown_row(approval_id: str, *, at: datetime, by: Principal | None) -> Row:
+    """Somebody named an approval that there is not."""
+    return Row(
+        kind="approval",
+        principal=HUB if by is None else by.name,
+        roles=() if by is None else by.roles,
+        outcome="approval_unknown",
+        approval=approval_id[:64],
+        at=at,
+    )
+
+
 def text_of(row: Row) -> str:
     """The row as JSON; approvals tell no arguments and no rules."""
     return to_json(

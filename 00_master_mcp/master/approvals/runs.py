@@ -55,7 +55,10 @@ class Runs:
             try:
                 with self._drain.call():
                     stored = self._service.stored(record)
-                    if await self._service.begun(held.id, held.digest, run_id=run_id) is None:
+                    if (
+                        await self._service.running.begin(held.id, held.digest, run_id=run_id)
+                        is None
+                    ):
                         # The client that asked, or another hub, was first.
                         log.info("approved_call_begun_elsewhere", approval=held.id)
                         return

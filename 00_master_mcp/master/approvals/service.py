@@ -3,7 +3,7 @@
 import math
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,10 +20,11 @@ from flotilla import (
 from flotilla.redaction import Redactor
 from flotilla.sizes import cut
 from master.approvals import rules
-from master.approvals.brief import told_arguments, told_result
+from master.approvals.brief import told_arguments
 from master.approvals.digest import digest_of
-from master.approvals.news import HUB, row_of
+from master.approvals.news import row_of, unknown_row
 from master.approvals.record import Record, StoredCall, written
+from master.approvals.running import Clock, Running, result_purpose
 from master.approvals.sealing import Sealing
 from master.approvals.seam import Answer, Held, Refused, State, Way
 from master.approvals.settings import ApprovalSettings
@@ -31,31 +32,20 @@ from master.approvals.store import Bounds, Store, TooMany
 from master.audit.seam import AuditBook, Row
 from master.call import Call
 from master.database.tables import approvals as table
-from master.result import Result, error_code
+from master.result import Result
 
 log = structlog.get_logger(__name__)
 
-LEASE_S = 60.0
-"""A hub process that has not said for so long that it runs a call is taken for dead."""
 MAX_SHOWN_BYTES = 16_384
 MAX_REASON_CHARS = 500
 MAX_PENDING_CHARS_EACH = 16 * 1024 * 1024
 """Of the stored calls of one principal that wait, together."""
 
-Clock = Callable[[], datetime]
 Run = Callable[[Record], None]
 
 
 def now_utc() -> datetime:
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """A call that has ended, and of which the database does not know yet."""
-
-    result: str
-    code: str | None
 
 
 class ApprovalService:
@@ -79,23 +69,10 @@ class ApprovalService:
         self.settings = settings
         self.audit = audit
         self.clock = clock
+        self.running = Running(store, sealing, redactor, hub, clock)
         self.run: Run | None = None
-        self.on_news: Callable[[], None] = lambda: None
-        """Called after each change of which the audit is to be told."""
         self._sealing = sealing
         self._redactor = redactor
-        self._hub = hub
-        self._running: dict[str, str] = {}
-        self._ended: dict[str, _Ended] = {}
-
-    @property
-    def running(self) -> Sequence[str]:
-        """The approvals whose calls run in this process, or have ended untold."""
-        return tuple(self._running)
-
-    def digest_running(self, approval_id: str) -> str | None:
-        """What the call that runs here by this approval is bound to."""
-        return self._running.get(approval_id)
 
     async def standing(self, call: Call) -> Held | None:
         four_eyes = call.verdict is not None and call.verdict.consent == "four_eyes"
@@ -134,7 +111,7 @@ class ApprovalService:
         if isinstance(added, TooMany):
             self.audit.count(row_of(held, "too_many_pending", at=now, by=call.principal))
             raise _too_many(added)
-        self.on_news()
+        self.running.on_news()
         return added.held
 
     async def answer(
@@ -156,47 +133,34 @@ class ApprovalService:
         why = rules.not_to_decide(record, by=by, way=way, interactive=interactive, now=now)
         if why is not None:
             raise await self._refuse(why, record.held, by)
-        out_of_band = answer == "approve" and way != "elicitation"
-        if out_of_band:
-            # Before anything is decided: what cannot be run must stay for a hub that can run it.
-            self.stored(record)
-            if self.run is None:
-                raise Unavailable("this hub runs no stored calls just now")
-        values: dict[str, Any] = {
+        run = self._to_run(record) if answer == "approve" and way != "elicitation" else None
+        decided = {
             "decided_at": written(now),
             "decided_by": by.name,
             "way": way,
             "reason": reason[:MAX_REASON_CHARS] or None,
         }
-        if answer == "approve":
-            last_use = now + timedelta(seconds=self.settings.use_s)
-            values |= {
-                "state": "approved",
-                "expires_at": written(max(last_use, until or last_use)),
-                "allowed_until": None if until is None else written(until),
-            }
-        else:
-            values |= {"state": "denied", "finished_at": written(now), "sealed": None}
         details = {"way": way, "reason": reason[:MAX_REASON_CHARS]}
+        if until is not None:
+            details["allowedUntil"] = written(until)
+        outcome = self._approved(now, until) if answer == "approve" else _denied(now)
         changed = await self.store.change(
             approval_id,
             table.c.state == "pending",
             table.c.expires_at > written(now),
-            values=values,
+            values={**decided, **outcome},
             now=now,
-            telling=lambda done: row_of(
-                done.held, done.held.state, at=now, by=by, details=details | _allowed(until)
-            ),
+            telling=lambda done: row_of(done.held, done.held.state, at=now, by=by, details=details),
         )
         if changed is None:
             raise await self._refuse(await self._too_late(approval_id, by), record.held, by)
-        self.on_news()
-        if out_of_band and self.run is not None:
-            self.run(changed)
+        self.running.on_news()
+        if run is not None:
+            run(changed)
         return changed.held
 
     async def begin(self, approval_id: str, digest: str) -> Held:
-        begun = await self.begun(approval_id, digest)
+        begun = await self.running.begin(approval_id, digest)
         if begun is not None:
             return begun
         now, found = self.clock(), await self.store.get(approval_id)
@@ -209,82 +173,8 @@ class ApprovalService:
         await self._told(row)
         raise error
 
-    async def begun(
-        self, approval_id: str, digest: str, *, run_id: str | None = None
-    ) -> Held | None:
-        """As `begin`, but None where it cannot; `run_id` is the correlation ID of a stored call."""
-        now = self.clock()
-        changed = await self.store.change(
-            approval_id,
-            table.c.digest == digest,
-            table.c.state == "approved",
-            table.c.expires_at > written(now),
-            values={
-                "state": "running",
-                "runner": self._hub,
-                "lease_until": written(now + timedelta(seconds=LEASE_S)),
-                "run_id": run_id,
-                # It will never run again, whatever becomes of it.
-                "sealed": None,
-            },
-            now=now,
-            telling=lambda done: row_of(done.held, "begun", at=now, by=done.held.principal),
-        )
-        if changed is None:
-            return None
-        self._running[approval_id] = digest
-        self.on_news()
-        return changed.held
-
     async def finish(self, approval_id: str, result: Result) -> None:
-        if approval_id not in self._running:
-            log.warning("approval_not_running_here", approval=approval_id)
-            return
-        texts = dict(result.texts)
-        if result.poured:
-            texts |= {"note": '"The result went to the client in pieces and was not kept."'}
-        kept = told_result(texts, self._redactor)
-        self._ended[approval_id] = _Ended(kept, error_code(result))
-        try:
-            await self.write_ended()
-        except Unavailable as error:
-            log.warning("approval_end_not_written", approval=approval_id, reason=error.message)
-
-    async def write_ended(self) -> None:
-        """Tell the database of calls that have ended; Unavailable where it is away."""
-        for approval_id, ended in list(self._ended.items()):
-            now = self.clock()
-            changed = await self.store.change(
-                approval_id,
-                table.c.runner == self._hub,
-                table.c.state.in_(("running", "lost")),
-                values={
-                    "state": "done",
-                    "result": self._sealing.seal(ended.result, f"result:{approval_id}"),
-                    "finished_at": written(now),
-                },
-                now=now,
-                telling=_telling_end(ended.code, now),
-            )
-            if changed is None:
-                log.warning("approval_gone", approval=approval_id)
-            self._ended.pop(approval_id, None)
-            self._running.pop(approval_id, None)
-            self.on_news()
-
-    async def lose(self) -> None:
-        """This process ends, and with it the calls that still run: nobody knows how they end."""
-        for approval_id in [each for each in self._running if each not in self._ended]:
-            now = self.clock()
-            await self.store.change(
-                approval_id,
-                table.c.runner == self._hub,
-                table.c.state == "running",
-                values={"state": "lost", "finished_at": written(now), "allowed_until": None},
-                now=now,
-                telling=lambda done, now=now: row_of(done.held, "lost", at=now),
-            )
-            self._running.pop(approval_id, None)
+        await self.running.finish(approval_id, result)
 
     async def get(self, approval_id: str) -> Held:
         found = await self.store.get(approval_id)
@@ -293,7 +183,7 @@ class ApprovalService:
         if found.sealed_result is None:
             return found.held
         try:
-            result = self._sealing.open(found.sealed_result, f"result:{approval_id}")
+            result = self._sealing.open(found.sealed_result, result_purpose(approval_id))
         except NotConfigured as error:
             log.warning("approval_result_unreadable", approval=approval_id, reason=error.message)
             return found.held
@@ -320,6 +210,24 @@ class ApprovalService:
             raise rules.refused("approval_replayed", record.held.id)
         return StoredCall.read(self._sealing.open(record.sealed, _purpose(record.held)))
 
+    def _to_run(self, record: Record) -> Run:
+        """What lets the stored call run; raises where this hub cannot.
+
+        It is asked before anything is decided, so that a hub that can may still be asked.
+        """
+        self.stored(record)
+        if self.run is None:
+            raise Unavailable("this hub runs no stored calls just now")
+        return self.run
+
+    def _approved(self, now: datetime, until: datetime | None) -> dict[str, Any]:
+        last_use = now + timedelta(seconds=self.settings.use_s)
+        return {
+            "state": "approved",
+            "expires_at": written(max(last_use, until or last_use)),
+            "allowed_until": None if until is None else written(until),
+        }
+
     async def _withdraw(
         self, record: Record, by: Principal, way: Way, interactive: bool, now: datetime
     ) -> Held:
@@ -337,7 +245,7 @@ class ApprovalService:
         )
         if changed is None:
             raise await self._refuse("already_decided", record.held, by)
-        self.on_news()
+        self.running.on_news()
         return changed.held
 
     async def _too_late(self, approval_id: str, by: Principal) -> Refused:
@@ -353,15 +261,7 @@ class ApprovalService:
         return found
 
     async def _unknown(self, approval_id: str, by: Principal | None) -> FlotillaError:
-        row = Row(
-            kind="approval",
-            principal=HUB if by is None else by.name,
-            roles=() if by is None else by.roles,
-            outcome="approval_unknown",
-            approval=approval_id[:64],
-            at=self.clock(),
-        )
-        await self._told(row)
+        await self._told(unknown_row(approval_id, at=self.clock(), by=by))
         return rules.refused("approval_unknown")
 
     async def _refuse(self, why: Refused, held: Held, by: Principal) -> FlotillaError:
@@ -401,14 +301,8 @@ def _purpose(held: Held) -> str:
     return f"call:{held.id}:{held.digest}"
 
 
-def _allowed(until: datetime | None) -> dict[str, str]:
-    return {} if until is None else {"allowedUntil": written(until)}
-
-
-def _telling_end(code: str | None, now: datetime) -> Callable[[Record], Row]:
-    return lambda done: row_of(
-        done.held, "ended", at=now, by=done.held.principal, details={"error": code}
-    )
+def _denied(now: datetime) -> dict[str, Any]:
+    return {"state": "denied", "finished_at": written(now), "sealed": None}
 
 
 def _too_many(refusal: TooMany) -> RateLimited:

@@ -13,7 +13,7 @@ import structlog
 from flotilla import Unavailable
 from master.approvals.news import row_of
 from master.approvals.runs import Runs
-from master.approvals.service import LEASE_S, ApprovalService
+from master.approvals.service import ApprovalService
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ class Upkeep:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Within, stored calls run; what still does at the end is lost, and said to be."""
-        self._service.on_news = self._news.set
+        self._service.running.on_news = self._news.set
         try:
             # A task group, since what it cancels lets a statement at the database end first.
             async with anyio.create_task_group() as tasks:
@@ -59,9 +59,8 @@ class Upkeep:
     async def turn(self, *, forget: bool = False) -> None:
         """One look at the table; Unavailable where the database is away."""
         service, now = self._service, self._service.clock()
-        await service.write_ended()
-        if service.running:
-            await service.store.renew(service.running, now + timedelta(seconds=LEASE_S))
+        await service.running.write_ended()
+        await service.running.renew()
         ended = await service.store.sweep(now, lambda each, state: row_of(each.held, state, at=now))
         for record in await service.store.left_over(now, RESUME_AFTER_S):
             if service.run is not None:
@@ -84,13 +83,19 @@ class Upkeep:
         adopt_before = service.clock() - timedelta(seconds=ADOPT_AFTER_S)
         async with self._delivering:
             while news := await service.store.news(adopt_before):
-                await asyncio.gather(*(service.audit.keep(row) for _, row in news))
-                await service.store.told([number for number, _ in news])
+                keeping = (service.audit.keep(row) for _, row in news)
+                ended = await asyncio.gather(*keeping, return_exceptions=True)
+                failed = [each for each in ended if each is not None]
+                numbers = [number for number, _ in news]
+                kept = [number for number, each in zip(numbers, ended, strict=True) if each is None]
+                await service.store.told(kept)
+                if failed:
+                    raise failed[0]
 
     async def _end(self) -> None:
         with contextlib.suppress(Unavailable):  # the lease says the same later
-            await self._service.write_ended()
-            await self._service.lose()
+            await self._service.running.write_ended()
+            await self._service.running.lose()
             await self.deliver()
 
     async def _beat(self) -> None:

@@ -372,6 +372,6 @@ async def test_a_table_that_somebody_emptied_says_unknown(hub: Hub, place: Place
     async with hub.database.write() as connection:
         await connection.exec_driver_sql("DELETE FROM hub_approvals")
     await hub.service.finish(held.id, DONE)
-    assert hub.service.running == ()
+    assert hub.service.running.ids == ()
     with pytest.raises(NotFound):
         await hub.service.get(held.id)

@@ -60,7 +60,7 @@ class Approvals(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for hub in self.hubs:
-            for approval_id in hub.service.running:
+            for approval_id in hub.service.running.ids:
                 self.runner.run(hub.service.finish(approval_id, of_json({})))
         self.runner.run(self.stack.aclose())
         self.runner.close()
