@@ -3,7 +3,8 @@
 A value is found as it is, URL-encoded, in base64 (at each of the three alignments), in hexadecimal
 and as JSON escapes it; each of these also where white space stands between its characters, as it
 does in base64 of 76 characters a line or in what a terminal wrapped, and in JSON that is the text
-of a string in JSON.
+of a string in JSON, at any depth (there backslashes count as little as white space: of a value that
+begins or ends with one, that one may stay).
 """
 
 import base64
@@ -118,7 +119,12 @@ class Known:
 
         for form in self._closed:
             ends = len(form) - 1
-            found += [(place(at), place(at + ends) + 1) for at in _places(text, form)]
+            for at in _places(text, form):
+                start, end = place(at), place(at + ends) + 1
+                if form.startswith(b'"'):
+                    # What escapes it is nothing without it.
+                    start -= len(raw[:start]) - len(raw[:start].rstrip(b"\\"))
+                found.append((start, end))
         return _merged(found)
 
     def hidden(self, text: str, instead: str) -> str:
@@ -172,10 +178,11 @@ def _closed_up(raw: bytes) -> tuple[bytes, list[int], list[int]]:
 
 
 def _places(text: bytes, form: bytes) -> Iterable[int]:
+    """Where the form begins, also within itself."""
     at = text.find(form)
     while at >= 0:
         yield at
-        at = text.find(form, at + len(form))
+        at = text.find(form, at + 1)
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

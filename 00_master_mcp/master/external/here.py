@@ -7,6 +7,7 @@ from functools import partial
 
 from anyio import to_thread
 
+from flotilla.logs import process_redactor
 from master.external.config import ServerEntry
 from master.external.launch import Launcher
 from master.external.process import Started
@@ -31,5 +32,6 @@ class Here:
     async def open(self, name: str, entry: ServerEntry) -> AsyncGenerator[Started]:
         launcher = await self.launcher()
         secrets = (await to_thread.run_sync(launcher.resolved, name, entry)).secrets
+        process_redactor().learn(secrets)
         async with launcher.open(name, entry) as child:
             yield Started(child, partial(Scrubber, secrets) if secrets else None)

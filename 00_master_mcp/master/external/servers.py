@@ -11,6 +11,7 @@ import structlog
 from anyio import to_thread
 
 from flotilla import Misconfigured, Model, NotConfigured, Unavailable
+from flotilla.logs import process_redactor
 from master import rpc
 from master.catalogue import Catalogue, Origin
 from master.documents.upkeep import Upkeep
@@ -312,6 +313,8 @@ class ExternalServers:
                 self._not_configured[name] = error.message
                 log.warning("external_not_configured", server=name, reason=error.message)
                 return
+            # What it says is searched for them on its way; what is said of it is, in the log.
+            process_redactor().learn(resolved.secrets)
             link = Link(name, remote(name, resolved, self._pool), self)
         self._limits[name] = (entry.timeout_s, entry.long_timeout_s)
         self.linked[name] = entry
