@@ -75,7 +75,7 @@ async def test_the_doors_are_shut(launch_fleet) -> None:
         assert await status(fleet.url) == 401
         assert await status(fleet.url, authorization="Bearer flt_nonsense") == 401
         assert await status(fleet.url, **fleet.headers, host="fleet.example") == 421
-        for number in (1, 12):
+        for number in (1, 12, 13):
             assert await status(fleet.url_of(number)) == 401
             assert await status(fleet.url_of(number), **fleet.headers) == 401
 

@@ -81,7 +81,7 @@ async def test_it_says_what_is_ready_and_how_to_connect_and_ends_on_sigterm(
     async with launch_fleet(FLOTILLA_APPROVALS="off") as fleet:
         await until(lambda: any("Inspector" in line for line in fleet.told))
         text = "\n".join(fleet.told)
-        for name, number in (("master", 0), ("linux_cli", 1), ("cmdb", 12)):
+        for name, number in (("master", 0), ("linux_cli", 1), ("cmdb", 12), ("secrets", 13)):
             (line,) = [each for each in fleet.told if f" {name} " in each and "http" in each]
             assert line.split()[0] == "ready"
             assert f":{fleet.base_port + number}" in line
@@ -92,9 +92,11 @@ async def test_it_says_what_is_ready_and_how_to_connect_and_ends_on_sigterm(
         assert (fleet.data_dir / "admin_token").read_text().strip() not in text
         assert {each.name for each in (fleet.data_dir / "logs").iterdir()} == {
             "master.log",
+            "secrets.log",
             "spokes.log",
         }
-        assert len(of_fleet(fleet.data_dir)) == 3
+        # The launcher, the hub, the spokes together, and the one that is alone in any case.
+        assert len(of_fleet(fleet.data_dir)) == 4
         fleet.process.send_signal(signal.SIGTERM)
         with anyio.fail_after(30):
             assert await fleet.process.wait() == 0
