@@ -46,6 +46,7 @@ Wrong = Literal[
     "reordered",
     "replaced",
     "tail_cut",
+    "unsigned",
     "rewritten",
     "head_forged",
     "head_missing",
@@ -59,9 +60,10 @@ inserted       it was not there when those after it were written
 reordered      it stood elsewhere
 replaced       it is whole, but the row after it followed another one
 tail_cut       rows after the last one are missing
+unsigned       it and what follows hold together, but stand behind the newest signed row
 rewritten      the chain holds together, but the row that a signed head tells of is another
 head_forged    what tells of the newest row has no good signature
-head_missing   nothing that is signed tells of the newest row
+head_missing   no known key has signed which row is the newest
 anchor_forged  what tells of the rows that retention removed has no good signature
 broken_before  a hub found rows missing that it had written, and went on; this row says which
 """
@@ -240,14 +242,24 @@ class Checked:
     fault: Fault | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What is signed about a chain, and the number of its newest row at that moment."""
+
+    anchor: Head | None
+    heads: Sequence[Head]
+    last: int
+
+
 def checking(
-    anchor: Head | None, heads: Sequence[Head], keys: Sequence[Ed25519PublicKey], many: int = 1000
+    signed: Signed, keys: Sequence[Ed25519PublicKey], many: int = 1000
 ) -> Generator[Wanted, Sequence[Link], Checked]:
-    """Walk all rows: yields what it wants to see, and is sent it.
+    """Walk all rows up to the newest one: yields what it wants to see, and is sent it.
 
     `keys` are those whose holders are believed. Heads of other keys count too, but one of a known
-    key must be among them, as whoever writes rows can make keys.
+    key must tell of the newest row, as whoever writes rows can make keys.
     """
+    anchor, heads = signed.anchor, signed.heads
     start = anchor.number if anchor is not None else 0
     if anchor is not None and not any(anchor.is_of(key) for key in keys):
         meaning = "no known key signed that the rows up to it were removed because they were old"
@@ -259,7 +271,10 @@ def checking(
     walk = Walk() if anchor is None else Walk(anchor.number, anchor.hash)
     told = {head.number: head.hash for head in heads}
     broken: int | None = None
-    while rows := (yield Wanted(walk.number, many)):
+    while walk.number < signed.last:
+        rows = yield Wanted(walk.number, min(many, signed.last - walk.number))
+        if not rows:
+            break
         wrong = walk.pass_by(rows)
         for row in rows[:wrong]:
             if broken is None and row.columns.get("tool") == BROKEN:
@@ -286,6 +301,10 @@ def _at_the_end(last: int, heads: Sequence[Head], keys: Sequence[Ed25519PublicKe
     newest = max((head.number for head in heads), default=0)
     if newest > last:
         return Fault(last + 1, "tail_cut", f"rows {last + 1} to {newest} are missing")
-    if last > 0 and not any(head.is_of(key) for head in heads for key in keys):
+    if 0 < newest < last:
+        return Fault(newest + 1, "unsigned", f"rows {newest + 1} to {last} were added by no hub")
+    if last > 0 and not any(
+        head.number == last and head.is_of(key) for head in heads for key in keys
+    ):
         return Fault(last, "head_missing", "no known key signed which row is the newest")
     return None

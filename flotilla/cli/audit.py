@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.console import Console
 from rich.table import Table
 
-from flotilla.chain import COLUMNS, Checked, Head, Link, Wanted, checking
+from flotilla.chain import COLUMNS, Checked, Head, Link, Signed, Wanted, checking
 from flotilla.cli.owner import CommandFailed, Owner
 
 app = typer.Typer(help="Look through the audit, take it away, check it.", no_args_is_help=True)
@@ -208,9 +208,10 @@ def _walked(
             "SELECT name, number, hash, at, key, signature FROM hub_audit_marks"
         )
     ]
+    (newest,) = opened.execute("SELECT max(number) FROM hub_audit").fetchone()
     anchor = next((mark for mark in marks if mark.name == "anchor"), None)
     heads = [mark for mark in marks if mark.name != "anchor"]
-    walking = checking(anchor, [*heads, *told], known)
+    walking = checking(Signed(anchor, [*heads, *told], newest or 0), known)
     checked = yield from _stepped(opened, walking)
     fault = checked.fault
     yield {

@@ -57,11 +57,11 @@ class AuditApi:
         return StreamingResponse(_to_the_end(self._verified(), request), media_type=_LINES)
 
     async def _exported(self, wanted: Filter, after: int) -> AsyncGenerator[bytes]:
-        anchor, heads = await self._rows.marks()
+        signed = await self._rows.signed()
         while links := await self._rows.links(after, PIECE, wanted):
             yield b"".join(exported(link) for link in links)
             after = links[-1].number
-        for head in [*([] if anchor is None else [anchor]), *heads]:
+        for head in [*([] if signed.anchor is None else [signed.anchor]), *signed.heads]:
             yield b'{"signed":%s}\n' % head.text().encode()
 
     async def _verified(self) -> AsyncGenerator[bytes]:

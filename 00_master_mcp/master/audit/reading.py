@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from flotilla.chain import COLUMNS, Head, Link
+from flotilla.chain import COLUMNS, Head, Link, Signed
 from flotilla.database.database import Database
 from master.audit.lines import instant
 from master.audit.steps import ANCHOR
@@ -80,16 +80,18 @@ class Rows:
             found = await connection.execute(asked)
             return [_link(tuple(row)) for row in found]
 
-    async def marks(self) -> tuple[Head | None, list[Head]]:
-        """The anchor, if there is one, and the heads of all hubs."""
+    async def signed(self) -> Signed:
+        """The anchor and the heads of all hubs, at one moment."""
         async with self._database.read() as connection:
             found = (await connection.execute(sa.select(audit_marks))).all()
+            last = await connection.execute(sa.select(sa.func.max(audit.c.number)))
+            newest: int | None = last.scalar_one()
         heads = [
             Head(row.name.partition(":")[0], row.number, row.hash, row.at, row.key, row.signature)
             for row in found
         ]
         anchor = next((head for head in heads if head.name == ANCHOR), None)
-        return anchor, [head for head in heads if head.name != ANCHOR]
+        return Signed(anchor, [head for head in heads if head.name != ANCHOR], newest or 0)
 
 
 def _link(row: tuple[Any, ...]) -> Link:

@@ -1,6 +1,7 @@
 """Walks the whole chain of a hub that goes on writing meanwhile; holds one piece at a time."""
 
 from collections.abc import AsyncGenerator, Generator, Sequence
+from dataclasses import replace
 
 from anyio import to_thread
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -17,12 +18,13 @@ async def verified(
 ) -> AsyncGenerator[int | Checked]:
     """The number of the row that it has come to, again and again, and at last what it found."""
     while True:
-        anchor, heads = await rows.marks()
-        beside, unreadable = _read(head_file)
+        # First of all, so that it tells of no row that is newer than what is walked.
+        beside, unreadable = await to_thread.run_sync(_read, head_file)
         if unreadable is not None:
             yield Checked(0, 0, unreadable)
             return
-        walking = checking(anchor, [*heads, *beside], [key])
+        signed = await rows.signed()
+        walking = checking(replace(signed, heads=[*signed.heads, *beside]), [key])
         found = await to_thread.run_sync(_step, walking, None)
         while isinstance(found, Wanted):
             yield found.after
@@ -30,8 +32,8 @@ async def verified(
             found = await to_thread.run_sync(_step, walking, links)
         fault = found.fault
         if fault is not None and fault.wrong == "removed":
-            moved, _ = await rows.marks()
-            if moved is not None and moved.number > (0 if anchor is None else anchor.number):
+            moved, known = (await rows.signed()).anchor, signed.anchor
+            if moved is not None and moved.number > (0 if known is None else known.number):
                 continue  # retention went by while we walked
         yield found
         return

@@ -76,8 +76,11 @@ class Site:
             yield Hub(book, Rows(database), database)
 
     def elsewhere(self, folder: Path) -> "Site":
-        """Another machine whose hub uses the same database."""
-        return Site(self.url, folder, self.settings)
+        """Another machine whose hub uses the same database, and has the same key."""
+        (folder / "audit").mkdir(parents=True, exist_ok=True)
+        key = self.folder / "audit" / "private_key.pem"
+        settings = self.settings.model_copy(update={"key": key.read_text()})
+        return Site(self.url, folder, settings)
 
     async def forge(self, *statements: str) -> None:
         """What somebody can do who owns the database: the triggers are gone first."""

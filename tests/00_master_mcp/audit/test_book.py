@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flotilla import Unavailable
+from master.audit.heads import open_audit_key
 from master.audit.reading import Filter
 from master.audit.retention import Retention
 from tests.conftest import until
@@ -64,6 +65,7 @@ async def test_many_who_wait_share_few_transactions(lite: Site) -> None:
 
 
 async def test_hubs_that_share_a_database_write_one_chain(site: Site, tmp_path: Path) -> None:
+    open_audit_key(site.folder / "audit", None)
     other = site.elsewhere(tmp_path / "hub" if site.url is None else tmp_path / "other")
     async with site.hub() as one, other.hub() as two:
         await asyncio.gather(

@@ -133,6 +133,12 @@ async def test_a_new_chain_with_a_head_of_somebody_elses_key_is_found(lite: Site
     assert await found(lite) == ("head_missing", ROWS)
 
 
+async def test_rows_that_were_added_behind_the_newest_signed_one_are_found(lite: Site) -> None:
+    await written(lite)
+    _add(lite, ROWS + 1)
+    assert await found(lite) == ("unsigned", ROWS + 1)
+
+
 async def test_a_head_whose_signature_was_made_up_is_found(lite: Site) -> None:
     await written(lite)
     await lite.forge("UPDATE hub_audit_marks SET number = 9, hash = 'x' WHERE name LIKE 'head:%'")
