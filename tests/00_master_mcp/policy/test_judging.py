@@ -257,6 +257,23 @@ def test_a_tool_without_any_call_that_is_allowed_is_not_seen() -> None:
     assert known.may_see(who("op"), tool("os.linux.writeFile"))
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        permit("one", "resource.readOnly && context.interactive"),
+        permit("two", 'context.time.hour < 24 && resource in Namespace::"os.linux"'),
+        f'@id("three") permit ({OP}) when {{ context.interactive }} unless {{ !resource.readOnly }};',
+        f'@id("four") permit ({OP}) unless {{ context.interactive || !resource.readOnly }};',
+    ],
+)
+def test_what_the_rest_of_a_rule_shuts_out_is_not_seen_whatever_a_call_may_be(rule: str) -> None:
+    known = rules(rule)
+    assert known.may_see(who("op"), tool("os.linux.look", readOnlyHint=True))
+    written = tool("cloud.azure.stop", service="azure")
+    assert not known.may_see(who("op"), written)
+    assert not known.sight(who("op")).sees(written)
+
+
 def test_many_kinds_of_principals_and_many_tools_change_no_verdict() -> None:
     known = Rulebook(rules(ALL).rules, most_weighed=3)
     for number in range(MAX_KINDS + 10):
