@@ -89,8 +89,8 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
 
 def inventory_of(settings: Settings, common: CommonSettings) -> Inventory:
     """The hosts of the inventory; without a file there is `local` alone."""
-    file = settings.hosts_file or common.config_dir / "hosts.yaml"
-    if settings.hosts_file is None and not file.exists():
+    file = settings.hosts_config or common.config_dir / "hosts.yaml"
+    if settings.hosts_config is None and not file.exists():
         return Inventory({})
     return Inventory.load(file)
 

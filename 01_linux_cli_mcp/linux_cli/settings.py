@@ -33,8 +33,8 @@ class Settings(ServiceSettings, env_prefix="LINUX_CLI_"):
     """Further programs for runReadOnly, with any arguments: the operator vouches for them."""
     protected_paths: tuple[Path, ...] = ()
     """Further files and folders that no file tool shows or writes."""
-    hosts_file: Path | None = None
-    """The inventory of hosts; by default hosts.yaml in the configuration folder, where there is
+    hosts_config: Path | None = None
+    """The file of the inventory of hosts; by default hosts.yaml in the configuration folder, where there is
     one."""
     ssh_connect_s: float = Field(default=10.0, gt=0, le=120)
     """How long a host may take to accept a connection."""

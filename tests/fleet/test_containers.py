@@ -81,15 +81,17 @@ def test_only_the_hub_is_published_and_on_the_network_that_leads_out() -> None:
     }
     assert networks == {
         "edge": False,
+        "linux-egress": False,
         "mcp-network": True,
         "runner-egress": False,
         "state": True,
     }
-    on_egress = [
-        name for name, block in LONG_RUNNING.items() if "runner-egress" in block["networks"]
-    ]
-    assert on_egress == [RUNNER]
-    assert block_of("linux_cli")["networks"] == ["mcp-network"]
+    for network, only in (("runner-egress", RUNNER), ("linux-egress", "linux-cli")):
+        assert [name for name, each in LONG_RUNNING.items() if network in each["networks"]] == [
+            only
+        ]
+    # Where commands run there is no way to the databases.
+    assert block_of("linux_cli")["networks"] == ["mcp-network", "linux-egress"]
 
 
 def test_only_the_hub_mounts_its_keys_and_each_service_its_own_passwords() -> None:

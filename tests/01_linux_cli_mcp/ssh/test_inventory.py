@@ -74,7 +74,7 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     common = CommonSettings(data_dir=tmp_path, config_dir=tmp_path)
     assert not list(inventory_of(Settings(), common))
     with pytest.raises(Misconfigured, match=r"nothing\.yaml"):
-        build(Settings(hosts_file=tmp_path / "nothing.yaml"), common)
+        build(Settings(hosts_config=tmp_path / "nothing.yaml"), common)
 
 
 def test_the_inventory_that_is_delivered_has_local_alone() -> None:
