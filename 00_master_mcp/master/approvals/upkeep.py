@@ -88,7 +88,8 @@ class Upkeep:
                 failed = [each for each in ended if each is not None]
                 numbers = [number for number, _ in news]
                 kept = [number for number, each in zip(numbers, ended, strict=True) if each is None]
-                await service.store.told(kept)
+                if kept:
+                    await service.store.told(kept)
                 if failed:
                     raise failed[0]
 

@@ -16,10 +16,14 @@ pytestmark = pytest.mark.anyio
 
 WIPE = "test_shop_wipe"
 every_way = pytest.mark.parametrize("way", WAYS)
-each_way = pytest.mark.parametrize(
+either_era = pytest.mark.parametrize(
     "way", ["modern", "handshake", pytest.param("sse", marks=pytest.mark.real)]
 )
 """The old transport has the handshake era's way of asking; what it has of its own is shown once."""
+one_way = pytest.mark.parametrize(
+    "way", ["modern", *(pytest.param(way, marks=pytest.mark.real) for way in WAYS[1:])]
+)
+"""Of what is decided behind the doors, where all ways are one."""
 
 
 @every_way
@@ -44,7 +48,7 @@ async def approvals_of(house: House, state: str) -> list[Any]:
     return [await house.approval(each["id"]) for each in found]
 
 
-@each_way
+@one_way
 async def test_a_preview_of_the_service_stands_in_the_question(house: House, way: str) -> None:
     person = Person("deny")
     async with house.client(way, elicitation_callback=person) as client:
@@ -61,7 +65,7 @@ async def test_a_preview_of_the_service_stands_in_the_question(house: House, way
     assert "    No preview: test.shop.look failed: not_found" in missing
 
 
-@each_way
+@either_era
 async def test_a_person_says_no_and_nothing_runs(house: House, way: str) -> None:
     for person, told in (
         (Person(None, "decline"), "a person does not allow test.shop.wipe"),
@@ -76,7 +80,7 @@ async def test_a_person_says_no_and_nothing_runs(house: House, way: str) -> None
     assert not house.shop.wiped
 
 
-@each_way
+@either_era
 async def test_a_question_that_is_put_away_stays_open_for_others(house: House, way: str) -> None:
     person = Person(None, "cancel")
     async with house.client(way, elicitation_callback=person) as client:
@@ -92,7 +96,7 @@ async def test_a_question_that_is_put_away_stays_open_for_others(house: House, w
     assert told.structured_content["result"]["structuredContent"]["text"] == f"sdd-{way} is blank"
 
 
-@each_way
+@one_way
 async def test_exactly_this_call_may_be_allowed_for_a_while(house: House, way: str) -> None:
     person = Person("allow_15_minutes")
     async with house.client(way, elicitation_callback=person) as client:
@@ -103,7 +107,7 @@ async def test_exactly_this_call_may_be_allowed_for_a_while(house: House, way: s
     assert house.shop.wiped == ["sde", "sde", "sdf", "sde"]
 
 
-@each_way
+@one_way
 async def test_an_answer_that_is_no_choice_is_no(house: House, way: str) -> None:
     for more in ({"decision": "yes"}, {"decision": True}, {"decision": "ALLOW_ONCE"}):
         person = Person("", more=more)
@@ -114,7 +118,7 @@ async def test_an_answer_that_is_no_choice_is_no(house: House, way: str) -> None
     assert not house.shop.wiped
 
 
-@each_way
+@either_era
 async def test_a_client_that_cannot_ask_is_told_how_a_person_decides(
     house: House, way: str
 ) -> None:
@@ -134,7 +138,7 @@ async def test_a_client_that_cannot_ask_is_told_how_a_person_decides(
     assert house.shop.wiped == [f"sdh-{way}"]
 
 
-@each_way
+@one_way
 async def test_nobody_decides_over_a_call_of_their_own_from_outside(house: House, way: str) -> None:
     async with house.client(way) as client:
         error = error_of(await client.call_tool(WIPE, {"disk": "sdi"}))
@@ -144,7 +148,7 @@ async def test_nobody_decides_over_a_call_of_their_own_from_outside(house: House
     assert not house.shop.wiped
 
 
-@each_way
+@one_way
 async def test_a_robot_is_not_asked_and_its_answers_do_not_count(house: House, way: str) -> None:
     person, robot = Person(), await house.token("operator", robot=True)
     async with house.client(way, robot, elicitation_callback=person) as client:
@@ -153,7 +157,7 @@ async def test_a_robot_is_not_asked_and_its_answers_do_not_count(house: House, w
     assert not person.asked and not house.shop.wiped
 
 
-@each_way
+@one_way
 async def test_what_runs_may_fail_and_its_error_is_kept(house: House, way: str) -> None:
     person = Person()
     async with house.client(way, elicitation_callback=person) as client:
@@ -163,7 +167,7 @@ async def test_what_runs_may_fail_and_its_error_is_kept(house: House, way: str) 
     assert held["result"]["isError"] is True
 
 
-@each_way
+@one_way
 async def test_a_call_that_does_not_fit_is_refused_before_anybody_is_asked(
     house: House, way: str
 ) -> None:
@@ -236,7 +240,7 @@ async def test_a_client_that_floods_is_stopped_before_people_are_drowned(
         assert told["approvalId"] == again["approvalId"]
 
 
-@each_way
+@one_way
 async def test_a_call_is_cancelled_while_it_runs_and_its_approval_is_used_up(
     house: House, way: str
 ) -> None:

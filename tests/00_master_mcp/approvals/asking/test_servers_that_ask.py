@@ -41,9 +41,8 @@ async def test_a_person_is_asked_once_by_the_hub_and_then_by_the_server(
 
 @each_server
 async def test_what_is_allowed_for_a_while_may_ask_in_between(house: House, server: str) -> None:
-    for way in ("modern", "handshake"):
-        person = Person("allow_15_minutes")
-        path, count = f"/servers/{server}", len(way)
+    for way, count in (("modern", 1), ("handshake", 2)):
+        person, path = Person("allow_15_minutes"), f"/servers/{server}"
         async with house.client(way, path=path, elicitation_callback=person) as client:
             for _ in range(2):
                 result = await client.call_tool("ask_in_turn", {"count": count})

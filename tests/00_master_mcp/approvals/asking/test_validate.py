@@ -243,7 +243,7 @@ def test_what_a_spoke_takes_is_never_refused(tool: str) -> None:
     check = check_of(listed)
     assert check is not None
 
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
     @given(fitting(schema, schema), st.data())
     def judged(proper: dict[str, Any], draw: st.DataObject) -> None:
         given_ones = odd(proper, draw, sorted(schema.get("properties", {})))
