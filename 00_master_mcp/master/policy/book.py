@@ -30,7 +30,10 @@ MAX_KINDS = 512
 """Of principals: sets of roles, or principals where a rule names one."""
 MAX_WEIGHED = 10_000
 """Tools, prompts and services of one kind of principal."""
+MAX_ASKED = 1024
+"""Sets of rules that are asked together."""
 MAX_ANSWERS = 64
+"""Of one tool and kind of principal, by what the rules look at."""
 MAX_KEY = 512
 """Characters of a context whose answer is kept."""
 
@@ -183,6 +186,8 @@ class Rulebook:
         ids = tuple(rule.id for rule in still_open)
         asked = self._asked.get(ids)
         if asked is None:
+            if len(self._asked) >= MAX_ASKED:
+                self._asked.clear()
             asked = self._asked[ids] = Asked({rule.id: rule.parsed for rule in still_open})
         weighed.asked = asked
         return weighed

@@ -262,7 +262,7 @@ def test_a_tool_without_any_call_that_is_allowed_is_not_seen() -> None:
     [
         permit("one", "resource.readOnly && context.interactive"),
         permit("two", 'context.time.hour < 24 && resource in Namespace::"os.linux"'),
-        f'@id("three") permit ({OP}) when {{ context.interactive }} unless {{ !resource.readOnly }};',
+        permit("three", "context.interactive")[:-1] + " unless { !resource.readOnly };",
         f'@id("four") permit ({OP}) unless {{ context.interactive || !resource.readOnly }};',
     ],
 )
