@@ -97,6 +97,7 @@ class Book:
         self._in_doubt: tuple[Spot, int] | None = None
         """What an attempt whose end is not known would have reached, and with how many noted."""
         self._stopping = False
+        self._broken = False
         self._head: Head | None = None
         """The newest, where the file does not have it yet."""
         self._head_kept_at = float("-inf")
@@ -122,6 +123,7 @@ class Book:
         async with self._store.running():
             self.note(_own("opened", version=__version__, key=key_id(self._key.public_key())))
             writing = asyncio.create_task(self._write_on())
+            writing.add_done_callback(self._ended)
             try:
                 yield
             finally:
@@ -130,7 +132,6 @@ class Book:
                 # Whoever gives up waiting for it would leave a transaction half done.
                 with anyio.CancelScope(shield=True):
                     await writing
-                self._loop = None
 
     @property
     def is_away(self) -> bool:
@@ -141,7 +142,8 @@ class Book:
     def refuses(self) -> bool:
         """Whether nothing may run just now, as no row of it could be written."""
         away, settings = self._away, self._settings
-        if len(self._rows) >= settings.max_waiting or self._bytes >= MAX_WAITING_BYTES:
+        full = len(self._rows) >= settings.max_waiting or self._bytes >= MAX_WAITING_BYTES
+        if full or self._broken:
             return True
         return away is not None and self._clock() - away.since > settings.away_s
 
@@ -295,6 +297,17 @@ class Book:
         if self._away is None:
             self._away = _Away(self._clock(), self._now())
             log.error("audit_cannot_be_written", reason=reason)
+        self._give_up(reason)
+
+    def _ended(self, writing: asyncio.Task[None]) -> None:
+        """Nobody waits for a writer that is no more, not even for one that broke."""
+        self._loop = None
+        if not writing.cancelled() and writing.exception() is not None:
+            self._broken = True
+            log.error("audit_writer_broke", exc_info=writing.exception())
+        self._give_up("the audit is not open")
+
+    def _give_up(self, reason: str) -> None:
         kept = deque[_Waiting]()
         for each in self._rows:
             if each.written is None:

@@ -152,6 +152,19 @@ async def test_a_file_that_was_taken_away_is_not_written_into_nothing(lite: Site
         assert await hub.told() == ["before ok", "after ok"]
 
 
+async def test_a_writer_that_breaks_leaves_nobody_waiting(lite: Site) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with lite.hub() as hub:
+            await hub.book.keep(row("before"))
+            hub.book._keep_head = lambda _every_s: 1 / 0  # pyright: ignore
+            await hub.book.keep(row("last"))
+            await until(lambda: hub.book._loop is None)  # pyright: ignore
+            with pytest.raises(Unavailable):
+                await hub.book.keep(row("refused"))
+            with pytest.raises(Unavailable):
+                hub.book.check()
+
+
 async def test_whoever_gives_up_waiting_disturbs_nobody(lite: Site) -> None:
     async with lite.hub() as hub:
         waiting = [asyncio.create_task(hub.book.keep(row(f"t{number}"))) for number in range(20)]
