@@ -23,6 +23,7 @@ from secret_store.rewrapping import Rewrapping
 from secret_store.run_tools import RunTools
 from secret_store.scan_tools import ScanTools
 from secret_store.settings import Settings
+from secret_store.shielding import shielded
 from secret_store.stamps import Clock
 from secret_store.trail import Trail
 from secret_store.using import Using
@@ -72,8 +73,9 @@ def build(
 
     @asynccontextmanager
     async def lifespan() -> AsyncGenerator[None]:
-        async with database.opened(), backend.opened():
-            yield
+        with shielded():
+            async with database.opened(), backend.opened():
+                yield
 
     async def ready() -> str | None:
         try:

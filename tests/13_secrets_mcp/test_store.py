@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -211,6 +213,19 @@ async def test_values_that_left_the_store_lately_are_told_to_the_hub(store: Stor
     assert await store.ask("released") == {"values": [CANARY], "truncated": False}
     store.watch.pass_s(24 * 3600 + 1)
     assert (await store.ask("released"))["values"] == []
+
+
+async def test_an_open_store_leaves_no_core_and_is_not_looked_into(
+    embedded: Settings, opened: Opened, tmp_path: Path
+) -> None:
+    def seen() -> tuple[int, int]:
+        dumpable = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
+        return dumpable, resource.getrlimit(resource.RLIMIT_CORE)[0]
+
+    before = seen()
+    async with opened(embedded, tmp_path):
+        assert seen() == (0, 0)
+    assert seen() == before
 
 
 WRITER = """
