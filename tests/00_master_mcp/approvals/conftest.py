@@ -237,7 +237,8 @@ def call_of(
 ) -> Call:
     """A resolved call; `arguments` may be the JSON text as a client wrote it."""
     target = entry or entry_of()
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments or {"path": "/etc/x"})
+    known = {"path": "/etc/x"} if arguments is None else arguments
+    text = known if isinstance(known, str) else json.dumps(known)
     return Call(
         principal=principal,
         name=target.safe or target.name,
