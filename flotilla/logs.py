@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Generator, Mapping, MutableMapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
@@ -13,7 +14,8 @@ from typing import Any, TextIO
 import structlog
 from structlog.contextvars import merge_contextvars
 
-from flotilla.redaction import Redactor
+from flotilla.known_values import Known
+from flotilla.redaction import REDACTED, Redactor
 from flotilla.settings import Misconfigured
 
 _QUIET = {
@@ -35,6 +37,7 @@ _QUIET = {
 _FIELDS: ContextVar[Mapping[str, Any]] = ContextVar(
     "flotilla_log_fields", default=MappingProxyType({})
 )
+_OF_CALL: ContextVar[Known | None] = ContextVar("flotilla_log_secrets", default=None)
 _TOLD_LAST = ("level", "logger", "at")
 
 
@@ -129,14 +132,29 @@ class _Line:
             event = structlog.processors.format_exc_info(logger, method, event)
         for key in _TOLD_LAST:
             event.pop(key, None)
-        said = self.redactor.json(event)[1:-1]
+        said = _without_those_of_call(self.redactor.json(event))[1:-1]
         last = f'"level":"{method}","logger":{logger.name},"at":"{self._clock.now()}"'
         return f"{{{said},{last}}}" if said else f"{{{last}}}"
 
     def foreign(self, _logger: Any, _method: str, event: Event) -> str:
         """The last processor of an event of the standard library's, which says the rest itself."""
         event["at"] = self._clock.now()
-        return self.redactor.json(event)
+        return _without_those_of_call(self.redactor.json(event))
+
+
+def _without_those_of_call(line: str) -> str:
+    known = _OF_CALL.get()
+    return line if known is None or not known.may_be_in(line) else known.hidden(line, REDACTED)
+
+
+@contextmanager
+def hiding(known: Known) -> Generator[None]:
+    """Hide these values in the lines within, and in those of tasks that are begun within."""
+    before = _OF_CALL.set(known)
+    try:
+        yield
+    finally:
+        _OF_CALL.reset(before)
 
 
 def process_redactor() -> Redactor:

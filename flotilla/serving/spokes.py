@@ -15,9 +15,13 @@ from flotilla.credentials import credential_operations
 from flotilla.errors import FlotillaError
 from flotilla.fleet import FleetConfig
 from flotilla.identity import Caller, Verifier
-from flotilla.logs import bound, process_redactor
+from flotilla.json_text import to_json
+from flotilla.known_values import Known
+from flotilla.logs import bound, hiding, process_redactor
 from flotilla.metrics import Metrics
-from flotilla.redaction import Redactor
+from flotilla.redaction import Redactor, without
+from flotilla.secret_places import SecretWalk, texts_at
+from flotilla.secret_text import MARK
 from flotilla.serving.app import service_app
 from flotilla.serving.draining import Drain
 from flotilla.serving.endpoint import Endpoint, Incoming
@@ -111,6 +115,12 @@ class SpokeBackend:
         self._name = spoke.name
         self._toolbox = Toolbox(spoke.tools, redactor)
         self._long = {tool.name for tool in spoke.tools if tool.long}
+        self._trusted = {
+            tool["name"]
+            for tool in self._toolbox.listing()
+            if MARK in to_json(tool["inputSchema"]).decode()
+        }
+        """Tools that are given secrets."""
         self._redactor = redactor
         self._metrics = metrics
         self._drain = drain
@@ -133,7 +143,7 @@ class SpokeBackend:
         tool = self._toolbox.canonical(call.name)
         try:
             with self._drain.call():
-                result = await self._toolbox.call(call.name, call.arguments, self._context(call))
+                result = await self._run(tool, call)
         except FlotillaError as error:
             result = error_result(error, call.correlation_id, self._redactor)
         code = error_code_of(result)
@@ -148,6 +158,17 @@ class SpokeBackend:
             **({} if caller.approval is None else {"approval": caller.approval}),
         )
         return result
+
+    async def _run(self, tool: str | None, call: Incoming) -> dict[str, Any]:
+        """The tool's result; what it was given in confidence is in no line and no result of it."""
+        if tool is None or tool not in self._trusted:
+            return await self._toolbox.call(call.name, call.arguments, self._context(call))
+        walk = SecretWalk(self._toolbox.input_schema(tool))
+        given = Known(texts_at(call.arguments, walk.places(call.arguments)))
+        with hiding(given):
+            result = await self._toolbox.call(call.name, call.arguments, self._context(call))
+        text = to_json(result).decode()
+        return result if not given.may_be_in(text) else without(result, given)
 
     def _context(self, call: Incoming) -> Context:
         caller: Caller = call.request.scope[CALLER]

@@ -30,6 +30,7 @@ PURE = (
     "redaction",
     "resilience",
     "schema",
+    "secret_places",
     "secret_shapes",
     "secret_text",
     "sizes",
