@@ -3,12 +3,14 @@
 import io
 import logging
 import secrets
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import structlog
 
@@ -141,9 +143,24 @@ async def store(settings: Settings, tmp_path: Path) -> AsyncIterator[Store]:
         yield ready
 
 
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a new store, made once: making tables and keys costs more than most tests."""
+    folder = tmp_path_factory.mktemp("fresh")
+
+    async def make() -> None:
+        settings = Settings(database_url=f"sqlite:///{folder}/secrets.sqlite3")
+        async with opened_store(settings, folder) as store:
+            assert await store.spoke.ready() is None
+
+    anyio.run(make)
+    return folder
+
+
 @pytest.fixture
-async def small(embedded: Settings, tmp_path: Path) -> AsyncIterator[Store]:
+async def small(embedded: Settings, fresh: Path, tmp_path: Path) -> AsyncIterator[Store]:
     """A store in a file."""
+    shutil.copytree(fresh, tmp_path, dirs_exist_ok=True)
     async with opened_store(embedded, tmp_path) as ready:
         yield ready
 

@@ -164,25 +164,25 @@ async def test_values_that_are_moved_or_changed_in_the_store_do_not_open(
         "UPDATE version SET sealed = x'00' WHERE path = 'db/password'",
         "UPDATE version SET data_key_id = 1 WHERE path = 'db/password'",
     )
-    for number, attack in enumerate(attacks):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        settings = Settings(database_url=f"sqlite:///{folder}/secrets.sqlite3")
-        async with opened(settings, folder) as store:
-            await store.write(value="the first value of it")
-            await store.write()
-            await store.write("other", "a value of another")
-            handle = (await store.lease())["handle"]
-            rows(folder, attack)
+    async with opened(embedded, tmp_path) as store:
+        await store.write(value="the first value of it")
+        await store.write()
+        await store.write("other", "a value of another", tools=[USER], services=["cmdb"])
+        handle = (await store.lease(uses=1))["handle"]
+        rows(tmp_path, "CREATE TABLE untouched AS SELECT * FROM version")
+        for attack in attacks:
+            rows(tmp_path, attack)
             error = await store.no("resolve", handle=handle, tool=USER, principal="ann")
             assert error.code == "internal"
             assert error.details == {"reason": "seal_broken"}
             assert "value of" not in f"{error} {error.hint}"
             # The others are not kept back by it.
-            await store.ask("allow", path="other", allow={"services": ["cmdb"]})
             given = await store.ask("credentials", service="cmdb", names=["db/password", "other"])
             assert given["values"] == {"other": "a value of another"}
-            assert await value_of(store, "other") == "a value of another"
+            rows(tmp_path, "DELETE FROM version")
+            rows(tmp_path, "INSERT INTO version SELECT * FROM untouched")
+        # None of it cost the handle its use.
+        assert (await store.resolve(handle))["value"] == CANARY
 
 
 async def test_data_keys_that_are_changed_do_not_open(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -10,6 +12,8 @@ import pytest
 from flotilla import FlotillaError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Store
 
 pytestmark = pytest.mark.anyio
@@ -191,10 +195,19 @@ async def test_an_expired_secret_is_neither_leased_nor_resolved(small: Store) ->
     assert error.code == "not_allowed"
 
 
-async def test_one_principal_cannot_fill_the_store_with_leases(small: Store) -> None:
+async def test_one_principal_cannot_fill_the_store_with_leases(
+    small: Store, tmp_path: Path
+) -> None:
     await small.write()
-    for _ in range(100):
-        await small.lease()
+    await small.lease()
+    with closing(sqlite3.connect(tmp_path / "secrets.sqlite3")) as connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(lease)")][2:]
+        for number in range(99):
+            connection.execute(
+                f"INSERT INTO lease SELECT ?, ?, {', '.join(names)} FROM lease LIMIT 1",
+                (f"lease_{number}", f"{number:064}"),
+            )
+        connection.commit()
     await small.refused("conflict", "leaseSecret", path="db/password", tool=USER)
     assert (await small.as_principal("bob").lease())["uses"] == 1
     small.watch.pass_s(301)

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import jsonschema
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples_of
 from hypothesis import strategies as st
+from pydantic.alias_generators import to_camel
 
 from flotilla import CommonSettings, InvalidArgument
 from flotilla.toolbox import error_code_of
@@ -293,33 +293,33 @@ VALUES = st.one_of(
 )
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_no_argument_breaks_a_tool(
-    tool: str, embedded: Settings, opened: Opened, tmp_path: Path
-) -> None:
-    spoke = build(embedded, CommonSettings(data_dir=tmp_path))
-    (declared,) = [each for each in spoke.tools if each.name.endswith(f".{tool}")]
-    names = [name for name in declared.run.__annotations__ if name not in ("context", "return")]
-    camel = {
-        name: name.split("_")[0] + "".join(p.title() for p in name.split("_")[1:]) for name in names
-    }
+def arguments_of(tool: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """Arguments by the names that the tool has, and by one that it has not."""
+    names = [name for name in tool.run.__annotations__ if name not in ("context", "return")]
+    return st.dictionaries(st.sampled_from([*map(to_camel, names), "more"]), VALUES, max_size=4)
+
+
+def drawn(strategy: st.SearchStrategy[dict[str, Any]]) -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
 
-    @examples_of(max_examples=25, deadline=None, database=None, derandomize=True,
-                 suppress_health_check=list(HealthCheck))  # fmt: skip
-    @given(
-        arguments=st.dictionaries(st.sampled_from([*camel.values(), "more"]), VALUES, max_size=4)
+    @examples_of(
+        max_examples=25,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
     )
+    @given(arguments=strategy)
     def draw(arguments: dict[str, Any]) -> None:
         sent.append(arguments)
 
     draw()
+    return sent
 
-    async def run_all() -> None:
-        async with opened(embedded, tmp_path) as store:
-            await store.write()
-            for arguments in sent:
-                result = await store.raw(tool, **arguments)
-                assert error_code_of(result) != "internal", (arguments, result)
 
-    anyio.run(run_all)
+async def test_no_argument_breaks_a_tool(small: Store) -> None:
+    await small.write()
+    for tool in small.spoke.tools:
+        for arguments in drawn(arguments_of(tool)):
+            result = await small.raw(tool.name.rpartition(".")[2], **arguments)
+            assert error_code_of(result) != "internal", (tool.name, arguments, result)
