@@ -34,8 +34,7 @@ class Settings(ServiceSettings, env_prefix="LINUX_CLI_"):
     protected_paths: tuple[Path, ...] = ()
     """Further files and folders that no file tool shows or writes."""
     hosts_config: Path | None = None
-    """The file of the inventory of hosts; by default hosts.yaml in the configuration folder, where there is
-    one."""
+    """The inventory of hosts; by default hosts.yaml in the configuration folder, if it is there."""
     ssh_connect_s: float = Field(default=10.0, gt=0, le=120)
     """How long a host may take to accept a connection."""
     max_transfer_bytes: int = Field(default=4 * 1024**3, ge=1)

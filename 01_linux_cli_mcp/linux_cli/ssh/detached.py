@@ -37,6 +37,7 @@ _POLL_S = (0.05, 1.0)
 """Between two looks: after output came, and at most."""
 _LOOK_ALIVE_S = 10.0
 _READ_BYTES = 256 * 1024
+_MAX_NAMES = 10_000
 
 _SUPERVISE = """\
 d=$1; max=$2; limit=$3; shift 3
@@ -216,7 +217,7 @@ async def _copy(link: Link, followed: _Followed, take: Take) -> tuple[bool, int 
         with file_errors(link.alias, "the job's output"):
             # The status first: what was written before it is then all there.
             status = await _status(sftp, followed)
-            names = [one for one in await sftp.listdir(followed.folder) if b"." in one]
+            names = await _names(sftp, followed.folder)
             for stream in followed.at:
                 starts = _starts(names, stream)
                 for index, start in enumerate(starts):
@@ -226,6 +227,15 @@ async def _copy(link: Link, followed: _Followed, take: Take) -> tuple[bool, int 
                         or moved
                     )
     return moved, status
+
+
+async def _names(sftp: asyncssh.SFTPClient, folder: bytes) -> list[bytes]:
+    found: list[bytes] = []
+    async for one in sftp.scandir(folder):
+        if len(found) == _MAX_NAMES:
+            raise UpstreamError("the folder of a job's output holds more than it can")
+        found.append(one.filename if isinstance(one.filename, bytes) else one.filename.encode())
+    return found
 
 
 async def _take_segment(

@@ -1,5 +1,6 @@
 """All hosts over SSH, put together."""
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -56,5 +57,7 @@ class SshFleet:
     async def open(self) -> AsyncGenerator[None]:
         """Hosts may be reached within."""
         self._exchange.make()
+        # It tells of every session and request; what matters we tell ourselves.
+        logging.getLogger("asyncssh").setLevel(logging.WARNING)
         async with self.links.open_all(), self.tunnels.open():
             yield

@@ -69,8 +69,8 @@ class SshHost:
 
     async def read_system(self, paths: Sequence[str]) -> Mapping[str, str]:
         if self._page_bytes is None:
-            told = (await self.ask(questions.PAGE_BYTES)).strip()
-            self._page_bytes = int(told) if told.isdigit() else _PAGE_BYTES
+            told = (await self.ask(questions.PAGE_BYTES)).decode(errors="replace")
+            self._page_bytes = questions.number_of(told) or _PAGE_BYTES
         mark = f"\n{secrets.token_hex(16)}\n"
         answer = await self.ask(questions.READ_TEXTS, mark, *paths)
         return questions.texts_of(answer, mark.encode(), paths, _MAX_SYSTEM_TEXT)
@@ -141,10 +141,10 @@ class SshHost:
     async def own_uid(self) -> int:
         """The number of the user that we are there."""
         if self._own_uid is None:
-            told = (await self.ask("id -u")).strip()
-            if not told.isdigit():
-                raise UpstreamError(f"host {self.name!r} does not tell who we are there")
-            self._own_uid = int(told)
+            told = (await self.ask("id -u")).decode(errors="replace")
+            self._own_uid = questions.number_of(told)
+        if self._own_uid is None:
+            raise UpstreamError(f"host {self.name!r} does not tell who we are there")
         return self._own_uid
 
     async def _real_paths(self, paths: Sequence[str]) -> list[tuple[str, str]]:

@@ -117,12 +117,18 @@ def names_of(answer: bytes) -> list[str]:
     return [part.decode(errors="surrogateescape") for part in parts]
 
 
+def number_of(text: str) -> int | None:
+    """A number of at most 20 digits; None for anything else, whatever a host may say."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
+
+
 def spaces_of(answer: bytes, points: Sequence[str]) -> Mapping[str, Space]:
     """What SPACE printed; mount points that did not answer are left out."""
     found: dict[str, Space] = {}
     for line in answer.decode(errors="replace").splitlines():
         words = line.split()
-        if len(words) != 7 or not all(word.isdigit() for word in words):
+        if len(words) != 7 or not all(number_of(word) is not None for word in words):
             continue
         index, block, total, free, available, inodes, free_inodes = (int(word) for word in words)
         if index < len(points):

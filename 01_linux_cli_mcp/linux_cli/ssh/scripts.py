@@ -142,7 +142,7 @@ def run_script(
         lines += [f"input={input_bytes}", _INPUT.rstrip()]
     lines += [
         f"w={_one_line(_WATCH)}",
-        f'setsid /bin/sh -c "$w" watch $$ "$start" {label} <&3 >/dev/null 2>&1 3<&- &',
+        f'setsid /bin/sh -c "$w" watch $$ "$start" {word(label)} <&3 >/dev/null 2>&1 3<&- &',
         "exec 3<&-",
         f"cwd={'$HOME' if cwd is None else word(cwd)}; p={word(argv[0])}",
         _FIND.rstrip(),

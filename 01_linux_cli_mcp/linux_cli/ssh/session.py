@@ -39,6 +39,7 @@ _OPEN_S, _RETRY_OPEN_S = 3.0, 0.05
 _RETRY_AFTER_MS = 1000
 _MAX_NOISE = 64 * 1024
 """What a login shell may say before our script begins."""
+_MAX_TOLD = 300
 _WINDOW_BYTES = 1024 * 1024
 
 
@@ -68,7 +69,7 @@ class _Channel(asyncssh.SSHClientSession[bytes]):
         end = noise.find(b"\n", at + 1) if at >= 0 else -1
         if end < 0:
             # The mark is looked for where it can still come; the rest is not kept.
-            if at < 0 and len(noise) > _MAX_NOISE:
+            if len(noise) - max(at, 0) > _MAX_NOISE:
                 del noise[: -len(self._mark)]
             return
         said = bytes(noise[at + len(self._mark) : end]).decode("ascii", "replace")
@@ -157,6 +158,12 @@ async def _channel_of(link: Link, mark: str, take: Take) -> AsyncGenerator[tuple
             opened.close()
             with anyio.move_on_after(_CLOSE_S, shield=True):
                 await opened.wait_closed()
+
+
+def told_by_host(text: str) -> str:
+    """What a host says of itself, short and without anything that is not plainly readable."""
+    plain = "".join(one if one.isascii() and one.isprintable() else " " for one in text)
+    return " ".join(plain.split())[:_MAX_TOLD]
 
 
 async def _opened(link: Link, live: Live, channel: _Channel) -> Any:
@@ -261,7 +268,7 @@ def _check_started(link: Link, channel: _Channel, order: Order) -> None:
 def _not_started(link: Link, channel: _Channel) -> FlotillaError:
     if channel.status is None and channel.signal is None:
         return _lost(link)
-    said = " ".join(channel.noise.split())[:300]
+    said = told_by_host(channel.noise)
     return UpstreamError(
         f"host {link.alias!r} gives user {link.entry.user!r} no POSIX shell"
         + (f"; it says: {said}" if said else ""),

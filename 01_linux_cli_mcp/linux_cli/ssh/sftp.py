@@ -17,6 +17,7 @@ from flotilla import (
 )
 from linux_cli.ssh.connecting import told
 from linux_cli.ssh.pool import FileSession, Link, Live
+from linux_cli.ssh.session import told_by_host
 
 
 @asynccontextmanager
@@ -90,9 +91,9 @@ def file_errors(alias: str, path: str) -> Generator[None]:
         yield
     except asyncssh.SFTPError as error:
         raise _translated(alias, path, error) from None
-    except (asyncssh.Error, OSError) as error:
+    except (asyncssh.Error, OSError):
         raise Unavailable(
-            f"the connection to host {alias!r} broke: {error}",
+            f"the connection to host {alias!r} broke",
             details={"reason": "connection_lost"},
         ) from None
 
@@ -110,9 +111,11 @@ def _translated(alias: str, path: str, error: asyncssh.SFTPError) -> FlotillaErr
                 f"the connection to host {alias!r} broke", details={"reason": "connection_lost"}
             )
         case asyncssh.SFTPOpUnsupported():
-            return NotConfigured(f"the SFTP server of host {alias!r} lacks an operation: {error}")
+            return NotConfigured(
+                f"the SFTP server of host {alias!r} lacks an operation that this needs"
+            )
         case asyncssh.SFTPBadMessage() | asyncssh.SFTPNotADirectory():
-            return InvalidArgument(f"{path!r}: {error.reason}")
+            return InvalidArgument(f"{path!r}: {told_by_host(error.reason)}")
         case _:
             # SFTP version 3 knows no finer reasons; a full disk is a failure like any other.
-            return UpstreamError(f"{path!r} on {alias}: {error.reason or 'failure'}")
+            return UpstreamError(f"{path!r} on {alias}: {told_by_host(error.reason) or 'failure'}")

@@ -117,9 +117,12 @@ def site(tmp_path: Path, client_key: Path) -> Site:
     return Site(tmp_path, client_key)
 
 
-@pytest.fixture(params=["local", "ssh"])
+@pytest.fixture(params=[pytest.param("local", marks=pytest.mark.real), "ssh"])
 def place(request: pytest.FixtureRequest, site: Site) -> str:
-    """The alias of a host: what is asked of one is asked of every kind."""
+    """The alias of a host: what is asked of one is asked of every kind.
+
+    Of `local` in the long run alone, as most of it is in the tests beside these, too.
+    """
     if request.param == "ssh":
         site.add("there", request.getfixturevalue("target"))
         return "there"

@@ -34,6 +34,7 @@ async def all_of(call: Call, times: int, **arguments: Any) -> list[dict[str, Any
     return answers
 
 
+@pytest.mark.real
 async def test_fifty_calls_at_once_share_one_connection(site: Site, own_target: Sshd) -> None:
     own_target.start()
     site.add("there", own_target)
@@ -100,6 +101,7 @@ async def test_a_host_that_is_away_is_told_fast_and_disturbs_no_other(
                 await anyio.sleep(0.05)
 
 
+@pytest.mark.real
 async def test_a_host_whose_name_is_unknown_and_one_that_never_answers(site: Site) -> None:
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as deaf:
         key = str(site.key)
@@ -187,6 +189,7 @@ async def test_a_jump_host_carries_the_connection(
                     await anyio.sleep(0.05)
 
 
+@pytest.mark.real
 async def test_a_jump_host_that_may_not_reach_the_target_is_told(
     site: Site, target: Sshd, sshd_at: str, client_key: Path, tmp_path: Path
 ) -> None:
@@ -239,6 +242,7 @@ async def test_a_key_comes_from_a_stored_secret_and_a_rotated_one_is_taken_at_on
         assert "phrase" not in repr(spoke)
 
 
+@pytest.mark.real
 async def test_a_user_without_a_shell_is_told(site: Site, own_target: Sshd) -> None:
     own_target.start("ForceCommand echo This account is not available; exit 1")
     site.add("there", own_target)
@@ -248,6 +252,7 @@ async def test_a_user_without_a_shell_is_told(site: Site, own_target: Sshd) -> N
         assert "This account is not available" in refused["message"]
 
 
+@pytest.mark.real
 async def test_a_host_without_file_sessions_still_runs_programs(
     site: Site, own_target: Sshd
 ) -> None:
@@ -259,6 +264,7 @@ async def test_a_host_without_file_sessions_still_runs_programs(
         assert refused["error"] == "not_configured" and "SFTP" in refused["message"]
 
 
+@pytest.mark.real
 async def test_noise_of_a_login_shell_is_no_output(
     site: Site, own_target: Sshd, tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ async def test_a_program_gets_its_input_folder_and_variables(
         assert (await call("runCommand", command="cat; echo end", host=place))["stdout"] == "end\n"
 
 
+@pytest.mark.real
 async def test_nothing_but_the_usual_variables_is_there(site: Site, place: str) -> None:
     async with site.open() as call:
         said = (await call("runCommand", argv=["env"], host=place))["stdout"]
@@ -48,6 +49,7 @@ async def test_nothing_but_the_usual_variables_is_there(site: Site, place: str) 
         assert names - {"_"} == {"PATH", "HOME", "LANG", "TERM", "TZ", "FLOTILLA_RUN"}
 
 
+@pytest.mark.real
 async def test_no_descriptor_but_the_three_is_open(site: Site, place: str) -> None:
     async with site.open() as call:
         said = await call("runCommand", argv=["ls", "/proc/self/fd"], host=place)
@@ -115,6 +117,7 @@ async def test_a_daemon_lives_on_and_what_is_left_in_the_group_does_not(
             os.kill(int(daemon), 9)
 
 
+@pytest.mark.real
 async def test_endless_output_is_cut_while_it_flows(site: Site, place: str) -> None:
     async with site.open() as call:
         done = await call("runCommand", command="yes", timeoutS=0.7, host=place)
@@ -245,6 +248,7 @@ async def test_the_system_is_looked_at(site: Site, place: str) -> None:
         assert own["memoryBytes"] > 10_000_000 and own["startedAt"]
 
 
+@pytest.mark.real
 async def test_open_ports_name_their_process(site: Site, place: str) -> None:
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         port = listener.extra(anyio.abc.SocketAttribute.local_port)

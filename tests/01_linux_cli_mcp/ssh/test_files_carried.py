@@ -104,6 +104,7 @@ async def test_a_try_that_broke_off_is_resumed_and_a_broken_part_is_found(
         assert not mine.exists()
 
 
+@pytest.mark.real
 async def test_a_cancelled_upload_leaves_its_part_for_the_next_try(
     site: Site, own_target: Sshd, exchange: Path, tmp_path: Path
 ) -> None:
@@ -227,6 +228,7 @@ async def test_what_is_too_large_or_no_file_is_refused(
     assert not list(exchange.glob(f"{PARTIAL}*"))
 
 
+@pytest.mark.real
 async def test_how_far_it_is_is_told(
     site: Site, target: Sshd, exchange: Path, tmp_path: Path
 ) -> None:

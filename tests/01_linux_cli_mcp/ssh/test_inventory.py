@@ -1,5 +1,7 @@
 """config/hosts.yaml: what it may say, and what a mistake in it is called."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,17 @@ def test_a_target_is_a_host_and_a_port(wrong: str) -> None:
     assert target_of("[::1]:80") == ("::1", 80) and target_of("db:5432") == ("db", 5432)
     with pytest.raises(ValueError, match="host:port"):
         target_of(wrong)
+
+
+@pytest.mark.real
+def test_without_hosts_over_ssh_nothing_of_it_is_loaded(tmp_path: Path) -> None:
+    asked = (
+        "import sys; from linux_cli import build; from linux_cli.settings import Settings;"
+        "from flotilla import CommonSettings; from pathlib import Path;"
+        "build(Settings(), CommonSettings(data_dir=Path(sys.argv[1]), config_dir=Path('.')));"
+        "raise SystemExit('asyncssh' in sys.modules)"
+    )
+    root = Path(__file__).resolve().parents[3]
+    environment = {"PYTHONPATH": f"{root}:{root / '01_linux_cli_mcp'}"}
+    done = subprocess.run([sys.executable, "-c", asked, str(tmp_path)], env=environment, timeout=30)
+    assert done.returncode == 0

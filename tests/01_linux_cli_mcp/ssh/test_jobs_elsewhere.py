@@ -65,6 +65,7 @@ async def test_a_job_says_all_and_how_it_ended(site: Site, place: str) -> None:
     assert left_behind() == before
 
 
+@pytest.mark.real
 async def test_a_job_that_cannot_start_says_why(site: Site, place: str) -> None:
     async with site.open() as call:
         job = await call("startJob", argv=["no-such-program"], host=place)
@@ -91,6 +92,7 @@ async def test_a_cancelled_job_and_one_out_of_time_end_with_all_they_started(
     assert left_behind() == before
 
 
+@pytest.mark.real
 async def test_a_job_ends_with_the_service(site: Site, place: str) -> None:
     async with site.open() as call:
         job = await call("startJob", command="echo $$; sleep 300", host=place)
@@ -178,6 +180,7 @@ asyncio.run(live(*sys.argv[1:]))
 """
 
 
+@pytest.mark.real
 async def test_a_job_of_a_life_that_was_killed_is_ended_on_its_host(
     site: Site, place: str, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ async def test_a_raw_address_is_no_host(site: Site, target: Sshd) -> None:
             assert (await call("os.ssh.testConnection", host=host))["error"] == "not_found"
 
 
+@pytest.mark.real
 async def test_without_hosts_over_ssh_the_tools_say_so(site: Site) -> None:
     async with site.open() as call:
         assert [one["host"] for one in (await call("os.ssh.listHosts"))["items"]] == ["local"]
@@ -136,6 +137,7 @@ async def test_a_tunnel_leads_where_the_inventory_allows(site: Site, own_target:
             assert gone["error"] == "not_found"
 
 
+@pytest.mark.real
 async def test_a_tunnel_closes_at_its_time_and_with_the_connection(
     site: Site, own_target: Sshd
 ) -> None:
@@ -159,6 +161,7 @@ async def test_a_tunnel_closes_at_its_time_and_with_the_connection(
                 await anyio.connect_tcp("127.0.0.1", long["port"])
 
 
+@pytest.mark.real
 async def test_tunnels_are_few(site: Site, target: Sshd) -> None:
     site.add("there", target, tunnels=["127.0.0.1:9"])
     site.hosts["away"] = {**site.hosts["there"], "port": 1}

@@ -92,6 +92,7 @@ async def test_a_changed_key_is_refused_loudly_and_replaced_only_on_purpose(
         assert (await call("getSystemInfo", host="there"))["hostname"]
 
 
+@pytest.mark.real
 async def test_a_host_with_keys_of_another_kind_alone_is_a_changed_host(
     site: Site, own_target: Sshd, tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ async def test_a_host_with_keys_of_another_kind_alone_is_a_changed_host(
         assert refused["details"]["algorithm"] == "ssh-rsa"
 
 
+@pytest.mark.real
 async def test_a_key_that_the_configuration_names_is_trusted_and_nothing_else(
     site: Site, target: Sshd
 ) -> None:
@@ -120,6 +122,7 @@ async def test_a_key_that_the_configuration_names_is_trusted_and_nothing_else(
         assert told["error"] == "conflict"
 
 
+@pytest.mark.real
 async def test_old_algorithms_are_refused(site: Site, own_target: Sshd) -> None:
     own_target.start("Ciphers aes128-cbc", "KexAlgorithms diffie-hellman-group14-sha1")
     site.add("there", own_target)
@@ -168,6 +171,7 @@ async def test_a_damaged_list_of_pins_stops_the_start(site: Site, target: Sshd) 
         site.build()
 
 
+@pytest.mark.real
 async def test_a_scan_goes_through_the_jump_host_and_shows_it_no_key_of_the_target(
     site: Site, target: Sshd, sshd_at: str, client_key: Path, tmp_path: Path
 ) -> None:

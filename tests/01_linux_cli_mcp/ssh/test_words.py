@@ -28,7 +28,7 @@ def said_by(argv: list[str], script: bytes) -> bytes:
     return said
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(BYTES, min_size=1, max_size=12))
 def test_any_bytes_arrive_unchanged_through_the_script_and_any_login_shell(
     values: list[bytes],
