@@ -141,8 +141,10 @@ class _Approving:
             raise refusals.standing_of(held)
         if said == "nonsense":
             raise self._told(call, refusals.unclear(held.id), held.id)
+        if not call.interactive:
+            raise self._told(call, rules.refused("not_interactive", held.id), held.id)
         if said.answer == "approve" and held.state != "pending":
-            if held.state == "approved" and not refusals.is_elsewhere(held) and call.interactive:
+            if held.state == "approved" and not refusals.is_elsewhere(held):
                 # This hub, or another, died between the person's yes and the call.
                 return held
             raise self._told(call, refusals.standing_of(held), held.id)

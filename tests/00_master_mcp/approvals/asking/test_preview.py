@@ -2,11 +2,25 @@
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
-from flotilla import NotAllowed, UpstreamError, meta
+from flotilla import (
+    Model,
+    NotAllowed,
+    Preview,
+    Spoke,
+    UpstreamError,
+    destroys,
+    meta,
+    reads,
+    writes,
+)
+from flotilla.names import BadName
+from flotilla.redaction import Redactor
+from flotilla.toolbox import Toolbox
 from master.approvals.asking.preview import Previews, unasked
 from master.approvals.asking.words import Previewed
 from master.call import Call
@@ -153,3 +167,25 @@ async def test_a_question_never_asks_another_one() -> None:
     with pytest.raises(NotAllowed):
         await unasked(server)(call(entry(read_only=False)))
     assert json.loads((await unasked(server)(call(entry()))).texts["isError"]) is False
+
+
+class Done(Model):
+    ok: bool = True
+
+
+async def act(name: str = "") -> Done:
+    """Do it."""
+    return Done()
+
+
+def test_a_spoke_names_a_reading_tool_of_its_own_as_preview() -> None:
+    preview = Preview(tool=LOOK, taken={"name": "name"})
+    acting = destroys("test.shop.act", act, preview=preview, cost="3 EUR", risk="it runs as root")
+    spoke = partial(Spoke, name="shop", version="1", instructions="x", namespaces=("test.shop",))
+    for others in ((), (writes(LOOK, act),)):
+        with pytest.raises(BadName, match="preview"):
+            spoke(tools=(acting, *others))
+    tools = spoke(tools=(acting, reads(LOOK, act))).tools
+    marks = Toolbox(tools, Redactor()).listing()[0]["_meta"]
+    assert marks[meta.PREVIEW] == {"tool": LOOK, "taken": {"name": "name"}, "fixed": {}}
+    assert (marks[meta.COST], marks[meta.RISK]) == ("3 EUR", "it runs as root")
