@@ -5,7 +5,6 @@ client; a robot's token decides nothing; what is decided, used or expired stays 
 """
 
 from datetime import datetime
-from typing import cast
 
 from flotilla import (
     ApprovalDenied,
@@ -165,4 +164,4 @@ def _not_the_one(record: Record, by: Principal, way: Way, interactive: bool) -> 
 def _not_open(held: Held, now: datetime) -> Refused | None:
     if held.state == "expired" or (held.state == "pending" and held.expires_at <= now):
         return "approval_expired"
-    return None if held.state == "pending" else cast("Refused", "already_decided")
+    return None if held.state == "pending" else "already_decided"
