@@ -1,6 +1,6 @@
 """The owner's interface, `/api`: plain JSON for the commands and the console, never for a model."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -9,37 +9,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from flotilla import (
-    ApprovalDenied,
-    Conflict,
     FlotillaError,
     InvalidArgument,
     Model,
     NotAllowed,
-    NotConfigured,
-    NotFound,
-    RateLimited,
-    TooLarge,
-    Unavailable,
     correlation,
 )
 from flotilla.identity import Caller
+from flotilla.operations import STATUS
 from flotilla.serving.gates import CALLER, whole_body
 from master.principals import OWNER
 
 PATH = "/api"
 MAX_BODY_BYTES = 1024 * 1024
-
-_STATUS: Mapping[str, int] = {
-    InvalidArgument.code: 400,
-    NotAllowed.code: 403,
-    ApprovalDenied.code: 403,
-    NotFound.code: 404,
-    Conflict.code: 409,
-    TooLarge.code: 413,
-    RateLimited.code: 429,
-    NotConfigured.code: 503,
-    Unavailable.code: 503,
-}
 
 Answer = Callable[[Request], Awaitable[Any]]
 """Answers with a Model, JSON, or a Response of its own; raises FlotillaError."""
@@ -73,7 +55,7 @@ def answered(answer: Answer, *, owner: bool) -> Callable[[Request], Awaitable[Re
             return JSONResponse(told)
         except FlotillaError as error:
             refused = {"error": error.as_json(request.scope[correlation.SCOPE])}
-            return JSONResponse(refused, _STATUS.get(error.code, 500))
+            return JSONResponse(refused, STATUS.get(error.code, 500))
 
     return endpoint
 

@@ -212,7 +212,9 @@ class Parts:
     @cached_property
     def released(self) -> Released:
         """The values of stored secrets that are out."""
-        return Released(self.redactor)
+        released = Released(self.redactor)
+        self.links.cleaned = released.hidden
+        return released
 
     @cached_property
     def courier(self) -> Courier:

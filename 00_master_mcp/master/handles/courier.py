@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 EVERY_S = 60.0
 """A rotation of which nobody told is brought within this."""
+CALM_S = 0.3
+"""Changes within it are brought together: a lease is no change, but nobody here can tell."""
 _TOPIC = "secrets"
 _CHANGED, _RELEASED = "changed", "released"
 
@@ -49,6 +51,7 @@ class Courier:
         self._has_store = SECRETS in spokes
         self._every_s = every_s
         self._wake = asyncio.Event()
+        self._calm: asyncio.TimerHandle | None = None
         self._due: set[str] = set()
         self._needless: set[str] = set()
         """Spokes that need nothing, as long as they stay connected."""
@@ -64,10 +67,9 @@ class Courier:
 
     def changed(self) -> None:
         """What is stored, or who may have it, may be other than before; the other hubs hear too."""
-        self._all_due()
-        telling = asyncio.create_task(self._news.tell(_TOPIC, _CHANGED))
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
+        self._due.update(self._spokes)
+        if self._calm is None:
+            self._calm = asyncio.get_running_loop().call_later(CALM_S, self._now)
 
     def owner_did(self, service: str) -> None:
         """The owner had a service do something."""
@@ -89,6 +91,8 @@ class Courier:
         try:
             yield
         finally:
+            if self._calm is not None:
+                self._calm.cancel()
             await ended(working, *self._telling)
 
     def _hear(self, what: str) -> None:
@@ -96,6 +100,13 @@ class Courier:
         if what == _CHANGED:
             self._due.update(self._spokes)
         self._wake.set()
+
+    def _now(self) -> None:
+        self._calm = None
+        self._wake.set()
+        telling = asyncio.create_task(self._news.tell(_TOPIC, _CHANGED))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
 
     def _all_due(self) -> None:
         self._due.update(self._spokes)

@@ -8,26 +8,12 @@ from flotilla.json_text import from_json
 from flotilla.known_values import Known
 from flotilla.redaction import REDACTED
 from master.call import Hearer, Relay
+from master.handles.hidden_text import hidden_text, hidden_texts
 from master.handles.released import Released
 from master.result import Result
 from master.rpc import RpcError, text_of
 from master.streaming.scrub import Scrubber
 from master.streaming.splitter import Begin, Chunk, End, Member, Piece
-
-
-def hidden_text(text: str, known: Known) -> str:
-    """A JSON text without the values."""
-    # Only these two ways to escape hide a value from a look at the text as it is written.
-    if "\\u" not in text and "\\/" not in text and not known.may_be_in(text):
-        return text
-    raw = text.encode(errors="surrogatepass")
-    scrubber = Scrubber(known)
-    clean = scrubber.feed(raw) + scrubber.finish()
-    return text if clean == raw else clean.decode(errors="surrogatepass")
-
-
-def hidden_texts(texts: Mapping[str, str], known: Known) -> dict[str, str]:
-    return {name: hidden_text(text, known) for name, text in texts.items()}
 
 
 def hidden_result(result: Result, known: Known) -> Result:

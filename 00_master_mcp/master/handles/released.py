@@ -1,9 +1,10 @@
 """Values that have left the secrets spoke: from then on nothing in the fleet may show them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from flotilla.known_values import Known
 from flotilla.redaction import Redactor
+from master.handles.hidden_text import hidden_texts
 
 KEPT_S = 24 * 3600.0
 """For how long after it was last released a value is looked for."""
@@ -30,6 +31,11 @@ class Released:
     @property
     def known(self) -> Known:
         return self._own.known
+
+    def hidden(self, texts: Mapping[str, str]) -> dict[str, str]:
+        """JSON texts without them."""
+        known = self._own.known
+        return hidden_texts(texts, known) if known else dict(texts)
 
     def add(self, values: Iterable[str]) -> None:
         """From now on these are known, before anybody else may have them."""

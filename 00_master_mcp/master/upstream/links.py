@@ -55,6 +55,8 @@ class Links:
         """Called with a service that was away and has answered again."""
         self.on_offered: Callable[[str], None] = _nobody
         """Called with a service that has connected, and whenever it offers something else."""
+        self.cleaned: Callable[[rpc.Texts], rpc.Texts] = lambda texts: texts
+        """Takes out of what a service tells by itself what no client may have."""
         self.on_removed: Callable[[str], None] = _nobody
         """Called with a service that is no longer of the fleet, or will be another one."""
         self._checks = checks
@@ -166,11 +168,11 @@ class Links:
 
     def updated(self, service: str, uri: str, params: rpc.Texts) -> None:
         if self._clients is not None:
-            self._clients.updated(service, uri, params)
+            self._clients.updated(service, uri, self.cleaned(params))
 
     def said(self, service: str, method: str, params: rpc.Texts) -> None:
         if self._clients is not None:
-            self._clients.said(service, method, params)
+            self._clients.said(service, method, self.cleaned(params))
 
     def _start(self, link: Link) -> None:
         self._running[link.service] = asyncio.create_task(link.run())

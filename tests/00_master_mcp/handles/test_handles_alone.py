@@ -13,7 +13,8 @@ from flotilla.redaction import Redactor
 from master.audit.seam import Row
 from master.call import Call
 from master.entry import Entry, View
-from master.handles.hiding import hidden_error, hidden_pieces, hidden_text
+from master.handles.hidden_text import hidden_text
+from master.handles.hiding import hidden_error, hidden_pieces
 from master.handles.released import Released
 from master.handles.resolving import Handles, may_hold_handle
 from master.handles.spots import revealing_places
@@ -286,3 +287,11 @@ async def test_an_answer_in_pieces_is_hidden_wherever_it_is_cut(size: int) -> No
     assert VALUE.encode() not in written
     assert written.count(b"[redacted]") == 2
     assert len(written) == len(f'1"[redacted]"["{large}"]') - len(VALUE) + len("[redacted]")
+
+
+def test_what_a_service_tells_by_itself_is_hidden_too() -> None:
+    released = Released(Redactor())
+    told = {"data": f'"now {VALUE}"', "level": '"info"'}
+    assert released.hidden(told) == told
+    released.add([VALUE])
+    assert released.hidden(told) == {"data": '"now [redacted]"', "level": '"info"'}
