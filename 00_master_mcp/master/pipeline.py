@@ -74,7 +74,8 @@ def pipeline(
     state, resilience, meters = steadiness.state, steadiness.resilience, steadiness.meters
     call = answered(forwarded(links, own))
     call = steady(call, steadiness.keepers, limits, connected, meters)
-    call = revealed(call, handles)
+    # Within the cache, so that no value is kept in it; and around it, below.
+    call = hidden(revealed(call, handles), released)
     call = cached(call, state.cache, resilience, meters)
     looked = checked(unasked(call), resilience)
     call = intended(call, audit, approvals_off=approvals_off)
