@@ -58,7 +58,11 @@ def build(
     reading = ReadTools(keeper, trail)
     writing = WriteTools(keeper, leases, from_chat=settings.write_from_chat == "on")
     using = Using(database, backend, trail, clock, _learn)
-    programs = Programs(settings.programs, confined=settings.program_confinement == "required")
+    programs = Programs(
+        settings.programs,
+        confined=settings.program_confinement == "required",
+        closed=folder.parent,
+    )
     families = (
         reading,
         ScanTools(backend, trail),

@@ -99,9 +99,11 @@ class Keeper:
         self, actor: Actor, path: str, more: Rules, less: Rules, *, expires_at: str | None = None
     ) -> SecretInfo:
         """Let more tools, principals, roles and services use the secret, and others no more."""
-        kept = await self._kept(path)
+        check_path(path)
         until = None if expires_at is None else read_time(expires_at, "expiresAt")
         async with self._trail.act() as transaction:
+            # Nobody deletes it meanwhile: rules would wait there for a later secret of that path.
+            kept = await self._kept(path)
             card = await card_of(transaction, path)
             rules = card.rules.with_more(more).without(less)
             changed = {"rules": rules, "expires_at": until or card.expires_at}
@@ -112,8 +114,9 @@ class Keeper:
 
     async def delete(self, actor: Actor, path: str, *, expected: int | None = None) -> Kept:
         """Destroy all versions of a secret and revoke its leases; tells what was there."""
-        kept = await self._kept(path)
+        check_path(path)
         async with self._trail.act() as transaction:
+            kept = await self._kept(path)
             if expected is not None and expected != kept.version:
                 raise Conflict(
                     f"{path} is at version {kept.version}, not {expected}",

@@ -127,12 +127,11 @@ class Keyring:
 
     async def rotate(self, transaction: AsyncConnection) -> int:
         """Make a new data key, under which values are sealed from now on; its number."""
-        unlocked = await self._open()
         newest = await transaction.scalar(select(func.max(data_key.c.id)))
         key_id = int(newest or 0) + 1
         held = await self._fitting(transaction)
-        await self._add(transaction, key_id, VALUES, held.master, key := new_key())
-        unlocked.values[key_id] = key
+        # Not kept in memory yet: the transaction may fail, and the number be another process's.
+        await self._add(transaction, key_id, VALUES, held.master, new_key())
         return key_id
 
     async def drop_unused(self, transaction: AsyncConnection) -> int:

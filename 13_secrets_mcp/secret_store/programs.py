@@ -57,9 +57,11 @@ class Programs:
     `confined` False leaves them to whoever vouched for them.
     """
 
-    def __init__(self, allowed: Sequence[Path], *, confined: bool) -> None:
+    def __init__(self, allowed: Sequence[Path], *, confined: bool, closed: Path) -> None:
+        """`closed` is the fleet's data folder, which no confined program can open."""
         self._allowed = {str(path): path for path in allowed}
         self._confined = confined
+        self._closed = closed.resolve()
         self._free = anyio.Semaphore(_AT_ONCE)
 
     def find(self, name: str) -> Path:
@@ -73,6 +75,11 @@ class Programs:
             raise NotConfigured(
                 "this kernel cannot confine programs (it has no Landlock)",
                 hint="SECRETS_PROGRAM_CONFINEMENT=off runs them without; you vouch for them then.",
+            )
+        if self._confined and any(map(self._closed.is_relative_to, _SYSTEM)):
+            raise NotConfigured(
+                f"{self._closed} lies in a folder of the system, which programs must read",
+                hint="Set FLOTILLA_DATA_DIR to a folder of its own.",
             )
         found = [path for text, path in self._allowed.items() if name in (text, path.name)]
         if len(found) != 1:
@@ -126,7 +133,9 @@ class Programs:
                         assert stream is not None
                         tasks.start_soon(into.fill, stream)
                     await process.wait()
+                    # What it left behind would keep its output open.
                     _kill_group(process)
+                    await to_thread.run_sync(kill_marked, mark)
         finally:
             with anyio.CancelScope(shield=True):
                 await _ended(process, mark)
@@ -148,7 +157,8 @@ class Programs:
             return [str(real), *arguments]
         # A program outside the system's folders has its parts beside it, or in the folder above.
         home = real.parent if real.parent.name not in ("bin", "sbin") else real.parent.parent
-        own = str(home) if len(home.parts) > 2 else str(real)
+        is_its_own = len(home.parts) > 2 and not self._closed.is_relative_to(home)
+        own = str(home) if is_its_own else str(real)
         opened = {"read": [*_SYSTEM, own, str(real)], "write": [folder, *_DEVICES]}
         script = (sys.executable, "-I", "-S", confine.__file__, json.dumps(opened))
         return [*script, str(real), str(program), *arguments]

@@ -138,7 +138,10 @@ async def opened_store(settings: Settings, folder: Path) -> AsyncIterator[Store]
 
 
 @pytest.fixture
-async def store(settings: Settings, tmp_path: Path) -> AsyncIterator[Store]:
+async def store(settings: Settings, fresh: Path, tmp_path: Path) -> AsyncIterator[Store]:
+    assert settings.database_url is not None
+    if settings.database_url.startswith("sqlite"):
+        shutil.copytree(fresh, tmp_path, dirs_exist_ok=True)
     async with opened_store(settings, tmp_path) as ready:
         yield ready
 

