@@ -10,7 +10,11 @@ from flotilla import InvalidArgument, NotFound
 
 HostName = Annotated[
     str,
-    Field(min_length=1, max_length=64, description="Name of a known host; `local` is this one."),
+    Field(
+        min_length=1,
+        max_length=64,
+        description="Name of a known host; `local` is this one, listHosts names all.",
+    ),
 ]
 Stream = Literal["stdout", "stderr"]
 Take = Callable[[Stream, bytes], None]

@@ -29,7 +29,7 @@ from linux_cli.ssh.pool import Link, Live
 
 _STARTED_S = 20.0
 """A login shell may be slow to start."""
-_END_S = 10.0
+_END_S = 5.0
 """The watcher on the host gives a program a second, then kills it."""
 _DRAIN_S = 0.5
 """How long output may still come once the program has ended."""
@@ -129,17 +129,24 @@ async def run_program(link: Link, order: Order, take: Take, *, path: str) -> End
         input_bytes=None if order.stdin is None else len(order.stdin),
     )
     began = monotonic()
-    async with _channel_of(link, mark, take) as (opened, channel):
+    async with _channel_of(link, mark, take) as (live, opened, channel):
         # A host that gives no shell may have ended it already, and then says why.
         with suppress(OSError):
             opened.write(script + (order.stdin or b""))
-        timed_out = await _ended(link, opened, channel, order)
+        try:
+            timed_out = await _ended(link, opened, channel, order)
+        finally:
+            if not channel.exited.is_set():
+                # It answers no more: the next call shall not wait for the same connection.
+                link.retire(live)
     code, name = _outcome(link, channel)
     return Ended(code, name, timed_out, monotonic() - began)
 
 
 @asynccontextmanager
-async def _channel_of(link: Link, mark: str, take: Take) -> AsyncGenerator[tuple[Any, _Channel]]:
+async def _channel_of(
+    link: Link, mark: str, take: Take
+) -> AsyncGenerator[tuple[Live, Any, _Channel]]:
     """A session of the host with nothing sent yet; it is closed, and the place free, afterwards."""
     async with AsyncExitStack() as stack:
         live = await stack.enter_async_context(link.session())
@@ -153,7 +160,7 @@ async def _channel_of(link: Link, mark: str, take: Take) -> AsyncGenerator[tuple
             channel = _Channel(mark, take)
             opened = await _opened(link, live, channel)
         try:
-            yield opened, channel
+            yield live, opened, channel
         finally:
             opened.close()
             with anyio.move_on_after(_CLOSE_S, shield=True):
@@ -206,33 +213,37 @@ async def _opened(link: Link, live: Live, channel: _Channel) -> Any:
 async def _ended(link: Link, opened: Any, channel: _Channel, order: Order) -> bool:
     """Whether its time was over; on return it has ended, and all that it wrote has been taken."""
     try:
-        with anyio.move_on_after(min(_STARTED_S, order.timeout_s)) as starting:
-            await channel.started.wait()
-        if starting.cancelled_caught and order.timeout_s > _STARTED_S:
-            raise Unavailable(
-                f"host {link.alias!r} did not start the program within {_STARTED_S:.0f} s"
-            )
-        if channel.state is None and channel.exited.is_set():
-            # sshd may tell of the end before it has read all that the program wrote.
-            with anyio.move_on_after(_LAST_OUTPUT_S):
-                await channel.drained.wait()
-        _check_started(link, channel, order)
-        with anyio.move_on_after(order.timeout_s) as scope:
-            await channel.exited.wait()
-        timed_out = scope.cancelled_caught and not channel.exited.is_set()
-        if timed_out:
-            await outlast(_end(opened, channel))
-            if not channel.exited.is_set():
-                raise Unavailable(
-                    f"host {link.alias!r} was told to end the program, and does not answer",
-                    hint="It ends there once the host sees that the connection is closed.",
-                )
-        with anyio.move_on_after(_DRAIN_S):
-            await channel.drained.wait()
-        return timed_out
+        timed_out = await _waited(link, channel, order)
     finally:
+        # Also the way of a cancellation: it goes on only when nothing runs any more.
         if not channel.exited.is_set():
             await outlast(_end(opened, channel))
+    if not channel.exited.is_set():
+        raise Unavailable(
+            f"host {link.alias!r} was told to end the program, and does not answer",
+            hint="It ends there once the host sees that the connection is closed.",
+        )
+    with anyio.move_on_after(_DRAIN_S):
+        await channel.drained.wait()
+    return timed_out
+
+
+async def _waited(link: Link, channel: _Channel, order: Order) -> bool:
+    """Whether its time was over before it ended."""
+    with anyio.move_on_after(min(_STARTED_S, order.timeout_s)) as starting:
+        await channel.started.wait()
+    if starting.cancelled_caught and order.timeout_s > _STARTED_S:
+        raise Unavailable(
+            f"host {link.alias!r} did not start the program within {_STARTED_S:.0f} s"
+        )
+    if channel.state is None and channel.exited.is_set():
+        # sshd may tell of the end before it has read all that the program wrote.
+        with anyio.move_on_after(_LAST_OUTPUT_S):
+            await channel.drained.wait()
+    _check_started(link, channel, order)
+    with anyio.move_on_after(order.timeout_s) as scope:
+        await channel.exited.wait()
+    return scope.cancelled_caught and not channel.exited.is_set()
 
 
 async def _end(opened: Any, channel: _Channel) -> None:

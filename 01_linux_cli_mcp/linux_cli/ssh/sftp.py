@@ -42,6 +42,9 @@ async def file_session(link: Link) -> AsyncGenerator[asyncssh.SFTPClient]:
             files.users -= 1
             if not whole:
                 _set_aside(live, files)
+                # Cancelled or broken: where the host answers no more, the next call shall not wait
+                # for the same connection.
+                link.retire(live)
             _left(live, files)
 
 

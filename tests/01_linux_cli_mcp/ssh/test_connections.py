@@ -155,6 +155,31 @@ async def test_a_network_that_hangs_holds_no_call_beyond_its_time(
 
 
 @pytest.mark.real
+async def test_a_program_on_a_host_that_hangs_ends_there_once_it_answers(
+    site: Site, own_target: Sshd, tmp_path: Path
+) -> None:
+    own_target.start()
+    site.add("there", own_target)
+    pid_file = tmp_path / "pid"
+    command = f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; sleep 300"
+    answers: list[dict[str, Any]] = []
+    async with site.open() as call, anyio.create_task_group() as group:
+
+        async def run() -> None:
+            answers.append(await call("runCommand", 2, command=command, host="there"))
+
+        group.start_soon(run)
+        await until(pid_file.exists)
+        with own_target.paused():
+            started = monotonic()
+            await until(lambda: answers, within_s=15)
+            assert answers[0]["error"] in ("timeout", "unavailable")
+            assert monotonic() - started < 12
+        await until(lambda: not lives(pid_file.read_text().strip()))
+        assert (await call("runCommand", command="echo on", host="there"))["stdout"] == "on\n"
+
+
+@pytest.mark.real
 async def test_a_dead_peer_is_noticed_by_keep_alives(site: Site, own_target: Sshd) -> None:
     own_target.start()
     site.add("there", own_target, keepalive_s=1)

@@ -66,6 +66,11 @@ async def test_a_key_from_the_store_and_a_host_that_the_owner_trusts(
             assert refused.is_error and "host_key_unknown" in refused.content[0].text
             scanned = await command("hosts", "scan", "there", "--json")
             assert json_in(scanned.stdout)["fingerprint"] == own_target.fingerprint
+            other = "SHA256:" + "A" * 43
+            wrong = await command("hosts", "trust", "there", "--fingerprint", other)
+            assert wrong.exit_code == 1 and "not the key" in str(wrong.exception)
+            nowhere = await command("hosts", "scan", "nowhere")
+            assert nowhere.exit_code == 1 and "nowhere" in str(nowhere.exception)
             doubted = await command("hosts", "trust", "there", stdin="n\n")
             assert doubted.exit_code != 0
             trusted = await command("hosts", "trust", "there", stdin="y\n")
