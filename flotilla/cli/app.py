@@ -5,6 +5,7 @@ import typer
 from flotilla.cli.approvals import app as approvals
 from flotilla.cli.audit import app as audit
 from flotilla.cli.hosts import app as hosts
+from flotilla.cli.keys import app as keys
 from flotilla.cli.owner import CommandFailed, failed
 from flotilla.cli.policy import app as policy
 from flotilla.cli.secrets import app as secrets
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.add_typer(approvals, name="approvals")
 app.add_typer(audit, name="audit")
 app.add_typer(hosts, name="hosts")
+app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")
 app.add_typer(policy, name="policy")
 app.add_typer(secrets, name="secrets")
