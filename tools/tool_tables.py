@@ -23,7 +23,6 @@ from flotilla import CommonSettings, Spoke, meta  # noqa: E402  what it needs is
 from flotilla.fleet import HUB, FleetConfig  # noqa: E402
 from flotilla.host import open_package  # noqa: E402
 from flotilla.launch.plan import folder_of  # noqa: E402
-from flotilla.metrics import Metrics  # noqa: E402
 from flotilla.redaction import Redactor  # noqa: E402
 from flotilla.toolbox import Toolbox  # noqa: E402
 
@@ -86,22 +85,16 @@ def listing_of(name: str, fleet: FleetConfig) -> list[dict[str, Any]]:
 
 
 def hub_listing(fleet: FleetConfig) -> list[dict[str, Any]]:
-    """The hub's own tools, without a hub around them."""
-    from master.catalogue import Catalogue
-    from master.search.tools import ToolSearch, own_listing
-    from master.services import Services
-    from master.steadiness.parts import Steadiness
+    """The hub's own tools, of a hub that is put together and not started."""
+    from master.doors import own_tools
+    from master.parts import Parts
+    from master.search.tools import own_listing
+    from master.settings import Settings
+    from master.workers.place import ALONE
 
-    catalogue, metrics = Catalogue({}), Metrics()
-    services = Services(
-        fleet=fleet,
-        links={},
-        catalogue=catalogue,
-        metrics=metrics,
-        steadiness=Steadiness.of(fleet, None, metrics),
-    )
-    tools = (*services.tools(), *ToolSearch(catalogue).tools())
-    return own_listing(Toolbox(tools, Redactor()))
+    with tempfile.TemporaryDirectory() as folder:
+        common = CommonSettings(data_dir=Path(folder), config_dir=ROOT / "config")
+        return own_listing(own_tools(Parts.of(Settings(), common, fleet, ALONE)))
 
 
 def table(listing: Listing) -> str:

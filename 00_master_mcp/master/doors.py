@@ -44,7 +44,7 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
         catalogue=catalogue,
         limits=limits,
         links=by_service,
-        own=_own_tools(parts),
+        own=own_tools(parts),
         steadiness=parts.steadiness,
         metrics=parts.metrics,
         redactor=parts.redactor,
@@ -85,7 +85,7 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
     return door, Lent(colleagues.tag, external, brought, catalogue, by_service)
 
 
-def _own_tools(parts: Parts) -> Toolbox:
+def own_tools(parts: Parts) -> Toolbox:
     """The hub's own tools, which are in its catalogue like everybody's."""
     overview = Services(
         fleet=parts.fleet,
