@@ -85,35 +85,23 @@ class Leases:
         """
         check_path(path)
         await self._check_there(path, version)
-        handle, lease_id = new_handle(), new_lease_id()
-        now, until = self._clock.now(), self._clock.after(ttl_s)
+        now, handle = self._clock.now(), new_handle()
+        made = Lease(
+            handle=handle,
+            lease_id=new_lease_id(),
+            path=path,
+            version=version,
+            tool=tool,
+            uses=uses,
+            expires_at=self._clock.after(ttl_s),
+        )
         async with self._trail.act() as transaction:
             card = await card_of(transaction, path)
             reason = card.rules.refusal(principal=actor.principal, roles=actor.roles, tool=tool)
             if reason is None and card.expires_at is not None and card.expires_at <= now:
                 reason = "secret_expired"
             if reason is None:
-                if await live_leases(transaction, actor.principal, now) >= MOST_LIVE:
-                    raise Conflict(
-                        f"{actor.principal} holds {MOST_LIVE} leases, which is the most",
-                        hint="Use or revoke some, or wait until they expire.",
-                    )
-                await forget_leases(transaction, self._clock.after(-_REMEMBERED_S))
-                row = {
-                    "id": lease_id,
-                    "handle_digest": handle_digest(handle),
-                    "path": path,
-                    "version": version,
-                    "principal": actor.principal,
-                    "roles": list(actor.roles),
-                    "tool": tool,
-                    "uses": uses,
-                    "uses_left": uses,
-                    "created_at": now,
-                    "expires_at": until,
-                }
-                await transaction.execute(insert(lease), [row])
-            mark = None if reason else lease_id
+                await self._keep(transaction, made, actor, now)
             await self._trail.add(
                 transaction,
                 actor,
@@ -122,19 +110,11 @@ class Leases:
                 version=version,
                 refused=reason,
                 given_to=tool,
-                lease_id=mark,
+                lease_id=None if reason else made.lease_id,
             )
         if reason is not None:
             raise refused(reason, path, tool)
-        return Lease(
-            handle=handle,
-            lease_id=lease_id,
-            path=path,
-            version=version,
-            tool=tool,
-            uses=uses,
-            expires_at=until,
-        )
+        return made
 
     async def resolve(self, handle: str, *, tool: str, principal: str) -> Resolved:
         """The value, once more of its uses; NotAllowed with `details.reason` for any doubt."""
@@ -234,6 +214,30 @@ class Leases:
         found = await self._backend.get(wanted) if wanted else ()
         matches = [same(value, each.text) for each in found if isinstance(each, Value)]
         return any(matches)
+
+    async def _keep(
+        self, transaction: AsyncConnection, made: Lease, actor: Actor, now: str
+    ) -> None:
+        if await live_leases(transaction, actor.principal, now) >= MOST_LIVE:
+            raise Conflict(
+                f"{actor.principal} holds {MOST_LIVE} leases, which is the most",
+                hint="Use or revoke some, or wait until they expire.",
+            )
+        await forget_leases(transaction, self._clock.after(-_REMEMBERED_S))
+        row = {
+            "id": made.lease_id,
+            "handle_digest": handle_digest(made.handle),
+            "path": made.path,
+            "version": made.version,
+            "principal": actor.principal,
+            "roles": list(actor.roles),
+            "tool": made.tool,
+            "uses": made.uses,
+            "uses_left": made.uses,
+            "created_at": now,
+            "expires_at": made.expires_at,
+        }
+        await transaction.execute(insert(lease), [row])
 
     async def _check_there(self, path: str, version: int | None) -> None:
         if version is None:
