@@ -163,8 +163,12 @@ async def emptied_url(postgres: Postgres) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Where the tables are, in either database."""
+    return place_in(request, tmp_path)
+
+
+def place_in(request: pytest.FixtureRequest, folder: Path) -> Place:
     if request.param == "sqlite":
-        return with_tables(tmp_path)
+        return with_tables(folder)
     return read_place(request.getfixturevalue("emptied_url"), SCHEMA, "FLOTILLA_DATABASE_URL")
 
 

@@ -22,11 +22,18 @@ from master.stages.unchanged import unchanged
 
 from ...backends.postgres_server import Postgres
 from ...conftest import until
-from .conftest import APPROVER, ASKER, Clock, Hub, OpenHub, call_of, opener
+from .conftest import APPROVER, ASKER, Clock, Hub, OpenHub, call_of, opener, place_in
 
 pytestmark = pytest.mark.anyio
 
 CALL = call_of()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return place_in(request, tmp_path)
+
+
 DONE = of_json({"content": [], "isError": False})
 
 
