@@ -108,9 +108,12 @@ def test_the_spoke_declares_what_the_catalogue_names(spoke: Spoke, tmp_path: Pat
         "readFile getDiskUsage listOpenPorts runReadOnly readJob listJobs"
     )
     changing = "runCommand writeFile controlService killProcess installPackage startJob cancelJob"
+    carrying = "uploadFile downloadFile openTunnel closeTunnel"
     assert kinds == {
         **{f"os.linux.{name}": (True, False, False) for name in reading.split()},
         **{f"os.linux.{name}": (False, True, True) for name in changing.split()},
+        **{f"os.ssh.{name}": (True, False, False) for name in ("listHosts", "testConnection")},
+        **{f"os.ssh.{name}": (False, False, True) for name in carrying.split()},
     }
     assert spoke.namespaces == ("os.linux", "os.ssh")
     assert build.__doc__ and CommonSettings(data_dir=tmp_path)

@@ -39,9 +39,12 @@ _LOOK_ALIVE_S = 10.0
 _READ_BYTES = 256 * 1024
 _MAX_NAMES = 10_000
 
-_SUPERVISE = """\
-d=$1; max=$2; limit=$3; shift 3
-unset PWD OLDPWD SHLVL
+# Both scripts run in the program's own environment, and give it on as they got it: what they set
+# for themselves might have the name of one of its variables.
+_SUPERVISE = (
+    LIVES
+    + """\
+saved=$(export -p); d=$1; max=$2; limit=$3; PATH=$4; shift 4
 keep() {
   at=0; rest=
   while :; do
@@ -57,12 +60,13 @@ keep() {
 mkfifo "$d/o" "$d/e" || exit 1
 keep stdout <"$d/o" & k1=$!
 keep stderr <"$d/e" & k2=$!
-setsid "$@" <&3 >"$d/o" 2>"$d/e" 3<&- & c=$!
+set -- "$(command -v setsid)" "$@"
+( eval "$saved"; unset PWD OLDPWD SHLVL; exec "$@" ) <&3 >"$d/o" 2>"$d/e" 3<&- & c=$!
 exec 3<&-
-read -r s </proc/$c/stat; set -- ${s##*) }
-echo "$c ${20} $$" >"$d/pid.new"; mv "$d/pid.new" "$d/pid"
-( while [ "$limit" -gt 0 ] && kill -0 $c; do sleep 5; limit=$((limit - 5)); done
-  kill -s TERM -- -$c; sleep 1; kill -s KILL -- -$c ) 2>/dev/null &
+read -r s </proc/$c/stat; set -- ${s##*) }; g=$c; start=${20}
+echo "$g $start $$" >"$d/pid.new"; mv "$d/pid.new" "$d/pid"
+( while lives && [ "$limit" -gt 0 ]; do sleep 5; limit=$((limit - 5)); done
+  lives && { kill -s TERM -- -$g; sleep 1; kill -s KILL -- -$g; } ) 2>/dev/null &
 wait $c; status=$?
 kill -s KILL -- -$c 2>/dev/null
 i=0
@@ -71,9 +75,10 @@ while [ $i -lt 20 ] && { kill -0 $k1 || kill -0 $k2; } 2>/dev/null; do
 done
 echo $status >"$d/status.new"; mv "$d/status.new" "$d/status"
 """
+)
 
 _LAUNCH = """\
-label=$1; max=$2; limit=$3; w=$4; p=$5; shift 5; umask 077; d=
+saved=$(export -p); label=$1; max=$2; limit=$3; w=$4; PATH=$5; p=$6; shift 6; d=
 case $p in
   */*) ;;
   *) IFS=:; for b in $PATH; do [ -f "$b/$p" ] && [ -x "$b/$p" ] && { p=$b/$p; break; }; done
@@ -85,7 +90,8 @@ for b in "$HOME/.cache" "$HOME" /var/tmp /tmp; do
 done
 [ -n "$d" ] || { echo space; exit 0; }
 exec 3<&0
-setsid /bin/sh -c "$w" supervise "$d" "$max" "$limit" "$p" "$@" </dev/null >/dev/null 2>&1 &
+( set -- "$(command -v setsid)" /bin/sh -c "$w" supervise "$d" "$max" "$limit" "$PATH" "$p" "$@"
+  eval "$saved"; exec "$@" ) </dev/null >/dev/null 2>&1 &
 s=$!; exec 3<&-; i=0
 until [ -e "$d/pid" ]; do
   kill -0 $s 2>/dev/null && [ $i -lt 200 ] || { rm -rf "$d"; echo failed; exit 0; }
@@ -128,7 +134,7 @@ class _Followed:
         return self.folder.decode("utf-8", "surrogateescape")
 
 
-async def run_detached(link: Link, ask: Ask, order: Order, take: Take) -> Ended:
+async def run_detached(link: Link, ask: Ask, order: Order, take: Take, *, path: str) -> Ended:
     """Run it to its end through whatever becomes of the connection, and feed its output to `take`.
 
     On cancellation and at the timeout it and its descendants are ended. Unavailable when the host
@@ -137,7 +143,7 @@ async def run_detached(link: Link, ask: Ask, order: Order, take: Take) -> Ended:
     began = monotonic()
     label = order.label or secrets.token_hex(16)
     try:
-        followed = _Followed(await _launched(link, ask, order, label))
+        followed = _Followed(await _launched(link, ask, order, label, path))
     except BaseException:
         await outlast(_forget(ask, label))
         raise
@@ -162,11 +168,11 @@ async def run_detached(link: Link, ask: Ask, order: Order, take: Take) -> Ended:
     return Ended(status, name, timed_out, monotonic() - began)
 
 
-async def _launched(link: Link, ask: Ask, order: Order, label: str) -> bytes:
+async def _launched(link: Link, ask: Ask, order: Order, label: str, path: str) -> bytes:
     limit_s = ceil(order.timeout_s + _MARGIN_S)
     said = await ask(
         _LAUNCH,
-        *(label, str(_KEPT_BYTES), str(limit_s), _SUPERVISE, *order.argv),
+        *(label, str(_KEPT_BYTES), str(limit_s), _SUPERVISE, path, *order.argv),
         timeout_s=_START_S,
         cwd=order.cwd,
         env=order.env,

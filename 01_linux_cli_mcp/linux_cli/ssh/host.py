@@ -50,7 +50,7 @@ class SshHost:
         return await run_program(self.link, order, take, path=self._path)
 
     async def run_long(self, order: Order, take: Take) -> Ended:
-        return await run_detached(self.link, self.ask, order, take)
+        return await run_detached(self.link, self.ask, order, take, path=self._path)
 
     async def end_labelled(self, label: str) -> None:
         await self.ask(questions.END_MARKED, label, timeout_s=_END_S)

@@ -77,6 +77,8 @@ class Link:
         self._failures = 0
         self._failed: FlotillaError | None = None
         self._rest_until = 0.0
+        self._turn = 0
+        """Counts the times that key, trust or connection turned out to be stale."""
 
     @property
     def connected(self) -> bool:
@@ -104,6 +106,7 @@ class Link:
 
     def retire(self, live: Live | None = None) -> None:
         """Connect anew for the next call; the old connection ends with its last call."""
+        self._turn += 1
         if live is None or live is self._live:
             live, self._live = live or self._live, None
         self.forgive()
@@ -131,7 +134,8 @@ class Link:
             return self._live
         if self._connecting is None:
             if self._failed is not None and self._clock() < self._rest_until:
-                raise self._failed
+                # Without the way of the calls before, which it would gather.
+                raise self._failed.with_traceback(None)
             self._connecting = self._links.spawn(self._connect())
             self._connecting.add_done_callback(self._connected)
         # Shielded: one caller that gives up must not take the connection from the others.
@@ -154,9 +158,14 @@ class Link:
             )
 
     async def _connect(self) -> Live:
+        turn = self._turn
         async with AsyncExitStack() as stack:
             via = await self._links.way(self.entry, stack)
             opened = await self._links.open(self.alias, self.entry, via)
+            if turn != self._turn:
+                # By a key, or a trust, that has been taken back meanwhile.
+                await close_connection(opened.connection)
+                raise Unavailable(f"what host {self.alias!r} is reached by has just changed")
             live = Live(
                 opened.connection, anyio.Semaphore(self.entry.max_sessions), stack.pop_all()
             )

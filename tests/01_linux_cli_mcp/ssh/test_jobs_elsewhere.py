@@ -43,10 +43,11 @@ async def test_a_job_says_all_and_how_it_ended(site: Site, place: str) -> None:
     async with site.open() as call:
         job = await call(
             "startJob",
-            command="cat; echo err >&2; seq 20000; pwd; echo $COLOUR; exit 4",
+            command="cat; echo err >&2; seq 20000; pwd; echo $d $max$s$i; umask; exit 4",
             stdin="in\n",
             cwd="/",
-            env={"COLOUR": "blue"},
+            # Names that a script of ours might use for itself.
+            env={"d": "of\nhis own", "max": "m", "s": "'", "i": "é", "PATH": "/bin"},
             host=place,
         )
         answer = await ended(call, job["id"])
@@ -59,7 +60,7 @@ async def test_a_job_says_all_and_how_it_ended(site: Site, place: str) -> None:
             if part["complete"]:
                 break
         numbers = "".join(f"{number}\n" for number in range(1, 20_001))
-        assert text == f"in\n{numbers}/\nblue\n"
+        assert text == f"in\n{numbers}/\nof his own m'é\n0022\n"
         errors = await call("readJob", jobId=job["id"], stream="stderr")
         assert errors["content"] == "err\n"
     assert left_behind() == before
