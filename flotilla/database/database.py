@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateSchema
 from flotilla.database.away import translated
 from flotilla.database.migrating import turn, upgrade
 from flotilla.database.place import Place
-from flotilla.database.sqlite import Patient, speak_sqlite
+from flotilla.database.sqlite import Patient, keep_private, speak_sqlite
 from flotilla.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -82,6 +82,8 @@ class Database:
         self._writer = self._engine(writes=True)
         try:
             try:
+                if (file := self._place.url.database) is not None and not self.is_postgresql:
+                    keep_private(file)
                 if migrate:
                     await self._migrate()
             except Unavailable as error:

@@ -1,12 +1,16 @@
 """How SQLite is spoken to: its pragmas, its transactions, and callers that give up."""
 
 import asyncio
+import os
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from flotilla.errors import Unavailable
 
 _INTERRUPT_AGAIN_S = 0.02
 
@@ -46,6 +50,18 @@ class Patient(AsyncConnection):
             await driver.interrupt()
             await asyncio.wait({statement}, timeout=_INTERRUPT_AGAIN_S)
         statement.exception()  # it was interrupted, which is what was wanted
+
+
+def keep_private(file: str) -> None:
+    """Make the database's file, or what is there, its owner's alone; its journals follow it.
+
+    Unavailable where it cannot be made.
+    """
+    try:
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        Path(file).chmod(0o600)
+    except OSError as error:
+        raise Unavailable(f"cannot open {file}: {error.strerror}") from None
 
 
 def speak_sqlite(engine: AsyncEngine, *, writes: bool, lock_timeout_s: float) -> None:

@@ -16,9 +16,10 @@ import anyio
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 
 from cmdb import build
-from cmdb.place import place_of
+from cmdb.place import file_place, place_of
 from cmdb.settings import Settings
 from cmdb.store import Store
 from cmdb.tables import metadata
@@ -231,3 +232,15 @@ def test_a_url_of_no_known_database_stops_the_start() -> None:
     place = place_of("postgres://u:p@h/d?sslmode=require", "cmdb")
     assert place.url.drivername == "postgresql+asyncpg"
     assert place.url.query == {"ssl": "require"}
+
+
+async def test_the_file_and_its_journals_are_their_owners_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "open to all"
+    folder.mkdir(mode=0o755)
+    store = Store(file_place(folder, "cmdb"), pool_size=1, connect_timeout_s=5, lock_timeout_s=5)
+    async with store.opened():
+        async with store.write() as connection:
+            await connection.execute(text("SELECT 1"))
+        modes = {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+    assert len(modes) == 3
+    assert set(modes.values()) == {0o600}, modes
