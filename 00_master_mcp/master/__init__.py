@@ -22,6 +22,9 @@ from master.external.api import PATH as SERVERS_PATH
 from master.keys import Keys
 from master.north.arriving import arriving
 from master.others import managing, others
+from master.outbound import pages
+from master.outbound.api import GrantsApi
+from master.outbound.pages import Pages
 from master.owner import PATH as OWNER_PATH
 from master.owner_operations import OwnerOperations
 from master.parts import Parts
@@ -90,6 +93,7 @@ def build(
             parts.principals.running(),
             keys.running(),
             parts.pool.running(),
+            parts.outbound.running(),
             external.running(),
             links.running(Both(door, lent) if lent else door),
             colleagues.running(),
@@ -130,6 +134,8 @@ def build(
             *ApprovalsApi(parts.approvals).routes(),
             *AuditApi(Rows(parts.database), parts.audit).routes(),
             *policy.routes(),
+            *GrantsApi(parts.outbound, parts.audit).routes(),
+            *Pages(parts.outbound.flow).routes(),
             *parts.resource.routes(),
             *door.routes(),
             *(lent.routes() if lent else ()),
@@ -141,7 +147,7 @@ def build(
         own_hosts=("master", *place.names),
         exact=door.exact(parts.catalogue),
         gate=gate,
-        open_paths=parts.resource.paths,
+        open_paths={*parts.resource.paths, *pages.OPEN_PATHS},
     )
     return Service(
         name=HUB,

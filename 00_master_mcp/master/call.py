@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from flotilla import Deadline, Principal
 from master.catalogue import Entry, View
+from master.outbound.shown import Shown
 from master.policy.seam import Verdict
 from master.result import Result
 from master.rpc import RpcError
@@ -118,6 +119,10 @@ class Call:
     """What the rules said of it."""
     approved: bool = False
     """A person, or the operator's setting, allows it: its spoke is told so."""
+    subject: str | None = field(default=None, repr=False)
+    """The token that the caller came with, where a provider signed it: to be exchanged there."""
+    credentials: Shown | None = field(default=None, repr=False)
+    """What an external server is shown in the principal's name; None: the same for everybody."""
 
     def resolved(self) -> Entry:
         assert self.target is not None, "the stages after `resolve` run after it"

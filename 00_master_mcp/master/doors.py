@@ -53,6 +53,7 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
         audit=parts.audit,
         handles=parts.handles,
         released=parts.released,
+        credentials=parts.outbound,
         approvals=parts.approvals,
         asking=parts.asking,
         answered=answered,
@@ -80,7 +81,7 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
     if not isinstance(external, ExternalServers) or colleagues.place.alone:
         return door, None
     # Their clients' process has judged already; to it the list is whole.
-    way = lent_way(by_service, catalogue, limits, answered)
+    way = lent_way(by_service, catalogue, limits, answered, parts.outbound)
     brought = methods(answer=way, policy=Open())
     return door, Lent(colleagues.tag, external, brought, catalogue, by_service)
 

@@ -41,6 +41,7 @@ def others(parts: Parts) -> Others:
         links=parts.links,
         pool=parts.pool,
         news=news,
+        outbound=parts.outbound,
         starter=RunnerElsewhere(runner, Signed(RUNNER, parts.signer)) if runner else None,
     )
 

@@ -36,6 +36,8 @@ from master.documents.seam import Documents
 from master.handles.courier import Courier
 from master.handles.released import Released
 from master.handles.resolving import SECRETS, Handles
+from master.outbound.outbound import Outbound
+from master.outbound.sealing import open_sealing as open_grants
 from master.policy.book import Rulebook
 from master.policy.opened import open_policy
 from master.principals import Principals, TokenBook, open_token_book
@@ -223,6 +225,19 @@ class Parts:
         )
         self.links.on_offered = courier.connected
         return courier
+
+    @cached_property
+    def outbound(self) -> Outbound:
+        """Credentials for servers of others, by principal."""
+        return Outbound(
+            database=self.database,
+            sealing=open_grants(self.common.data_dir / "hub"),
+            operations=self.operations if SECRETS in self.spokes else None,
+            audit=self.audit,
+            redactor=self.redactor,
+            news=self.steadiness.state.news,
+            base_url=self.settings.public_url or f"http://localhost:{self.fleet.port(HUB)}",
+        )
 
     @cached_property
     def handles(self) -> Handles:

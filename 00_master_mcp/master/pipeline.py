@@ -26,6 +26,7 @@ from master.stages.record import recorded
 from master.stages.resolve import Limits, resolved
 from master.stages.reveal import revealed
 from master.stages.shed import shed
+from master.stages.sign_in import Credentials, signed_in
 from master.stages.steady import steady
 from master.stages.unchanged import unchanged
 from master.stages.validate import validated
@@ -59,6 +60,7 @@ def pipeline(
     audit: AuditBook,
     handles: Handles,
     released: Released,
+    credentials: Credentials,
     answered: Callable[[Stage], Stage] = lambda inner: inner,
 ) -> Ways:
     """`answered` stands around the stage that sends: it brings answers to whoever asked."""
@@ -80,6 +82,8 @@ def pipeline(
     looked = checked(unasked(call), resilience)
     call = intended(call, audit, approvals_off=approvals_off)
     call = approved(call, asking, approvals_off=approvals_off)
+    # Before a person allows it: what cannot run is not to be decided.
+    call = signed_in(call, credentials)
     call = validated(call, asking.fits, approvals_off=approvals_off)
     call = checked(call, resilience)
     call = authorised(call, policy)

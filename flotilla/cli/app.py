@@ -4,6 +4,7 @@ import typer
 
 from flotilla.cli.approvals import app as approvals
 from flotilla.cli.audit import app as audit
+from flotilla.cli.grants import app as grants
 from flotilla.cli.hosts import app as hosts
 from flotilla.cli.keys import app as keys
 from flotilla.cli.owner import CommandFailed, failed
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(approvals, name="approvals")
 app.add_typer(audit, name="audit")
+app.add_typer(grants, name="grants")
 app.add_typer(hosts, name="hosts")
 app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")

@@ -126,6 +126,31 @@ grants = sa.Table(
     # Encrypted: tokens that a person granted for a server of somebody else.
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("changed_at", sa.Text, nullable=False),
+    # Whoever renews it, and until when nobody else may: a refresh token is good once.
+    sa.Column("renewing_by", sa.Text),
+    sa.Column("renewing_until", sa.Text),
+)
+
+grant_steps = sa.Table(
+    "hub_grant_steps",
+    metadata,
+    # The SHA-256 of a link or of a state, of which each is good once.
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("server", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("until", sa.Text, nullable=False, index=True),
+)
+
+# The hub as authorization servers have registered it.
+oauth_clients = sa.Table(
+    "hub_oauth_clients",
+    metadata,
+    sa.Column("server", sa.Text, primary_key=True),
+    sa.Column("issuer", sa.Text, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("changed_at", sa.Text, nullable=False),
 )
 
 used_tickets = sa.Table(

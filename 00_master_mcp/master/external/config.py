@@ -22,6 +22,8 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 from flotilla import InvalidArgument, Misconfigured, Model
 from master.external.openapi.choice import Choice
+from master.outbound.choice import Choice as Credentials
+from master.outbound.choice import FixedHeaders, StoredSecret
 
 Kind = Literal["stdio", "http", "sse", "openapi"]
 Approval = Literal["always", "destructive", "never"]
@@ -38,8 +40,8 @@ _FOR_KIND: Mapping[str, frozenset[str]] = {
     "stdio": frozenset(
         ("command", "args", "env", "cwd", "network", "writable", "readable", "memory_mb")
     ),
-    "http": frozenset(("url", "headers")),
-    "sse": frozenset(("url", "headers")),
+    "http": frozenset(("url", "headers", "outbound")),
+    "sse": frozenset(("url", "headers", "outbound")),
     "openapi": frozenset(
         (
             "url",
@@ -91,6 +93,8 @@ class ServerEntry(Model):
     exclude: Mapping[str, Texts] = Field(default_factory=dict)
     credentials: Mapping[str, str] = Field(default_factory=dict, repr=False)
     """The secrets of the document's security schemes, by their names (`openapi/security.py`)."""
+    outbound: Credentials | None = Field(default=None, repr=False)
+    """As whom the hub speaks to a server of type http: there it stands as `credentials`."""
     token_urls: Mapping[str, str] = Field(default_factory=dict, repr=False)
     """Where an OAuth 2.0 scheme gets its tokens, where that is not at the API's origin."""
     server_variables: Mapping[str, str] = Field(default_factory=dict)
@@ -133,6 +137,8 @@ class ServerEntry(Model):
                     "it needs a command (a program here) or a url (a server elsewhere)"
                 )
             members["type"] = {"command": "stdio", "document": "openapi", "url": "http"}[known]
+        if members["type"] in ("http", "sse") and "credentials" in members:
+            members["outbound"] = members.pop("credentials")
         return members
 
     @model_validator(mode="after")
@@ -145,7 +151,20 @@ class ServerEntry(Model):
             raise ValueError(f"a server of type {self.type} needs a {_NEEDED[self.type]}")
         if self.long_timeout_s < self.timeout_s and "long_timeout_s" in self.model_fields_set:
             raise ValueError("longTimeoutS is shorter than timeoutS")
+        self._check_outbound()
         return self
+
+    def _check_outbound(self) -> None:
+        outbound = self.outbound
+        if outbound is None or isinstance(outbound, FixedHeaders):
+            return
+        if self.type == "sse":
+            raise ValueError(
+                "credentials of each principal need type http: an SSE server has one stream for all"
+            )
+        header = outbound.header if isinstance(outbound, StoredSecret) else "authorization"
+        if header.lower() in {name.lower() for name in self.headers}:
+            raise ValueError(f"headers and credentials both say {header}; keep one of them")
 
     @field_validator("args", "command", "cwd", "readable", "writable")
     @classmethod
@@ -201,7 +220,7 @@ class ServerEntry(Model):
     def shown(self) -> dict[str, Any]:
         """What a person may see of it: secrets by their names alone, no password."""
         told = self.model_dump(
-            exclude={*_BY_NAME, "token_urls", "url"},
+            exclude={*_BY_NAME, "token_urls", "url", "outbound"},
             exclude_defaults=True,
             by_alias=True,
             mode="json",
@@ -215,6 +234,11 @@ class ServerEntry(Model):
             }
         if self.url is not None:
             told["url"] = _without_secrets(self.url)
+        if self.outbound is not None:
+            # A client's secret is a handle here, which is no secret.
+            told["credentials"] = self.outbound.model_dump(
+                exclude_defaults=True, by_alias=True, mode="json"
+            )
         return {"type": self.type, **told}
 
 
@@ -313,15 +337,22 @@ def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _told(name: str, error: ValidationError) -> str:
     return "; ".join(
-        _mistake(".".join(("mcpServers", name, *map(str, mistake["loc"]))), mistake)
+        _mistake(".".join(("mcpServers", name, *map(str, _place(mistake["loc"])))), mistake)
         for mistake in error.errors(include_url=False, include_input=False, include_context=False)
     )
+
+
+def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where it stands in the file; pydantic adds which of the choices it took it for."""
+    return ("credentials", *loc[2:]) if loc[:1] == ("outbound",) else loc
 
 
 def _mistake(place: str, mistake: Mapping[str, Any]) -> str:
     if mistake["type"] != "extra_forbidden":
         return f"{place}: {str(mistake['msg']).removeprefix('Value error, ')}"
     key = str(mistake["loc"][-1])
+    if len(mistake["loc"]) > 1:
+        return f"{place} is not a known key of these credentials"
     known = ", ".join(field.alias or name for name, field in ServerEntry.model_fields.items())
     return f"{place} is not a known key: {_ELSEWHERE.get(key, f'known are {known}')}"
 

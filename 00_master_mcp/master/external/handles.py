@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from flotilla import Misconfigured, NotConfigured
+from flotilla.credentials import secret_named
 from flotilla.redaction import Redactor
 from flotilla.settings import read_secret
 from master.external.config import ServerEntry, is_http_url
@@ -57,6 +58,8 @@ class Resolved:
     credentials: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     token_urls: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     server_variables: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    client_secret: str | None = field(default=None, repr=False)
+    """Of the hub as an OAuth client of the server; it may name a stored secret."""
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
@@ -82,6 +85,7 @@ def resolve(
         source.learn_literals(member, given)
     source.learn_credentials(values["credentials"])
     source.check_open("document", values["document"])
+    values["client_secret"] = source.client_secret(entry.outbound)
     _check(values, source.missing)
     if source.missing:
         raise NotConfigured(
@@ -124,6 +128,16 @@ class _Source:
             for secret in (text, text.partition(":")[2]):
                 if secret:
                     self._learn(secret, surely=True)
+
+    def client_secret(self, outbound: Any) -> str | None:
+        """What its handle stands for; one of the secrets spoke is replaced when it is needed."""
+        given = getattr(outbound, "client_secret", None)
+        if given is None or secret_named(given) is not None:
+            return given
+        secret = self.expand("credentials.clientSecret", given)
+        if secret:
+            self._learn(secret, surely=True)
+        return secret
 
     def check_open(self, place: str, path: str | None) -> None:
         """A file of the fleet's data is no document, and its text no part of a message."""

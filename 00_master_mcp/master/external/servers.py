@@ -31,6 +31,10 @@ from master.external.store import Known, ServerStore
 from master.external.store import Origin as EntryOrigin
 from master.external.supervise import Standing, State
 from master.offer import Offer
+from master.outbound.choice import FixedHeaders
+from master.outbound.outbound import Outbound
+from master.outbound.sources import Source
+from master.outbound.speaker import personal
 from master.state.seam import News
 from master.streaming.scrub import Scrubber
 from master.upstream.authority import Fixed
@@ -86,6 +90,7 @@ class ExternalServers:
         catalogue: Catalogue,
         links: Links,
         pool: ConnectionPool,
+        outbound: Outbound | None = None,
         starter: Starter | None = None,
         news: News | None = None,
     ) -> None:
@@ -95,6 +100,7 @@ class ExternalServers:
         self._catalogue = catalogue
         self._links = links
         self._pool = pool
+        self._outbound = outbound
         self._offers: dict[str, Offer] = {}
         """What each server offers, before anything was held back."""
         self._limits: dict[str, tuple[float, float]] = {}
@@ -309,13 +315,14 @@ class ExternalServers:
         else:
             try:
                 resolved = resolve(name, entry, self._den.env, self._den.closed)
-            except NotConfigured as error:
-                self._not_configured[name] = error.message
-                log.warning("external_not_configured", server=name, reason=error.message)
+                source = self._source(name, resolved)
+            except (NotConfigured, Misconfigured) as error:
+                self._not_configured[name] = str(error)
+                log.warning("external_not_configured", server=name, reason=str(error))
                 return
             # What it says is searched for them on its way; what is said of it is, in the log.
             process_redactor().learn(resolved.secrets)
-            link = Link(name, remote(name, resolved, self._pool), self)
+            link = Link(name, remote(name, resolved, self._pool, source), self)
         self._limits[name] = (entry.timeout_s, entry.long_timeout_s)
         self.linked[name] = entry
         self.version += 1
@@ -323,8 +330,19 @@ class ExternalServers:
         self._catalogue.add(name, Origin(external=True, approval=entry.approval))
         self._links.join(link)
 
+    def _source(self, name: str, resolved: Resolved) -> Source | None:
+        """Where its credentials of each principal come from, where it has such."""
+        choice = resolved.entry.outbound
+        if choice is None or isinstance(choice, FixedHeaders):
+            return None
+        if self._outbound is None:
+            raise Misconfigured(f"external server {name}: this hub keeps no credentials")
+        return self._outbound.add(name, resolved.url or "", choice, resolved.client_secret)
+
     async def _close(self, name: str) -> None:
         self._opened.pop(name, None)
+        if self._outbound is not None:
+            self._outbound.remove(name)
         self._offers.pop(name, None)
         self._reviewed_last.pop(name, None)
         self._not_configured.pop(name, None)
@@ -371,12 +389,19 @@ class ExternalServers:
         )
 
 
-def remote(name: str, resolved: Resolved, pool: ConnectionPool) -> Speaker:
-    """Speaks with a server that somebody else runs, whichever era and transport it has."""
+def remote(
+    name: str, resolved: Resolved, pool: ConnectionPool, source: Source | None = None
+) -> Speaker:
+    """Speaks with a server that somebody else runs, whichever era and transport it has.
+
+    `source` are the credentials of each principal, where the server has such.
+    """
     if resolved.entry.type == "openapi":
         return OpenApiSpeaker(name, resolved)
     scrub: Scrub | None = partial(Scrubber, resolved.secrets) if resolved.secrets else None
     http, authority = Http(name, resolved.url or "", pool, scrub), Fixed(resolved.headers)
+    if source is not None:
+        return personal(name, resolved, http, source)
     roots = resolved.roots
     sse = Handshake(name, lambda: SseSession(http, authority, pool), roots=roots)
     if resolved.entry.type == "sse":

@@ -54,3 +54,21 @@ class Fixed:
     def of_call(self, call: Call, body: bytes) -> Mapping[str, str]:
         del call, body
         return self._headers
+
+
+class OfPrincipals:
+    """For other people's servers: what each principal has for them; the hub has its own."""
+
+    def __init__(self, fixed: Mapping[str, str]) -> None:
+        """`fixed` are headers that go along with everybody's."""
+        self._fixed = dict(fixed)
+        self.hub: Mapping[str, str] = {}
+        """What the hub shows for itself now."""
+
+    def of_hub(self) -> Mapping[str, str]:
+        return {**self._fixed, **self.hub}
+
+    def of_call(self, call: Call, body: bytes) -> Mapping[str, str]:
+        del body
+        assert call.credentials is not None, "the stage `sign_in` gives each call its credentials"
+        return {**self._fixed, **call.credentials.headers}

@@ -26,6 +26,7 @@ from master.north.modern import Modern
 from master.offer import Kind
 from master.result import Result
 from master.stages.resolve import Limits, resolved
+from master.stages.sign_in import Credentials, signed_in
 from master.upstream.link import Link
 from master.upstream.links import Clients
 from master.views import VIEW
@@ -41,6 +42,7 @@ def lent_way(
     catalogue: Catalogue,
     limits: Limits,
     answered: Callable[[Stage], Stage],
+    credentials: Credentials,
 ) -> Stage:
     """The way of a lent call: to its server, and nothing else. What fails is told as it is."""
 
@@ -50,7 +52,8 @@ def lent_way(
             raise Unavailable(f"{service} has just been taken out of the fleet")
         return await link.send(call)
 
-    inner = resolved(answered(straight), catalogue, limits)
+    # Whose credentials a server wants is known where its entry is.
+    inner = resolved(signed_in(answered(straight), credentials), catalogue, limits)
 
     async def stage(call: Call) -> Result:
         try:

@@ -1,0 +1,1 @@
+"""With whose credentials the hub speaks to other people's servers."""
