@@ -199,8 +199,13 @@ class Flow:
         return client
 
     def _refused(self, step: Step | None, reason: str, message: str) -> NotAllowed:
-        self._note("grant.refused", step, outcome=reason)
-        log.warning("grant_refused", reason=reason, server=step.server if step else None)
+        row = self._row("grant.refused", step, outcome=reason)
+        if step is None:
+            # Anybody can send this, as often as they like.
+            self._audit.count(row)
+        else:
+            self._audit.note(row)
+            log.warning("grant_refused", reason=reason, server=step.server)
         return NotAllowed(message, details={"reason": reason})
 
     def _note(self, what: str, step: Step | None, *, outcome: str = "ok", **more: Any) -> None:
