@@ -27,6 +27,8 @@ from secret_store.shielding import shielded
 from secret_store.stamps import Clock
 from secret_store.trail import Trail
 from secret_store.using import Using
+from secret_store.vault import vault_backend
+from secret_store.vault.settings import VaultSettings
 from secret_store.write_tools import WriteTools
 
 INSTRUCTIONS = """\
@@ -38,10 +40,17 @@ secret into the conversation: he writes it with `python3 -m flotilla secrets wri
 
 
 def build(
-    settings: Settings, common: CommonSettings | None = None, clock: Clock | None = None
+    settings: Settings,
+    common: CommonSettings | None = None,
+    clock: Clock | None = None,
+    vault: VaultSettings | None = None,
 ) -> Spoke:
-    """The spoke; without a database URL its secrets are in one file in the fleet's data folder."""
+    """The spoke; without a database URL its secrets are in one file in the fleet's data folder.
+
+    With a Vault their values are there, and what is known of them is in the database all the same.
+    """
     clock = clock or Clock()
+    vault = vault or VaultSettings.from_env()
     folder = (common or CommonSettings.from_env()).service_data_dir("secrets")
     if settings.database_url is None:
         place = place_in(folder, settings.database_schema)
@@ -50,8 +59,11 @@ def build(
     database = database_at(place)
     keyring = Keyring(database, source_of(settings, folder), previous_of(settings), clock)
     trail = Trail(database, keyring, clock)
-    backend: Backend = Embedded(
-        database, keyring, versions_kept=settings.versions_kept, clock=clock
+    kept = settings.versions_kept
+    backend: Backend = (
+        Embedded(database, keyring, versions_kept=kept, clock=clock)
+        if vault.url is None
+        else vault_backend(vault, versions_kept=kept, clock=clock, learn=_learn)
     )
     keeper = Keeper(database, backend, trail, clock)
     leases = Leases(database, backend, trail, clock, _learn)

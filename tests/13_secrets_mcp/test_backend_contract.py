@@ -23,7 +23,7 @@ from secret_store.vault.settings import VaultSettings
 from tests.backends.vault_server import VaultProgram, VaultServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
     from flotilla.database.database import Database
@@ -59,7 +59,7 @@ class Kit:
 
 
 @asynccontextmanager
-async def embedded_kit(settings: Settings) -> AsyncIterator[Kit]:
+async def embedded_kit(settings: Settings) -> AsyncGenerator[Kit]:
     assert settings.database_url is not None
     database = database_at(place_of(settings.database_url, settings.database_schema))
     clock = Clock()
@@ -72,7 +72,7 @@ async def embedded_kit(settings: Settings) -> AsyncIterator[Kit]:
 
 
 @asynccontextmanager
-async def vault_kit(settings: Settings, vault: VaultSettings) -> AsyncIterator[Kit]:
+async def vault_kit(settings: Settings, vault: VaultSettings) -> AsyncGenerator[Kit]:
     assert settings.database_url is not None
     database = database_at(place_of(settings.database_url, settings.database_schema))
     backend = vault_backend(vault, versions_kept=KEPT, clock=Clock(), learn=lambda _: None)

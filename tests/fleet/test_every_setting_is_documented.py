@@ -12,6 +12,7 @@ from master.approvals.settings import ApprovalSettings
 from master.audit.settings import AuditSettings
 from master.external.runner.settings import Settings as RunnerSettings
 from master.principals.settings import OpenIdSettings
+from secret_store.vault.settings import VaultSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 BESIDE = {"MCP_PORT_BASE", "FLOTILLA_SPOKE_URL", "FLOTILLA_DATABASE_URL"}
@@ -29,6 +30,8 @@ def keys_that_are_read() -> set[str]:
     keys |= keys_of(ApprovalSettings)
     keys |= keys_of(AuditSettings)
     keys |= keys_of(OpenIdSettings)
+    # Files that are read again while it runs: their names are the settings.
+    keys |= {key.removesuffix("_FILE") for key in keys_of(VaultSettings)}
     for name in fleet.services:
         _, settings = open_package(ROOT / folder_of(name, fleet))
         keys |= keys_of(settings.Settings) | {f"MCP_PORT_{name.upper()}"}
@@ -67,4 +70,5 @@ def test_the_example_is_valid_when_everything_in_it_is_set() -> None:
     assert ApprovalSettings.from_env(env) == ApprovalSettings.from_env({})
     assert AuditSettings.from_env(env) == AuditSettings.from_env({})
     assert OpenIdSettings.from_env(env) == OpenIdSettings.from_env({})
+    assert VaultSettings.from_env(env) == VaultSettings.from_env({})
     assert fleet.url("cmdb") == FleetConfig.load(ROOT / "config/services.yaml", {}).url("cmdb")
