@@ -344,6 +344,9 @@ class Jobs:
             ended = await machine.run_long(order, lambda stream, data: spools[stream].write(data))
         except FlotillaError as error:
             return {"state": "failed", "reason": error.message}
+        except Exception:  # the top-level handler: nobody waits for a job, and others go on
+            log.exception("job_broke", host=machine.name)
+            return {"state": "failed", "reason": "It failed inside the service; the log has why."}
         finally:
             for spool in spools.values():
                 spool.close()

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from hypothesis import strategies as st
 from flotilla import CommonSettings, Spoke
 from flotilla.leftovers import MARK
 from linux_cli import build
+from linux_cli.host import Ended, Hosts, Order, Take
 from linux_cli.job_records import Record, Records
+from linux_cli.jobs import Jobs
+from linux_cli.local import LocalHost
 from linux_cli.settings import Settings
 from linux_cli.spool import Spool, read_spool
 
@@ -141,6 +145,47 @@ async def test_a_job_that_cannot_start_says_why(spoke: Spoke, call: Call) -> Non
         answer = await ended(call, job["id"])
         assert answer["job"]["state"] == "failed"
         assert "no-such-program-here" in answer["job"]["reason"]
+
+
+async def test_a_job_with_a_name_that_no_file_can_have_ends_nothing_but_itself(
+    spoke: Spoke, call: Call
+) -> None:
+    async with spoke.lifespan():
+        job = await call("startJob", argv=["a" * 70_000])
+        assert (await ended(call, job["id"]))["job"]["state"] == "failed"
+        job = await call("startJob", argv=["true"])
+        assert (await ended(call, job["id"]))["job"]["state"] == "finished"
+
+
+class BreakingHost(LocalHost):
+    """A host with a mistake in it."""
+
+    def __init__(self, host: LocalHost) -> None:
+        self.__dict__.update(host.__dict__)
+
+    async def run(self, order: Order, take: Take) -> Ended:
+        raise ValueError("a mistake")
+
+
+async def test_what_breaks_inside_a_job_breaks_no_other_and_not_the_service(
+    spoke: Spoke, host: LocalHost, tmp_path: Path, make_call: Callable[[Spoke], Call]
+) -> None:
+    jobs = Jobs(
+        Hosts([BreakingHost(host)]),
+        tmp_path / "jobs",
+        max_running=2,
+        max_kept=5,
+        output_bytes=65536,
+        retention_s=60,
+        max_s=60,
+    )
+    call = make_call(replace(spoke, tools=jobs.tools()))
+    async with jobs.open():
+        for _ in range(3):
+            job = await call("startJob", argv=["true"])
+            answer = await ended(call, job["id"])
+            assert answer["job"]["state"] == "failed" and "log" in answer["job"]["reason"]
+            assert "a mistake" not in str(answer)
 
 
 async def test_a_job_ends_at_its_timeout(spoke: Spoke, call: Call) -> None:

@@ -171,7 +171,10 @@ class LocalHost:
 
 
 def _is_executable(path: str) -> bool:
-    return Path(path).is_file() and os.access(path, os.X_OK)
+    # A name that is longer than any file's is an error to the system, and to us no program.
+    with suppress(OSError):
+        return Path(path).is_file() and os.access(path, os.X_OK)
+    return False
 
 
 def _read_system(paths: Sequence[str]) -> dict[str, str]:
