@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class Caller:
     """A person sits at the client, who can be asked there; a robot's token says no."""
     profiles: frozenset[str] | None = None
     """The profiles that the credential may use; None: all."""
+    subject: str | None = field(default=None, repr=False, compare=False)
+    """The token itself, where a provider signed it: to be exchanged at that provider alone."""
 
 
 def body_hash(body: bytes) -> str:

@@ -41,6 +41,8 @@ class Client:
     log_level: str | None
     """The least severe log messages it wants; None: of the handshake era all, else none."""
     teller: Teller = field(repr=False)
+    subject: str | None = field(default=None, repr=False)
+    """The token that it came with, where a provider signed it."""
     interactive: bool = True
     """A person sits there, who can be asked."""
     session: Session | None = field(default=None, repr=False)

@@ -122,6 +122,7 @@ class Exchange:
         return Client(
             principal=self.principal,
             interactive=self.caller.interactive,
+            subject=self.caller.subject,
             view=self.view,
             correlation_id=correlation_id,
             traceparent=trace,

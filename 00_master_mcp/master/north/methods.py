@@ -201,6 +201,7 @@ def _call(message: rpc.Message, client: Client) -> Call:
         method=message.method or "",
         principal=client.principal,
         interactive=client.interactive,
+        subject=client.subject,
         name=_name_in(message),
         params=message.texts,
         arguments=meta.members(arguments),

@@ -11,9 +11,11 @@ from master.audit.seam import AuditBook, Row
 from master.outbound.flow import LINK_S
 from master.outbound.outbound import Outbound
 from master.outbound.store import Kept, moment
+from master.owner import PATH as OWNER_PATH
 from master.owner import body_of, owner_routes
 from master.principals import OWNER
 
+PATH = f"{OWNER_PATH}/grants"
 MAX_NAME_CHARS = 220
 
 

@@ -142,6 +142,12 @@ def is_resource(named: object, url: str) -> bool:
     return (one.scheme, one.netloc.lower()) == (other.scheme, other.netloc.lower()) and inside
 
 
+async def token_endpoint_of(issuer: str, talk: Talk) -> str | None:
+    """Where that provider gives tokens, by its own metadata."""
+    endpoint = (await _server(issuer, talk, near=True)).get("token_endpoint")
+    return endpoint if isinstance(endpoint, str) else None
+
+
 async def _protected(url: str, talk: Talk, near: bool) -> tuple[Mapping[str, Any], str]:
     """The server's metadata as a protected resource, and the scope that it asks for."""
     challenge: dict[str, str] = {}

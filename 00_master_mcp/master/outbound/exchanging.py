@@ -9,11 +9,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+import jwt
+
 from flotilla import FlotillaError
 from flotilla.credentials import secret_named
 from flotilla.redaction import Redactor
 from master.outbound.choice import AUTHORIZATION, Exchanged
-from master.outbound.discovery import client_of
+from master.outbound.discovery import client_of, token_endpoint_of
 from master.outbound.grant import AHEAD_S, Client, tokens_in
 from master.outbound.shown import Missing, Shown, shown
 from master.outbound.sources import MOST, Stored
@@ -46,6 +48,8 @@ class ExchangeSource:
         self._redactor = redactor
         self._clock = clock
         self._at_hand: OrderedDict[str, tuple[float, Shown]] = OrderedDict()
+        self._issuers: set[str] = set()
+        """Those whose token endpoint is the one of the entry."""
 
     async def of(self, principal: str, subject: str | None) -> Shown:
         """`subject` is None for the hub itself, and for whoever did not sign in by a JWT."""
@@ -62,6 +66,8 @@ class ExchangeSource:
         if known is not None and known[0] > now:
             self._at_hand.move_to_end(key)
             return known[1]
+        if subject is not None:
+            await self._check(issuer_of(subject))
         told = await self._asked(subject)
         access, _, expires_at, _ = tokens_in(told, now)
         found = shown(AUTHORIZATION, "Bearer ", access)
@@ -85,6 +91,20 @@ class ExchangeSource:
     async def arrives(self, principal: str, within_s: float) -> bool:
         del principal, within_s
         return False
+
+    async def _check(self, issuer: str) -> None:
+        """A caller's token goes back to who signed it, and nowhere else whatever an entry says."""
+        if issuer in self._issuers:
+            return
+        endpoint = await token_endpoint_of(issuer, self._talk)
+        if endpoint != self._choice.token_endpoint:
+            raise Missing(
+                f"the tokenEndpoint of {self._server} is not that of the provider that signed "
+                "the caller's token",
+                hint="It must be the token_endpoint of FLOTILLA_OIDC_ISSUER.",
+                reason="another_issuer",
+            )
+        self._issuers.add(issuer)
 
     async def _asked(self, subject: str | None) -> dict[str, object]:
         choice = self._choice
@@ -117,6 +137,14 @@ class ExchangeSource:
             secret = await self._stored.value(self._server, named)
             self._redactor.learn([secret])
         return client_of(self._choice.client_id or "flotilla", secret, ("client_secret_basic",))
+
+
+def issuer_of(token: str) -> str:
+    """Who signed a token, which the hub has verified at its door."""
+    try:
+        return str(jwt.decode(token, options={"verify_signature": False}).get("iss", ""))
+    except jwt.PyJWTError:
+        return ""
 
 
 def _key(principal: str, subject: str | None) -> str:

@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -71,7 +72,7 @@ class OpenIdPeople:
         if header["alg"] not in key.algorithms:
             raise BadBearer("the token is signed in a way that its key is not for")
         claims = self._verified(token, key.public, header["alg"])
-        caller = caller_of(claims, self._settings, self._audiences)
+        caller = replace(caller_of(claims, self._settings, self._audiences), subject=token)
         now = self._clock()
         until = min(int(claims["exp"]), int(now + LONGEST_S)) + SKEW_S
         await self._seen.note(caller.principal, now)

@@ -14,6 +14,7 @@ from master import rpc
 from master.external.api import PATH as SERVERS
 from master.north.exchange import SESSION, Exchange
 from master.north.work import Work
+from master.outbound.api import PATH as GRANTS
 from master.upstream.transport.client import Response, Unreachable
 from master.upstream.transport.target import Target
 from master.workers.colleagues import HEADER, Colleagues
@@ -64,7 +65,7 @@ class Relay:
         if session is not None:
             return self._colleagues.owner_of(session)
         place = self._colleagues.place
-        if not place.is_lead and f"{path}/".startswith(f"{SERVERS}/"):
+        if not place.is_lead and f"{path}/".startswith((f"{SERVERS}/", f"{GRANTS}/")):
             return self._colleagues.lead
         return None
 

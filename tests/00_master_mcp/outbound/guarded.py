@@ -48,7 +48,7 @@ class Guarded:
         self.heard: list[bytes] = []
         """Every request: its line, its headers and its body."""
         self.calls: list[tuple[str | None, str]] = []
-        self._admits = admits or self._by_provider
+        self.admits = admits or self.by_provider
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator["Guarded"]:
@@ -67,7 +67,7 @@ class Guarded:
     def was_told(self, canary: str) -> bool:
         return any(canary.encode() in each for each in self.heard)
 
-    def _by_provider(self, headers: Mapping[str, str]) -> str | None:
+    def by_provider(self, headers: Mapping[str, str]) -> str | None:
         assert self.provider is not None
         token = headers.get("authorization", "").removeprefix("Bearer ")
         try:
@@ -87,7 +87,7 @@ class Guarded:
 
     async def _mcp(self, request: web.Request) -> web.Response:
         body = await self._record(request)
-        who = self._admits(request.headers)
+        who = self.admits(request.headers)
         if request.method != "POST":
             return self._unauthorised() if who is None else web.Response(status=405)
         message = json.loads(body)

@@ -1,5 +1,6 @@
 """What somebody tries who wants another's grant, or their own account in another's name."""
 
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
@@ -207,7 +208,7 @@ async def test_the_interface_is_the_owners_alone(house: House) -> None:
 
 async def test_a_state_of_ours_that_a_client_makes_up_gives_nothing(house: House) -> None:
     token = await house.token("ada")
-    body = {
+    body: dict[str, Any] = {
         "jsonrpc": "2.0",
         "id": 1,
         "method": "tools/call",
