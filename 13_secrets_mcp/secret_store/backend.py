@@ -32,6 +32,9 @@ class Broken:
 
     path: str
     version: int
+    reason: str = "seal_broken"
+    why: str = "it was changed or moved in the store"
+    hint: str = "Write the secret again, or restore the store from a backup."
 
 
 Found = Value | Broken | None
@@ -67,13 +70,12 @@ Learn = Callable[[Sequence[str]], None]
 
 
 def whole(found: Found) -> Value | None:
-    """The value, if it is there; an error with the reason `seal_broken` where it does not open."""
+    """The value, if it is there; an error with the reason, where it does not open."""
     if isinstance(found, Broken):
         raise FlotillaError(
-            f"version {found.version} of {found.path} does not open: it was changed or moved in "
-            "the store",
-            hint="Write the secret again, or restore the store from a backup.",
-            details={"reason": "seal_broken"},
+            f"version {found.version} of {found.path} does not open: {found.why}",
+            hint=found.hint,
+            details={"reason": found.reason},
         )
     return found
 

@@ -22,6 +22,7 @@ from flotilla.toolbox import Toolbox, error_code_of
 from secret_store import build
 from secret_store.settings import Settings
 from secret_store.stamps import Clock
+from secret_store.vault.settings import VaultSettings
 from tests.backends.postgres_server import Postgres
 from tests.backends.vault_server import vault_program as vault_program
 
@@ -131,9 +132,11 @@ class Store:
 
 
 @asynccontextmanager
-async def opened_store(settings: Settings, folder: Path) -> AsyncIterator[Store]:
+async def opened_store(
+    settings: Settings, folder: Path, vault: VaultSettings | None = None
+) -> AsyncIterator[Store]:
     watch = Watch()
-    spoke = build(settings, CommonSettings(data_dir=folder), Clock(watch))
+    spoke = build(settings, CommonSettings(data_dir=folder), Clock(watch), vault)
     async with spoke.lifespan():
         yield Store(spoke, watch)
 
@@ -182,10 +185,10 @@ def heard() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
-Opened = Callable[[Settings, Path], AbstractAsyncContextManager[Store]]
+Opened = Callable[..., AbstractAsyncContextManager[Store]]
 
 
 @pytest.fixture
 def opened() -> Opened:
-    """`opened(settings, folder)`: a store for as long as the block runs."""
+    """`opened(settings, folder[, vault])`: a store for as long as the block runs."""
     return opened_store

@@ -18,7 +18,7 @@ from secret_store.master_key import GivenKey
 from secret_store.sealing import new_key, written_key
 from secret_store.settings import Settings
 from secret_store.stamps import Clock
-from secret_store.vault import vault_backend
+from secret_store.vault.making import vault_backend
 from secret_store.vault.settings import VaultSettings
 from tests.backends.vault_server import VaultProgram, VaultServer
 

@@ -24,6 +24,7 @@ import os
 import secrets
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -121,18 +122,24 @@ class VaultServer:
         self._go_on = asyncio.Event()
 
     @asynccontextmanager
-    async def running(self, port: int = 0) -> AsyncGenerator["VaultServer"]:
+    async def running(self, tls: ssl.SSLContext | None = None) -> AsyncGenerator["VaultServer"]:
         app = web.Application(middlewares=[self._answered], client_max_size=4 * 1024 * 1024)
         app.router.add_route("*", "/v1/{path:.*}", self._route)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", port).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+            scheme = "https" if tls else "http"
+            self.url = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
             yield self
         finally:
             self._go_on.set()
             await runner.cleanup()
+
+    def go_on(self) -> None:
+        """Answer what hung until now."""
+        self.hang_on = None
+        self._go_on.set()
 
     def now(self) -> float:
         return time.time() + getattr(self, "_ahead_s", 0.0)
@@ -194,6 +201,7 @@ class VaultServer:
         if self.before is not None:
             self.before(request)
         if self.hang_on is not None and self.hang_on in request.path:
+            self._go_on.clear()
             await self._go_on.wait()
         other = self.instead(request) if self.instead else None
         if other is not None:

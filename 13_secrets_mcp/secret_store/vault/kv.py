@@ -184,7 +184,13 @@ def found_of(data: Mapping[str, Any], path: str) -> Found:
         value = members.get(FIELD, only)
         if isinstance(value, str) and value:
             return Value(value, number)
-        return Broken(path, number)
+        return Broken(
+            path,
+            number,
+            reason="not_one_value",
+            why=f"it has several members in Vault, and none is a text called {FIELD}",
+            hint=f"Write it there with one member, {FIELD}, or with `secrets write`.",
+        )
 
     return read_as("a secret", read)
 

@@ -9,9 +9,8 @@ from pydantic import Field
 
 from flotilla import Misconfigured, ServiceSettings
 
-MountName = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
-]
+_PATH = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
+MountName = Annotated[str, Field(pattern=rf"^{_PATH}$")]
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -23,7 +22,7 @@ class VaultSettings(ServiceSettings, env_prefix="SECRETS_VAULT_"):
     """https://vault.example.org:8200; plain http only to this very machine."""
     mount: MountName = "secret"
     """Where the KV version 2 engine is mounted."""
-    folder: str = Field(default="flotilla", pattern=r"^(/|[A-Za-z0-9_][A-Za-z0-9_./-]*)$")
+    folder: str = Field(default="flotilla", pattern=rf"^(/|{_PATH})$")
     """Below which all secrets of the fleet are; / for the whole mount."""
     namespace: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*/?$")
     ca_file: Path | None = None
