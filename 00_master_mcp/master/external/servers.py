@@ -33,7 +33,6 @@ from master.external.supervise import Standing, State
 from master.offer import Offer
 from master.outbound.choice import FixedHeaders
 from master.outbound.outbound import Outbound
-from master.outbound.sources import Source
 from master.outbound.speaker import personal
 from master.state.seam import News
 from master.streaming.scrub import Scrubber
@@ -315,14 +314,14 @@ class ExternalServers:
         else:
             try:
                 resolved = resolve(name, entry, self._den.env, self._den.closed)
-                source = self._source(name, resolved)
+                self._prepare(name, resolved)
             except (NotConfigured, Misconfigured) as error:
                 self._not_configured[name] = str(error)
                 log.warning("external_not_configured", server=name, reason=str(error))
                 return
             # What it says is searched for them on its way; what is said of it is, in the log.
             process_redactor().learn(resolved.secrets)
-            link = Link(name, remote(name, resolved, self._pool, source), self)
+            link = Link(name, remote(name, resolved, self._pool, self._outbound), self)
         self._limits[name] = (entry.timeout_s, entry.long_timeout_s)
         self.linked[name] = entry
         self.version += 1
@@ -330,14 +329,14 @@ class ExternalServers:
         self._catalogue.add(name, Origin(external=True, approval=entry.approval))
         self._links.join(link)
 
-    def _source(self, name: str, resolved: Resolved) -> Source | None:
-        """Where its credentials of each principal come from, where it has such."""
+    def _prepare(self, name: str, resolved: Resolved) -> None:
+        """Know where its credentials of each principal come from, where it has such."""
         choice = resolved.entry.outbound
         if choice is None or isinstance(choice, FixedHeaders):
-            return None
+            return
         if self._outbound is None:
             raise Misconfigured(f"external server {name}: this hub keeps no credentials")
-        return self._outbound.add(name, resolved.url or "", choice, resolved.client_secret)
+        self._outbound.add(name, resolved.url or "", choice, resolved.client_secret)
 
     async def _close(self, name: str) -> None:
         self._opened.pop(name, None)
@@ -390,18 +389,18 @@ class ExternalServers:
 
 
 def remote(
-    name: str, resolved: Resolved, pool: ConnectionPool, source: Source | None = None
+    name: str, resolved: Resolved, pool: ConnectionPool, outbound: Outbound | None = None
 ) -> Speaker:
     """Speaks with a server that somebody else runs, whichever era and transport it has.
 
-    `source` are the credentials of each principal, where the server has such.
+    `outbound` knows the credentials of each principal, where the server has such.
     """
     if resolved.entry.type == "openapi":
         return OpenApiSpeaker(name, resolved)
     scrub: Scrub | None = partial(Scrubber, resolved.secrets) if resolved.secrets else None
     http, authority = Http(name, resolved.url or "", pool, scrub), Fixed(resolved.headers)
-    if source is not None:
-        return personal(name, resolved, http, source)
+    if outbound is not None and (source := outbound.of(name)) is not None:
+        return personal(name, resolved, http, outbound, source)
     roots = resolved.roots
     sse = Handshake(name, lambda: SseSession(http, authority, pool), roots=roots)
     if resolved.entry.type == "sse":

@@ -31,8 +31,8 @@ async def place_of(url: str, choice: Granted, talk: Talk) -> Place:
             "the server does not say who gives tokens for it",
             hint="Name the issuer as authorizationServer in its credentials in mcp.json.",
         )
-    listed = about.get("authorization_servers")
-    if choice.authorization_server and listed and issuer not in cast("list[Any]", listed):
+    listed = _texts(about.get("authorization_servers"))
+    if listed and issuer.rstrip("/") not in {each.rstrip("/") for each in listed}:
         raise NotConfigured(
             f"the server does not take tokens of {issuer}",
             hint="Leave authorizationServer out, or name one that its metadata names.",
@@ -184,8 +184,9 @@ async def _server(issuer: str, talk: Talk, near: bool) -> Mapping[str, Any]:
             continue
         if told.status != 200 or not told.body:
             continue
-        if told.body.get("issuer") != issuer:
-            # RFC 8414 §3.3: else one server could speak for another.
+        if str(told.body.get("issuer")).rstrip("/") != issuer.rstrip("/"):
+            # RFC 8414 §3.3: else one server could speak for another. Libraries that keep URLs as
+            # objects write a slash behind a bare host, which makes it no other host.
             raise UpstreamError(f"{url} speaks of another issuer")
         return told.body
     raise away or UpstreamError(f"{issuer} has no metadata of an authorization server")

@@ -12,6 +12,7 @@ from master.outbound.choice import Exchanged, Granted, Personal, StoredSecret, i
 from master.outbound.exchanging import ExchangeSource
 from master.outbound.flow import Flow, Wanted
 from master.outbound.sealing import Sealing
+from master.outbound.sessions import Sessions
 from master.outbound.sources import GrantSource, SecretSource, Source, Stored
 from master.outbound.store import GrantStore
 from master.outbound.talking import Talk
@@ -46,11 +47,16 @@ class Outbound:
         self._redactor = redactor
         self._sources: dict[str, Source] = {}
         self._wanted: dict[str, Wanted] = {}
+        self._attended: dict[str, Sessions] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         async with self.wallet.running():
-            yield
+            try:
+                yield
+            finally:
+                for sessions in self._attended.values():
+                    await sessions.closed()
 
     def add(self, server: str, url: str, choice: Personal, client_secret: str | None) -> Source:
         """From now on this server has credentials by principal; Misconfigured says why not."""
@@ -69,7 +75,13 @@ class Outbound:
         self._sources[server] = source
         return source
 
+    def attend(self, server: str, sessions: Sessions) -> None:
+        """End these sessions when the server is removed, or the hub stops."""
+        self._attended[server] = sessions
+
     def remove(self, server: str) -> None:
+        if (sessions := self._attended.pop(server, None)) is not None:
+            sessions.close()
         self._sources.pop(server, None)
         self._wanted.pop(server, None)
 

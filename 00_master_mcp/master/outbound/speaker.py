@@ -4,37 +4,62 @@ The hub's own connection, by which lists are read and health is asked, shows the
 principal `hub`, or none where there are none. It never shows those of a person.
 """
 
-from typing import cast
-
 from flotilla import FlotillaError
 from master import rpc
 from master.call import Call
 from master.external.handles import Resolved
 from master.handles.hiding import Hiding, hidden_error, hidden_result
-from master.outbound.outbound import HUB
+from master.outbound.outbound import HUB, Outbound
+from master.outbound.sessions import Sessions
 from master.outbound.shown import Missing, Shown
 from master.outbound.sources import Source
 from master.result import Result
-from master.upstream.authority import OfPrincipals
+from master.upstream.authority import Authority, OfPrincipals
+from master.upstream.handshake.http import HttpSession
+from master.upstream.handshake.speaker import Handshake
 from master.upstream.http import Http, Refused
-from master.upstream.link import Remote, Speaker, Standing, Told
+from master.upstream.link import Standing, Told
 from master.upstream.modern import Modern
+from master.upstream.probing import Probing
+from master.upstream.transport.client import unreachable
 
 
-def personal(name: str, resolved: Resolved, http: Http, source: Source) -> Speaker:
-    """Speaks with a server of 2026-07-28, in which each request stands alone."""
-    authority = OfPrincipals(resolved.headers)
-    return Personal(name, Modern(http, authority), authority, source)
+def personal(
+    name: str, resolved: Resolved, http: Http, outbound: Outbound, source: Source
+) -> "Personal":
+    """Speaks with a server over Streamable HTTP, of either era."""
+    authority, roots = OfPrincipals(resolved.headers), resolved.roots
+
+    def spoken_by(whose: Authority) -> Handshake:
+        return Handshake(name, lambda: HttpSession(http, whose), roots=roots)
+
+    modern = Modern(http, authority)
+    probing = Probing(name, modern, spoken_by(authority), None)
+    sessions = Sessions(name, resolved.headers, spoken_by)
+    outbound.attend(name, sessions)
+    return Personal(name, probing, modern, sessions, authority, source)
 
 
 class Personal:
-    """`inner` speaks, and asks `authority` whose headers to show."""
+    """`probing` is the hub's own connection; each call goes its principal's own way.
+
+    In the modern era each request stands alone, on `modern`; in the handshake era each principal
+    has a session, of `sessions`.
+    """
 
     def __init__(
-        self, server: str, inner: Speaker, authority: OfPrincipals, source: Source
+        self,
+        server: str,
+        probing: Probing,
+        modern: Modern,
+        sessions: Sessions,
+        authority: OfPrincipals,
+        source: Source,
     ) -> None:
         self._server = server
-        self._inner = inner
+        self._inner = probing
+        self._modern = modern
+        self._sessions = sessions
         self._authority = authority
         self._source = source
         self._hub: Shown | None = None
@@ -74,11 +99,11 @@ class Personal:
         return await self._inner.probe(timeout_s)
 
     async def knock(self, timeout_s: float) -> None:
-        await cast("Remote", self._inner).knock(timeout_s)
+        await self._inner.knock(timeout_s)
 
     async def look(self, timeout_s: float) -> Standing:
         await self._renew()
-        return await cast("Remote", self._inner).look(timeout_s)
+        return await self._inner.look(timeout_s)
 
     def watch(self, uris: frozenset[str]) -> None:
         self._inner.watch(uris)
@@ -95,11 +120,19 @@ class Personal:
         hearer, known = call.hearer, shown.hiding.known
         call.hearer = Hiding(hearer, shown.hiding)
         try:
-            return hidden_result(await self._inner.send(call), known)
+            return hidden_result(await self._sent(call, shown), known)
         except rpc.RpcError as error:
             raise hidden_error(error, known) from None
         finally:
             call.hearer = hearer
+
+    async def _sent(self, call: Call, shown: Shown) -> Result:
+        spoken = self._inner.spoken
+        if spoken is None:
+            raise unreachable(self._server)
+        if spoken is self._modern:
+            return await self._modern.send(call)
+        return await self._sessions.send(call, shown)
 
     async def _renew(self) -> None:
         try:

@@ -15,6 +15,11 @@ class Chosen:
         self._watched: frozenset[str] = frozenset()
         self._level: str | None = None
 
+    @property
+    def spoken(self) -> Speaker | None:
+        """Which one that is now; None while no connection stands."""
+        return self._spoken
+
     async def send(self, call: Call) -> Result:
         return await self._now().send(call)
 

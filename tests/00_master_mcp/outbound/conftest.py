@@ -26,7 +26,7 @@ ECHO = f"ext_{NAME}_echoToken"
 class House:
     """A running hub, its owner, and the server behind it."""
 
-    def __init__(self, fleet: InProcessFleet, http: httpx2.AsyncClient, server: Guarded) -> None:
+    def __init__(self, fleet: InProcessFleet, http: httpx2.AsyncClient, server: Any) -> None:
         self.fleet = fleet
         self.http = http
         self.server = server
@@ -136,11 +136,15 @@ def open_house(start_fleet: Any) -> OpenHouse:
 
     @asynccontextmanager
     async def opened(
-        server: Guarded, credentials: dict[str, Any], *spokes: Any, **more: Any
+        server: Any,
+        credentials: dict[str, Any],
+        *spokes: Any,
+        entry: dict[str, Any] | None = None,
+        **more: Any,
     ) -> AsyncGenerator[House]:
-        entry = {"type": "http", "url": server.url, "credentials": credentials}
+        told = {"type": "http", "url": server.url, "credentials": credentials, **(entry or {})}
         async with (
-            start_fleet(list(spokes), external={NAME: entry}, **more) as fleet,
+            start_fleet(list(spokes), external={NAME: told}, **more) as fleet,
             httpx2.AsyncClient(timeout=30) as http,
         ):
             yield House(fleet, http, server)

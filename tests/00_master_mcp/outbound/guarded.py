@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import httpx2
 import jwt
 from aiohttp import web
+from mcp_types import ElicitResult
 
 from tests.backends.openid_provider import OpenIdProvider
 
@@ -196,9 +197,10 @@ class Person:
         self._going: set[asyncio.Task[Any]] = set()
 
     async def elicit(self, _context: Any, params: Any) -> Any:
-        from mcp_types import ElicitResult
-
         self.asked.append(params)
+        if params.mode == "form":
+            # Whether the call may run at all.
+            return ElicitResult(action="accept", content={"decision": "allow_once"})
         if self.action == "accept":
             # As clients do it: the page is opened, and the answer does not wait for its end.
             task = asyncio.create_task(self.browser.signs_in(params.url))

@@ -4,13 +4,17 @@ from typing import Any
 
 import pytest
 
+from flotilla import Misconfigured
+from master.external.config import parse_entry
 from tests.backends.openid_provider import OpenIdProvider
 from tests.conftest import until
 
 from .conftest import ECHO, NAME, TOOL, House, OpenHouse, error_of, said
-from .guarded import Browser, Guarded, Person
+from .guarded import Browser, Guarded, Person, query_of
 
 pytestmark = pytest.mark.anyio
+
+EXCHANGE = {"type": "exchange", "audience": "crm"}
 
 
 @pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
@@ -183,3 +187,121 @@ async def test_a_grant_is_for_one_address_alone(
         assert not any(b"authorization" in each.lower() for each in thief.heard)
         (grant,) = await house.grants()
         assert grant["inUse"] is False
+
+
+@pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
+async def test_who_must_sign_in_and_allow_the_call_is_asked_for_one_after_the_other(
+    open_house: OpenHouse, server: Guarded, browser: Browser, mode: str
+) -> None:
+    person = Person(browser)
+    async with open_house(server, {"type": "oauth"}, entry={"approval": "always"}) as house:
+        await house.listed()
+        token = await house.token("ada")
+        async with house.client(token, mode, elicitation_callback=person.elicit) as client:
+            assert said(await client.call_tool(TOOL, {})).startswith("you are ")
+            assert said(await client.call_tool(TOOL, {})).startswith("you are ")
+    # A person decides only over what can run.
+    assert [each.mode for each in person.asked] == ["url", "form", "form"]
+    assert len(server.calls) == 2
+
+
+async def test_an_approved_call_runs_with_the_credentials_of_who_asked(
+    open_house: OpenHouse, server: Guarded, provider: OpenIdProvider, browser: Browser
+) -> None:
+    async with open_house(server, {"type": "oauth"}, entry={"approval": "always"}) as house:
+        await house.listed()
+        provider.person = "ada-at-crm"
+        await browser.signs_in(await house.link("ada"))
+        async with house.client(await house.token("ada")) as client:
+            waiting = error_of(await client.call_tool(TOOL, {}))
+        assert waiting["code"] == "approval_required" and server.calls == []
+        pending = (await house.api("GET", "/approvals"))["items"]
+        which = pending[0]["id"]
+        told = await house.api("POST", f"/approvals/{which}/decide", {"decision": "approve"})
+        assert "error" not in told, told
+        await until(lambda: server.calls == [("ada-at-crm", "whoami")])
+
+
+async def test_grants_are_listed_for_the_owner_and_never_their_tokens(
+    house: House, browser: Browser
+) -> None:
+    assert "Nobody" in (await house.command("list")).stdout
+    await browser.signs_in(await house.link("ada"))
+    shown = (await house.command("list")).stdout
+    assert "ada" in shown and NAME in shown and "renews itself" in shown and "ey" not in shown
+    unknown = await house.command("connect", "nowhere", "--as", "ada")
+    assert unknown.exit_code == 1
+
+
+async def test_a_client_that_is_known_already_is_not_registered(
+    open_house: OpenHouse,
+    server: Guarded,
+    provider: OpenIdProvider,
+    browser: Browser,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CRM_CLIENT_SECRET", "secret-of-the-client")
+    choice = {
+        "type": "oauth",
+        "clientId": "known",
+        "clientSecret": "${env:CRM_CLIENT_SECRET}",
+        "scopes": ["write"],
+        "authorizationServer": provider.issuer,
+    }
+    async with open_house(server, choice) as house:
+        await house.listed()
+        callback = f"http://localhost:{house.url.rpartition(':')[2]}/oauth/callback"
+        provider.client("known", "secret-of-the-client", (callback,))
+        asked = await browser.to_provider(await house.link("ada"))
+        query = query_of(asked)
+        assert (query["client_id"], query["scope"], query["resource"]) == (
+            "known",
+            "write",
+            server.url,
+        )
+        assert query["code_challenge_method"] == "S256" and len(query["state"]) >= 43
+        page = await browser.get((await browser.get(asked)).headers["location"])
+        assert page.status_code == 200, page.text
+        assert provider.asked["/register"] == 0
+        shown = str(await house.state())
+        assert "${env:CRM_CLIENT_SECRET}" in shown and "secret-of-the-client" not in shown
+
+
+@pytest.mark.parametrize(
+    ("entry", "said_so"),
+    [
+        ({"credentials": {"type": "ouath"}}, "credentials"),
+        ({"credentials": {"type": "oauth", "clientSecret": "plain", "clientId": "x"}}, "a handle"),
+        ({"credentials": {"type": "oauth", "clientSecret": "${env:X}"}}, "without clientId"),
+        ({"credentials": {"type": "oauth", "client": "x"}}, "credentials.client is not a known"),
+        ({"credentials": {"type": "secret"}}, "credentials.secret"),
+        (
+            {"credentials": {"type": "oauth"}, "headers": {"authorization": "Bearer x"}},
+            "keep one of them",
+        ),
+        ({"credentials": {"type": "oauth"}, "type": "sse"}, "need type http"),
+        (
+            {
+                "credentials": {
+                    "type": "exchange",
+                    "tokenEndpoint": "http://a.example/",
+                    "audience": "b",
+                }
+            },
+            "https://",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_said_with_its_place(entry: dict[str, Any], said_so: str) -> None:
+    with pytest.raises(Misconfigured) as told:
+        parse_entry("crm", {"type": "http", "url": "https://crm.example/mcp", **entry})
+    assert said_so in str(told.value) and "mcpServers.crm" in str(told.value)
+
+
+async def test_tokens_are_never_sent_in_the_open(open_house: OpenHouse) -> None:
+    class Elsewhere:
+        url = "http://crm.example/mcp"
+
+    async with open_house(Elsewhere(), {"type": "oauth"}) as house:
+        state = await house.state()
+    assert state["state"] == "not_configured" and "https://" in state["reason"]
