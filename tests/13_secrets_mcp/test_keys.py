@@ -122,6 +122,7 @@ async def test_a_key_that_is_not_one_stops_the_start_and_is_not_told(tmp_path: P
     assert "canary" not in repr(Settings(passphrase="canary canary canary"))
 
 
+@pytest.mark.real
 async def test_a_passphrase_opens_the_store_again_and_another_does_not(
     embedded: Settings, opened: Opened, tmp_path: Path
 ) -> None:
@@ -218,6 +219,7 @@ async def test_a_new_master_key_changes_no_value_and_the_old_one_opens_nothing(
         assert "another master key" in (await store.spoke.ready() or "")
 
 
+@pytest.mark.real
 async def test_new_data_keys_seal_every_value_anew_and_destroy_the_old_ones(
     settings: Settings, opened: Opened, tmp_path: Path
 ) -> None:
@@ -252,6 +254,7 @@ async def test_another_process_of_the_store_finds_the_new_keys(
         assert (await one.ask("verify"))["intact"] is True
 
 
+@pytest.mark.real
 async def test_a_key_or_passphrase_of_the_operator_is_changed_by_naming_the_old_one(
     embedded: Settings, opened: Opened, tmp_path: Path
 ) -> None:

@@ -322,6 +322,7 @@ async def all_entries(store: Store) -> list[dict[str, Any]]:
             return found
 
 
+@pytest.mark.real
 async def test_a_process_killed_while_it_writes_loses_no_version_that_it_told(
     embedded: Settings, opened: Opened, tmp_path: Path
 ) -> None:

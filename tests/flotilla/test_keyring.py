@@ -107,6 +107,7 @@ def test_private_keys_stay_private_and_none_is_left_over(tmp_path: Path) -> None
     assert not (tmp_path / NEXT).exists()
 
 
+@pytest.mark.real
 def test_processes_that_tend_one_folder_take_each_step_once(tmp_path: Path) -> None:
     KeyRing(tmp_path)
     code = f"""

@@ -39,6 +39,7 @@ def logged():
     root.handlers, root.level = before
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("note", ["fine", "break"])
 async def test_a_secret_of_a_call_is_in_no_line_and_no_answer(start_fleet, logged, note) -> None:
     spoke = Spoke(

@@ -160,7 +160,7 @@ async def emptied_url(postgres: Postgres) -> str:
     return url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Where the tables are, in either database."""
     return place_in(request, tmp_path)

@@ -127,7 +127,7 @@ async def database_url(postgres: Postgres) -> str:
     return postgres.url.removesuffix("/postgres") + f"/{name}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     url = None if request.param == "sqlite" else request.getfixturevalue("database_url")
     return Site(url, tmp_path / "hub")

@@ -41,6 +41,7 @@ async def flotilla(*arguments: str, fleet: InProcessFleet | None = None) -> tupl
     return process.returncode, out.decode(), err.decode()
 
 
+@pytest.mark.real
 async def test_the_owner_looks_takes_away_and_checks(
     start_fleet: StartFleet, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ async def test_nobody_but_the_owner_asks(start_fleet: StartFleet) -> None:
             assert (await http.get(f"{fleet.fleet.url(HUB)}/api{path}")).status_code == 403
 
 
+@pytest.mark.real
 async def test_a_copy_is_checked_without_a_hub(lite: Site, tmp_path: Path) -> None:
     async with lite.hub() as hub:
         for number in range(5):

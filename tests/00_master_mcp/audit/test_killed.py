@@ -94,6 +94,7 @@ def _killed(folder: Path, turn: int, after_s: float) -> list[list[str]]:
     return [line.split() for line in said.decode().splitlines()]
 
 
+@pytest.mark.real
 async def test_a_kill_loses_no_row_that_was_waited_for(lite: Site) -> None:
     await survive(lite, 1)
 

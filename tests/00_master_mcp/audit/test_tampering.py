@@ -215,6 +215,7 @@ async def test_a_head_file_that_holds_something_else_is_told(lite: Site) -> None
         assert "audit.head_unusable" in [link.columns["tool"] for link in links]
 
 
+@pytest.mark.real
 async def test_the_file_beside_follows_within_about_a_second(lite: Site) -> None:
     async with lite.hub() as hub:
         await hub.book.keep(row("first"))

@@ -100,6 +100,7 @@ async def test_more_rows_than_may_wait_are_refused_and_at_last_counted(lite: Sit
         assert (await hub.verify()).fault is None
 
 
+@pytest.mark.real
 async def test_a_database_that_goes_away_and_comes_back_loses_no_row(
     postgres: Postgres, database_url: str, lite: Site
 ) -> None:

@@ -22,6 +22,7 @@ async def brought_rows(house: House) -> list[dict[str, Any]]:
     return [row for row in rows if "credentials.brought" in str(row)]
 
 
+@pytest.mark.real
 async def test_credentials_come_at_once_and_again_after_every_change(start_fleet, tmp_path) -> None:
     shop = Shop(needs=(KEY, OTHER))
     changed: list[str] = []
@@ -61,6 +62,7 @@ async def _is_two(house: House) -> bool:
     return len(await brought_rows(house)) == 2
 
 
+@pytest.mark.real
 async def test_a_spoke_that_starts_anew_is_given_what_it_needs(start_fleet, tmp_path) -> None:
     shop = Shop(needs=(KEY,))
     async with open_house(start_fleet, tmp_path, shop) as house:

@@ -229,6 +229,7 @@ async def test_the_hub_hides_after_a_restart_what_was_released_before(
         await until(hidden)
 
 
+@pytest.mark.real
 async def test_without_the_secrets_spoke_a_handle_says_what_is_missing(start_fleet) -> None:
     shop = Shop()
     async with start_fleet([shop.spoke()]) as fleet, fleet.client() as client:

@@ -21,7 +21,7 @@ from tests.conftest import InProcessFleet
 OpenDatabase = Callable[[], Database]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
 async def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> OpenDatabase:
     """Make the database of one more hub that shares the same tables; it is not open yet."""
     url = None

@@ -22,6 +22,7 @@ ELSEWHERE = (
 )
 
 
+@pytest.mark.real
 async def test_a_token_for_one_profile_is_refused_wherever_else_it_comes(open_hub: OpenHub) -> None:
     async with open_hub() as hub:
         token = (await hub.make("kiosk", "viewer", profiles=["search"]))["secret"]
@@ -39,6 +40,7 @@ async def test_a_token_for_one_profile_is_refused_wherever_else_it_comes(open_hu
             assert (await hub.ask(everywhere, path)).status_code == 200
 
 
+@pytest.mark.real
 async def test_a_token_for_the_default_profile_may_use_it_by_both_of_its_paths(
     open_hub: OpenHub,
 ) -> None:
@@ -50,6 +52,7 @@ async def test_a_token_for_the_default_profile_may_use_it_by_both_of_its_paths(
         assert refused.json()["error"]["hint"] == "It may use /mcp, /mcp/p/search."
 
 
+@pytest.mark.real
 async def test_a_session_does_not_carry_a_token_out_of_its_profile(open_hub: OpenHub) -> None:
     async with open_hub() as hub:
         token = (await hub.make("kiosk", "viewer", profiles=["search"]))["secret"]

@@ -70,6 +70,7 @@ async def session_of(hub: Hub, token: str) -> dict[str, str]:
     return bearing(token) | TAKES | {"mcp-session-id": response.headers["mcp-session-id"]}
 
 
+@pytest.mark.real
 async def test_every_stream_of_a_revoked_token_ends_and_its_session_answers_no_more(
     open_hub: OpenHub,
 ) -> None:

@@ -106,6 +106,7 @@ async def test_the_sdk_s_own_client_signs_a_person_in_and_calls_as_that_person(
         assert len(browser.visits) == 1
 
 
+@pytest.mark.real
 async def test_a_client_whose_token_ran_out_refreshes_it_without_its_person(
     open_hub: OpenHub, provider: OpenIdProvider
 ) -> None:
@@ -123,6 +124,7 @@ async def test_a_client_whose_token_ran_out_refreshes_it_without_its_person(
         assert provider.asked["/register"] == 1
 
 
+@pytest.mark.real
 async def test_one_who_signs_in_for_a_profile_gets_that_profile_and_no_more(
     open_hub: OpenHub, provider: OpenIdProvider
 ) -> None:
@@ -173,6 +175,7 @@ async def test_the_metadata_and_the_challenge_say_where_to_sign_in(
         assert "www-authenticate" not in nobody.headers
 
 
+@pytest.mark.real
 async def test_a_hub_without_a_provider_names_none_and_takes_no_jwt(
     open_hub: OpenHub, provider: OpenIdProvider
 ) -> None:

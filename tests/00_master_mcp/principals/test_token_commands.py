@@ -63,6 +63,7 @@ async def test_a_token_is_made_shown_once_used_listed_and_revoked(open_hub: Open
         assert everything["tokens"][0]["state"] == "revoked"
 
 
+@pytest.mark.real
 async def test_a_token_can_be_written_to_a_new_file_that_only_its_owner_reads(
     open_hub: OpenHub, tmp_path: Path
 ) -> None:
@@ -87,6 +88,7 @@ async def test_a_token_can_be_written_to_a_new_file_that_only_its_owner_reads(
         assert not other.exists()
 
 
+@pytest.mark.real
 async def test_the_command_as_a_person_runs_it_says_what_is_wrong_on_standard_error(
     open_hub: OpenHub,
 ) -> None:
@@ -154,6 +156,7 @@ async def test_nobody_but_the_owner_makes_sees_or_revokes_tokens(open_hub: OpenH
             assert response.status_code == 401
 
 
+@pytest.mark.real
 async def test_tokens_and_revocations_survive_a_restart_and_only_digests_are_on_the_disk(
     open_hub: OpenHub,
 ) -> None:

@@ -73,6 +73,7 @@ async def test_what_is_missing_or_closed_is_said(site: Site, place: str, tmp_pat
         assert ran["stdout"] == "yes\n"
 
 
+@pytest.mark.real
 async def test_a_timeout_ends_all_that_was_started(site: Site, place: str) -> None:
     async with site.open() as call:
         done = await call(

@@ -74,6 +74,7 @@ async def test_a_job_that_cannot_start_says_why(site: Site, place: str) -> None:
         assert answer["job"]["state"] == "failed" and "no-such-program" in answer["job"]["reason"]
 
 
+@pytest.mark.real
 async def test_a_cancelled_job_and_one_out_of_time_end_with_all_they_started(
     site: Site, place: str
 ) -> None:
@@ -102,6 +103,7 @@ async def test_a_job_ends_with_the_service(site: Site, place: str) -> None:
     assert not lives(pid)
 
 
+@pytest.mark.real
 async def test_a_job_outlives_the_connection_and_is_followed_again(
     site: Site, own_target: Sshd, tmp_path: Path
 ) -> None:

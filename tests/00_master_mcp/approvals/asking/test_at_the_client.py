@@ -179,6 +179,7 @@ async def test_a_call_that_does_not_fit_is_refused_before_anybody_is_asked(
     assert not person.asked
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("way", ["handshake", "sse"])
 async def test_a_question_that_nobody_answers_is_withdrawn_and_waits_elsewhere(
     open_house: OpenHouse, tmp_path: Path, way: str
@@ -201,6 +202,7 @@ async def test_a_question_that_nobody_answers_is_withdrawn_and_waits_elsewhere(
         assert house.shop.wiped == ["sdl"]
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("way", ["modern", "handshake"])
 async def test_the_time_of_a_call_begins_after_the_person_has_decided(
     open_house: OpenHouse, tmp_path: Path, way: str

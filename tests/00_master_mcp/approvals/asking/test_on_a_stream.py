@@ -87,6 +87,7 @@ async def test_what_is_no_yes_lets_nothing_run(
     assert not house.shop.wiped
 
 
+@pytest.mark.real
 async def test_a_client_that_hangs_up_leaves_its_call_waiting(
     open_house: OpenHouse, tmp_path: Path
 ) -> None:

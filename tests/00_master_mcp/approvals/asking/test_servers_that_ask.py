@@ -39,6 +39,7 @@ async def test_a_person_is_asked_once_by_the_hub_and_then_by_the_server(
     assert "in the words of a server that is not ours" in message
 
 
+@pytest.mark.real
 @each_server
 async def test_what_is_allowed_for_a_while_may_ask_in_between(house: House, server: str) -> None:
     for way, count in (("modern", 4), ("handshake", 5)):

@@ -233,6 +233,7 @@ async def test_refused_attempts_stand_in_the_audit(house: House) -> None:
             await anyio.sleep(0.02)
 
 
+@pytest.mark.real
 async def test_a_hub_that_starts_anew_goes_on_with_an_open_question(
     open_house: OpenHouse, tmp_path: Path
 ) -> None:
