@@ -37,6 +37,8 @@ class Life:
         self.ledger = ledger
         self.number = number
         self.ending = False
+        self.eager: Kind | None = None
+        """What is to be sent soon, of what is sent seldom."""
         self.people = people
         self._random = random.Random(seed)
         self._count = 0
@@ -205,6 +207,8 @@ class Life:
     async def _writes_secrets(self) -> None:
         path, value = self._random.choice(PATHS), f"{self._random.getrandbits(160):040x}"
         chance = self._random.random()
+        if self.eager == "rewrap":
+            chance /= 10
         if chance < 0.1:
             await self._owned("rewrap", "rewrap", newMasterKey=chance < 0.07, values=chance > 0.04)
         elif chance < 0.2:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ AFTER: Mapping[str, frozenset[str]] = {
     "done": frozenset(("done",)),
 }
 """What may become of an approval by the next time that it is looked at."""
+LONGEST_UNTOLD = timedelta(seconds=100)
+"""Another hub tells after a minute what one has left that was killed."""
 
 
 @dataclass
@@ -204,7 +207,10 @@ class Findings:
     async def _news(self, states: Mapping[str, str]) -> None:
         """Each step of each approval is in the audit, or lies ready to be told it."""
         told = set(self.book.told)
-        told |= {(row["approval"], row["outcome"]) for row in await self._untold()}
+        for row in await self._untold():
+            told.add((row["approval"], row["outcome"]))
+            waited = datetime.now(UTC) - datetime.fromisoformat(row["at"])
+            assert waited < LONGEST_UNTOLD, f"no hub tells the audit of {row}"
         await self.book.read(self._house)
         told |= set(self.book.told)
         steps = {"running": ["approved", "begun"], "done": ["approved", "begun", "ended"]}

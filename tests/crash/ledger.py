@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Literal
 
 Kind = Literal["decide", "call", "write", "rewrap", "lease", "spend", "token", "revoke"]
@@ -83,6 +84,8 @@ class Ledger:
     counts: Counter[str] = field(default_factory=Counter[str])
     open: int = 0
     """Requests that were sent and are not answered yet."""
+    took_s: dict[Kind, float] = field(default_factory=dict[Kind, float])
+    """How long the latest answer of each kind took."""
     on_sending: Callable[[Kind], None] = lambda _: None
 
     @property
@@ -95,8 +98,10 @@ class Ledger:
         self.counts[f"{kind} sent"] += 1
         self.open += 1
         self.on_sending(kind)
+        began = monotonic()
         try:
             yield
+            self.took_s[kind] = monotonic() - began
             self.counts[f"{kind} acknowledged"] += 1
         finally:
             self.open -= 1

@@ -33,6 +33,8 @@ MOMENTS: tuple[Kind | None, ...] = (
 """What a kill follows; None: nothing but the clock."""
 ANSWERS = (1, 25)
 """How many answers the callers get in one life before its end draws near."""
+USUAL_S = 0.03
+"""What a request takes of which there was none yet."""
 LONGEST_S = 0.5
 """How long is waited for what the kill is to follow, which may never come."""
 
@@ -47,7 +49,8 @@ async def survive(
         findings = Findings(house, ledger, database_url)
         for number in range(kills):
             life = Life(house, ledger, number, f"{seed}.{number}", people)
-            victims, moment = chance.choice(VICTIMS), chance.choice(MOMENTS)
+            moment = chance.choice(MOMENTS)
+            victims = chance.choice(VICTIMS if moment != "rewrap" else VICTIMS[2:])
             open_then = await _lived(life, victims, moment, chance)
             hit["requests open at a kill"] += open_then
             hit["kills in the middle of something"] += open_then > 0
@@ -76,12 +79,12 @@ async def _lived(
 ) -> int:
     """Let the callers work until the victims are killed, and until they know what they were told.
 
-    The kill comes some time after the sending of a kind of request, most often within the few
-    milliseconds in which that is being written down. Returns how many requests were open then.
+    The kill comes at some moment between the sending of a kind of request and when its answer is
+    expected, or a little later. Returns how many requests were open then.
     """
     ledger, sent = life.ledger, asyncio.Event()
     enough = ledger.acknowledged + chance.randint(*ANSWERS)
-    after_s = chance.choice((0.002, 0.01, 0.03)) * chance.random()
+    share = chance.uniform(0, 1.2)
 
     def on_sending(kind: Kind) -> None:
         if moment in (None, kind):
@@ -91,9 +94,9 @@ async def _lived(
     waiting = asyncio.create_task(sent.wait())
     try:
         await until(lambda: working.done() or ledger.acknowledged >= enough, within_s=30)
-        ledger.on_sending = on_sending
+        ledger.on_sending, life.eager = on_sending, moment
         await asyncio.wait([working, waiting], timeout=LONGEST_S, return_when="FIRST_COMPLETED")
-        await asyncio.wait([working], timeout=after_s)
+        await asyncio.wait([working], timeout=share * ledger.took_s.get(moment or "call", USUAL_S))
     finally:
         open_then = ledger.open
         life.house.kill(*victims)
