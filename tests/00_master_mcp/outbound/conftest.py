@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -30,6 +31,8 @@ class House:
         self.fleet = fleet
         self.http = http
         self.server = server
+        self.since = 0
+        """The audit's rows up to this number are of tests before."""
         self.owner = (fleet.common.data_dir / "owner_token").read_text().strip()
 
     @property
@@ -53,13 +56,25 @@ class House:
         told = await self.api("POST", "/grants/connect", {"server": NAME, "principal": principal})
         return told["url"]
 
+    async def forget(self) -> None:
+        """Be as if nobody had granted anything."""
+        for each in await self.grants():
+            of = {"server": each["server"], "principal": each["principal"]}
+            await self.api("POST", "/grants/revoke", of)
+        (newest,) = (await self.api("GET", "/audit?limit=1"))["items"]
+        self.since = newest["number"]
+        if self.server.provider is not None:
+            self.server.provider.asked.clear()
+            self.server.provider.revoked.clear()
+            self.server.heard.clear()
+
     async def grants(self) -> list[dict[str, Any]]:
         return (await self.api("GET", "/grants"))["grants"]
 
     async def rows(self, *tools: str) -> list[dict[str, Any]]:
         """The audit's rows about grants, the newest first."""
         told = await self.api("GET", "/audit?kind=grant&limit=200")
-        rows = [item["row"] for item in told["items"]]
+        rows = [item["row"] for item in told["items"] if item["number"] > self.since]
         return [row for row in rows if not tools or row.get("tool") in tools]
 
     @asynccontextmanager
@@ -107,18 +122,35 @@ def error_of(result: Any) -> dict[str, Any]:
     return json.loads(said(result))["error"]
 
 
-@pytest.fixture
-async def provider() -> AsyncGenerator[OpenIdProvider]:
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    # The event loop of the hub's own process.
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="module")
+async def provider(anyio_backend: Any) -> AsyncGenerator[OpenIdProvider]:
     async with OpenIdProvider().running() as running:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def server(provider: OpenIdProvider) -> AsyncGenerator[Guarded]:
     guarded = Guarded()
     guarded.provider = provider
     async with guarded.running():
         yield guarded
+
+
+@pytest.fixture(autouse=True)
+def anew(provider: OpenIdProvider, server: Guarded) -> None:
+    """What one test did to the provider and the server is not there in the next."""
+    provider.person, provider.metadata, provider.down = "ada", {}, False
+    provider.asked.clear()
+    provider.revoked.clear()
+    server.metadata, server.open_lists, server.admits = {}, True, server.by_provider
+    server.heard.clear()
+    server.calls.clear()
 
 
 @pytest.fixture
@@ -130,31 +162,41 @@ async def browser() -> AsyncGenerator[Browser]:
 OpenHouse = Callable[..., Any]
 
 
+@asynccontextmanager
+async def house_of(
+    start: Any,
+    server: Any,
+    credentials: dict[str, Any],
+    *spokes: Any,
+    entry: dict[str, Any] | None = None,
+    **more: Any,
+) -> AsyncGenerator[House]:
+    told = {"type": "http", "url": server.url, "credentials": credentials, **(entry or {})}
+    async with (
+        start(list(spokes), external={NAME: told}, **more) as fleet,
+        httpx2.AsyncClient(timeout=30) as http,
+    ):
+        yield House(fleet, http, server)
+
+
 @pytest.fixture
 def open_house(start_fleet: Any) -> OpenHouse:
     """Open a hub before a server with these `credentials`; takes what `start_fleet` takes."""
+    return partial(house_of, start_fleet)
 
-    @asynccontextmanager
-    async def opened(
-        server: Any,
-        credentials: dict[str, Any],
-        *spokes: Any,
-        entry: dict[str, Any] | None = None,
-        **more: Any,
-    ) -> AsyncGenerator[House]:
-        told = {"type": "http", "url": server.url, "credentials": credentials, **(entry or {})}
-        async with (
-            start_fleet(list(spokes), external={NAME: told}, **more) as fleet,
-            httpx2.AsyncClient(timeout=30) as http,
-        ):
-            yield House(fleet, http, server)
 
-    return opened
+@pytest.fixture(scope="module")
+async def module_house(
+    server: Guarded, start_fleet_in: Any, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[House]:
+    start = partial(start_fleet_in, tmp_path_factory.mktemp("house"))
+    async with house_of(start, server, {"type": "oauth"}) as opened:
+        await opened.listed()
+        yield opened
 
 
 @pytest.fixture
-async def house(open_house: OpenHouse, server: Guarded) -> AsyncGenerator[House]:
-    """A hub whose people grant it the use of the server."""
-    async with open_house(server, {"type": "oauth"}) as opened:
-        await opened.listed()
-        yield opened
+async def house(module_house: House, anew: None) -> House:
+    """A hub whose people can grant it the use of the server; nobody has yet."""
+    await module_house.forget()
+    return module_house
