@@ -75,9 +75,7 @@ class Kv:
         land beside where it is looked for, and without versions.
         """
         answer = await self._get(f"sys/internal/ui/mounts/{self._mount}")
-        options: Any = answer.data.get("options")
-        version = cast("dict[str, Any]", options).get("version") if options else None
-        if answer.status != 200 or answer.data.get("type") != "kv" or str(version) != "2":
+        if answer.status != 200 or not _is_kv_2(answer.data):
             raise NotConfigured(
                 f"there is no KV engine of version 2 at {self._mount} in Vault",
                 hint="Let SECRETS_VAULT_MOUNT and SECRETS_VAULT_NAMESPACE name one.",
@@ -221,6 +219,13 @@ def _version(data: Mapping[str, Any], number: int, now: Time) -> VersionHeld:
         readable=not destroyed and not is_deleted,
         destroyed=destroyed,
     )
+
+
+def _is_kv_2(mount: Mapping[str, Any]) -> bool:
+    options = mount.get("options")
+    if mount.get("type") != "kv" or not isinstance(options, dict):
+        return False
+    return str(cast("dict[str, Any]", options).get("version")) == "2"
 
 
 def _is_absent(answer: Answer, mount: str) -> bool:

@@ -70,8 +70,10 @@ class Tickets:
 
     async def token(self) -> str:
         """One that should be good; Unavailable with the reason where there is none to be had."""
-        if self._is_over() or self._is_replaced():
+        if self._is_over():
             await self._once(self._log_in)
+        elif self._is_replaced():
+            await self._take_over()
         ticket = self._ticket
         if ticket is None:
             raise Unavailable("Vault's token was lost", details={"reason": "vault_login_refused"})
@@ -105,6 +107,14 @@ class Tickets:
             return False
         stamp = self._login.stamp()
         return stamp is not None and stamp != self._stamp
+
+    async def _take_over(self) -> None:
+        """Use what the file holds now, if that is good; else go on with what there is."""
+        try:
+            await self._once(self._log_in)
+        except FlotillaError as error:
+            # It may be half written just now.
+            log.warning("vault_token_file_not_taken_over", reason=error.message)
 
     async def _once(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do it, or wait for whoever does something of the kind; giving up does not end it."""

@@ -188,6 +188,21 @@ async def test_a_token_file_that_changes_is_read_again(
         assert (await ours.no_value()).details == {"reason": "vault_login_refused"}
 
 
+async def test_a_token_file_that_is_half_written_or_wrong_does_not_end_a_good_token(
+    vault: VaultServer, speaking: Speaking, tmp_path: Path
+) -> None:
+    file = tmp_path / "own"
+    file.write_text(vault.make_token().id)
+    async with speaking(token_file=file) as ours:
+        await ours.put("a", "x")
+        for text in ("", "hvs.not-one"):
+            file.write_text(text)
+            assert await ours.value("a") == "x"
+        file.write_text(vault.root)
+        assert await ours.value("a") == "x"
+        assert vault.asked[-1][2]["x-vault-token"] == vault.root
+
+
 async def test_a_credential_that_is_not_there_is_told_by_its_key(
     speaking: Speaking, tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +13,6 @@ from secret_store.vault.settings import VaultSettings
 if TYPE_CHECKING:
     import io
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from conftest import Opened, Store
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+README = Path(__file__).resolve().parents[3] / "13_secrets_mcp" / "README.md"
 CANARY = "canary-7f3e9a51c2-value"
 SECOND = "canary-d0c4b2a8e1-second"
 
@@ -60,6 +62,35 @@ async def test_a_secret_goes_its_whole_way_and_its_value_is_in_vault_alone(
     for secret in (CANARY, *tokens):
         assert secret.encode() not in files
         assert secret not in heard.getvalue()
+
+
+async def test_the_policy_in_the_readme_lets_the_spoke_do_all_that_it_does(
+    in_vault: Store, vault: VaultServer
+) -> None:
+    store = in_vault
+    allowed = {
+        path: set(re.findall(r'"(\w+)"', capabilities))
+        for path, capabilities in re.findall(
+            r'^path "([^"*]+)\*" +{ capabilities = \[(.+)\] }$', README.read_text(), re.MULTILINE
+        )
+    }
+    for number in range(4):
+        await store.write(path="a", value=f"{CANARY}{number}")
+    await store("listSecrets")
+    await store.resolve((await store.lease("a"))["handle"])
+    await store("deleteSecret", path="a")
+    await store.write(path="a", value=CANARY)
+
+    used: dict[str, set[str]] = {}
+    for method, path, _ in vault.asked:
+        if path.startswith("secret/"):
+            place = next(each for each in allowed if path.startswith(each))
+            reads = "list" if path.endswith("/") else "read"
+            used.setdefault(place, set()).add(reads if method == "GET" else "update")
+    # To Vault, the first write of a path is one that creates it.
+    for place in ("secret/data/flotilla/", "secret/metadata/flotilla/"):
+        used[place].add("create")
+    assert used == allowed
 
 
 def vault_value(vault: VaultServer) -> str:
