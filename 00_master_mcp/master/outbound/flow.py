@@ -127,7 +127,10 @@ class Flow:
         NotAllowed for what this hub did not ask for or this browser did not take on, and where the
         person said no; Unavailable and UpstreamError for what fails behind.
         """
-        step = await self._store.use("state", query.get("state", ""), self._clock())
+        state, now = query.get("state", ""), self._clock()
+        # Anybody may send nonsense: only what is known costs a write, of which there is one a time.
+        known = await self._store.step("state", state, now)
+        step = None if known is None else await self._store.use("state", state, now)
         if step is None:
             raise self._refused(None, "state_unknown", "This sign-in is unknown, or it is over.")
         told = step.told

@@ -4,7 +4,11 @@ The hub's own connection, by which lists are read and health is asked, shows the
 principal `hub`, or none where there are none. It never shows those of a person.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from flotilla import FlotillaError
+from flotilla.known_values import Known
 from master import rpc
 from master.call import Call
 from master.external.handles import Resolved
@@ -14,6 +18,7 @@ from master.outbound.sessions import Sessions
 from master.outbound.shown import Missing, Shown
 from master.outbound.sources import Source
 from master.result import Result
+from master.streaming.scrub import Scrubber
 from master.upstream.authority import Authority, OfPrincipals
 from master.upstream.handshake.http import HttpSession
 from master.upstream.handshake.speaker import Handshake
@@ -33,11 +38,16 @@ def personal(
     def spoken_by(whose: Authority) -> Handshake:
         return Handshake(name, lambda: HttpSession(http, whose), roots=roots)
 
+    def known(hub: Shown | None) -> None:
+        """Lists, which all may read, hold nothing of what the hub shows for them."""
+        values = {*resolved.secrets, *([] if hub is None else [hub.secret])}
+        http.scrub = partial(Scrubber, Known(values)) if values else None
+
     modern = Modern(http, authority)
     probing = Probing(name, modern, spoken_by(authority), None)
     sessions = Sessions(name, resolved.headers, spoken_by)
     outbound.attend(name, sessions)
-    return Personal(name, probing, modern, sessions, authority, source)
+    return Personal(name, probing, modern, sessions, authority, source, known)
 
 
 class Personal:
@@ -55,13 +65,16 @@ class Personal:
         sessions: Sessions,
         authority: OfPrincipals,
         source: Source,
+        known: Callable[[Shown | None], None],
     ) -> None:
+        """`known` hears what the hub itself shows now, before it does."""
         self._server = server
         self._inner = probing
         self._modern = modern
         self._sessions = sessions
         self._authority = authority
         self._source = source
+        self._known = known
         self._hub: Shown | None = None
 
     async def hold(self, told: Told) -> None:
@@ -136,9 +149,12 @@ class Personal:
 
     async def _renew(self) -> None:
         try:
-            self._hub = await self._source.of(HUB, None)
+            hub = await self._source.of(HUB, None)
         except FlotillaError:
-            self._hub = None
+            hub = None
+        if hub is not self._hub:
+            self._known(hub)
+            self._hub = hub
         self._authority.hub = {} if self._hub is None else self._hub.headers
 
     async def _meant(self, error: Refused) -> Refused:

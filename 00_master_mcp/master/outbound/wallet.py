@@ -61,6 +61,8 @@ class Wallet:
         self._refused: dict[Key, str] = {}
         """Grants, by their last change, whose newest token the server did not take."""
         self._arrived = asyncio.Event()
+        self._changes = 0
+        """Counts what was heard of: what was read before is not kept at hand after."""
         news.on(TOPIC, self._hear)
         news.on_return(self._at_hand.clear)
 
@@ -83,6 +85,7 @@ class Wallet:
             grant = known.kept.grant
             if grant.is_fresh(now) and grant.place.url == url:
                 return grant
+        changes = self._changes
         kept = await self._store.get(principal, server)
         if kept is None or kept.grant.place.url != url:
             # What was given for one address is never shown to another.
@@ -92,12 +95,13 @@ class Wallet:
             return None
         if not kept.grant.is_fresh(now):
             kept = await self._renewed(kept)
-        return None if kept is None else self._taken(kept).grant
+        return None if kept is None else self._taken(kept, changes).grant
 
     async def refused(self, principal: str, server: str, url: str, token: str) -> Grant | None:
         """The server did not take that token: another one, or None where there is none."""
         key = (principal, server)
         self._at_hand.pop(key, None)
+        changes = self._changes
         kept = await self._store.get(principal, server)
         if kept is None or kept.grant.place.url != url:
             return None
@@ -107,7 +111,7 @@ class Wallet:
                 # It cannot be renewed: the person is asked for another grant.
                 self._refused[key] = kept.changed_at
                 return None
-        return None if kept is None else self._taken(kept).grant
+        return None if kept is None else self._taken(kept, changes).grant
 
     async def refused_again(self, principal: str, server: str) -> None:
         """Not even a new token was taken: the person is asked for another grant."""
@@ -248,7 +252,9 @@ class Wallet:
             except FlotillaError as error:
                 log.info("token_not_revoked_there", reason=error.message)
 
-    def _taken(self, kept: Kept) -> Kept:
+    def _taken(self, kept: Kept, changes: int) -> Kept:
+        if changes != self._changes:
+            return kept
         if len(self._at_hand) >= MOST:
             self._at_hand.pop(next(iter(self._at_hand)))
         self._at_hand[(kept.principal, kept.server)] = _AtHand(kept, self._clock())
@@ -261,6 +267,7 @@ class Wallet:
         task.add_done_callback(self._telling.discard)
 
     def _hear(self, text: str) -> None:
+        self._changes += 1
         principal, _, server = text.partition("\n")
         self._at_hand.pop((principal, server), None)
         arrived, self._arrived = self._arrived, asyncio.Event()

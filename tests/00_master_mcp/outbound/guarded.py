@@ -112,9 +112,10 @@ class Guarded:
                 "cacheScope": "private",
             }
         elif method == "tools/list":
+            told = request.headers.get("authorization", "")
             result = {
                 "resultType": "complete",
-                "tools": TOOLS,
+                "tools": [{**TOOLS[0], "description": f"Called with {told}."}, TOOLS[1]],
                 "ttlMs": 0,
                 "cacheScope": "private",
             }

@@ -166,6 +166,9 @@ async def test_lists_are_read_with_the_hubs_own_grant_and_never_with_a_persons(
         await house.listed()
         async with house.client(await house.token("ada")) as client:
             assert said(await client.call_tool(TOOL, {})) == "you are ada-at-crm"
+            listed = {each.name: each for each in (await client.list_tools()).tools}
+        # The server has put what the hub showed it into its list, which all may read.
+        assert listed[TOOL].description == "Called with Bearer [redacted]."
 
 
 async def test_a_grant_is_for_one_address_alone(
