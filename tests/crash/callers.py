@@ -42,7 +42,8 @@ class Life:
         self.people = people
         self._random = random.Random(seed)
         self._count = 0
-        self._looked: list[str] = []
+        self._answered: list[str] = []
+        """The correlation IDs of calls, in the order in which their answers came."""
 
     async def run(self) -> None:
         """Until `ending` is set, and what was sent by then is answered or lost."""
@@ -78,7 +79,7 @@ class Life:
         correlation, what = new_correlation_id(), tool.removeprefix(f"{NAMESPACE}.")
         call = self.ledger.calls[correlation] = Called(what, key)
         call.may_run = more.pop("may_run", True)
-        looked = self._looked[-1:]
+        before = self._answered[-20:]
         try:
             with self.ledger.sending("call"):
                 result = await self.house.call(
@@ -87,10 +88,12 @@ class Life:
         except Refused as refused:
             if refused.code not in NOT_NOW:
                 call.answered = "refused"
+                self._answered.append(correlation)
             raise
+        self._answered.append(correlation)
         if result["resultType"] == "complete":
             call.answered = "well"
-            self.ledger.covered += [(each, correlation) for each in looked]
+            self.ledger.covered += [(each, correlation) for each in before]
         else:
             call.may_run = False
         return result
@@ -191,7 +194,7 @@ class Life:
         """Look, and then write what nobody is asked about."""
         correlation = new_correlation_id()
         await self.house.call(self.people["operator"], LOOK, correlation=correlation, key="any")
-        self._looked.append(correlation)
+        self._answered.append(correlation)
         await self._called("operator", MARK, self._key())
 
     async def _owned(self, kind: Kind, name: str, **body: Any) -> Any:

@@ -199,8 +199,10 @@ class Findings:
                 assert correlation in ran, f"{call} was answered, and did nothing"
         for correlation in self._ledger.operations:
             assert "intent" in kinds[correlation]
-        for look, kept in self._ledger.covered:
-            assert "intent" in kinds[kept] and "call" in kinds[look], (look, kept)
+        for ended, sent_later in self._ledger.covered:
+            assert "intent" in kinds[sent_later], sent_later
+            assert "call" in kinds[ended], (ended, sent_later)
+        self._ledger.covered.clear()
         assert {(each, "token.made") for each in self._ledger.tokens} <= self.book.tokens
         assert {(each, "token.revoked") for each in self._ledger.revoked} <= self.book.tokens
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -89,16 +90,24 @@ class House:
         self._nursery = nursery
         self._http = http
         self.pids: dict[str, int] = {}
+        self.start_s = 0.0
+        """How long the latest start took."""
 
     def token(self, name: str) -> str:
         return (self.data / f"{name}_token").read_text().strip()
 
     async def start(self, *names: str) -> None:
         """Start these, and return once calls get through to all services."""
+        began = monotonic()
+        await self.launch(*names)
+        await until(self._serves, within_s=30)
+        self.start_s = monotonic() - began
+
+    async def launch(self, *names: str) -> None:
+        """Start these, and wait for nothing."""
         for name in names:
             log = self.folder / f"{name}.log"
             self.pids[name] = await self._nursery.ask("start", SCRIPTS[name], log)
-        await until(self._serves, within_s=30)
 
     def kill(self, *names: str) -> None:
         for name in names:

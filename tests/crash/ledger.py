@@ -65,7 +65,8 @@ class Ledger:
     approvals: dict[str, Asked] = field(default_factory=dict[str, Asked])
     calls: dict[str, Called] = field(default_factory=dict[str, Called])
     covered: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """A look, and a row that was waited for after it: where the row is, so is that of the look."""
+    """A call that was answered, and one that wrote which was sent after that. Rows keep their
+    order: where the latter's intent is on the disk, the end of the former is too."""
     rounds: list[Round] = field(default_factory=list[Round])
     standing: dict[str, bool] = field(default_factory=dict[str, bool])
     """What was allowed for a while, by its key: whether it is still."""

@@ -8,6 +8,7 @@ kill. SIGKILL ends a process, not the machine: what the kernel has taken survive
 import asyncio
 import random
 import secrets
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.conftest import until
 
 from .callers import Life
 from .findings import Findings
-from .house import HUB, SECRETS, House, opened_house
+from .house import HUB, SCRIPTS, SECRETS, House, opened_house
 from .ledger import Kind, Ledger
 
 pytestmark = pytest.mark.anyio
@@ -31,6 +32,8 @@ MOMENTS: tuple[Kind | None, ...] = (
     *("rewrap", "spend", "token", "revoke", "lease"),
 )
 """What a kill follows; None: nothing but the clock."""
+AT_START = 0.2
+"""How often what was killed is killed once more while it starts again."""
 ANSWERS = (1, 25)
 """How many answers the callers get in one life before its end draws near."""
 USUAL_S = 0.03
@@ -57,6 +60,9 @@ async def survive(
             hit[f"kills of {' and '.join(victims)}"] += 1
             if SECRETS in victims:
                 await findings.of_secrets(folder / "copy")
+            if chance.random() < AT_START:
+                await _killed_at_start(house, victims, chance)
+                hit["kills in the middle of a start"] += 1
             await house.start(*victims)
             await findings.of_all(Life(house, ledger, number, f"{seed}.{number}.after", people))
         if patient:
@@ -108,6 +114,14 @@ async def _lived(
     return open_then
 
 
+async def _killed_at_start(house: House, victims: tuple[str, ...], chance: random.Random) -> None:
+    await house.launch(*victims)
+    # No wait for anything: a moment of chance, which is what is tested.
+    await asyncio.sleep(chance.uniform(0, house.start_s))
+    house.kill(*victims)
+    await house.reap(*victims)
+
+
 async def _token(house: House, name: str) -> str:
     made = {"name": name, "roles": [name], "robot": False}
     told: Mapping[str, str] = await house.owner("POST", "/tokens", made)
@@ -123,6 +137,26 @@ async def test_a_few_kills_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> 
 @pytest.mark.parametrize("seed", [11, 12, 13, 14])
 async def test_a_hundred_kills_lose_nothing_and_do_nothing_twice(tmp_path: Path, seed: int) -> None:
     await survive(tmp_path, 25, seed, patient=seed == 11)
+
+
+@pytest.mark.real
+async def test_a_fleet_that_is_killed_in_its_first_start_starts_the_next_time(
+    tmp_path: Path,
+) -> None:
+    chance, everybody = random.Random(31), tuple(SCRIPTS)
+    async with opened_house(tmp_path) as house:
+        for _ in range(5):
+            house.kill(*everybody)
+            await house.reap(*everybody)
+            shutil.rmtree(house.data)
+            for _ in range(3):
+                await _killed_at_start(house, everybody, chance)
+            await house.start(*everybody)
+            people = {name: await _token(house, name) for name in ("operator", "approver")}
+            findings = Findings(house, Ledger(), None)
+            await findings.of_all(Life(house, Ledger(), 0, "31", people))
+            written = {"path": "a", "value": "a value of ours"}
+            await house.owner("POST", "/services/secrets/operations/write", written)
 
 
 @pytest.mark.real
