@@ -24,7 +24,7 @@ from secret_store.settings import Settings
 from secret_store.stamps import Clock
 from secret_store.vault.settings import VaultSettings
 from tests.backends.postgres_server import Postgres
-from tests.backends.vault_server import vault_program as vault_program
+from tests.backends.vault_program import vault_program as vault_program
 
 CANARY = "canary-7f3e9a51c2-value"
 USER = "os.linux.runCommand"

@@ -20,7 +20,7 @@ from secret_store.settings import Settings
 from secret_store.stamps import Clock
 from secret_store.vault.making import vault_backend
 from secret_store.vault.settings import VaultSettings
-from tests.backends.vault_server import VaultProgram, VaultServer
+from tests.backends.vault_server import VaultServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from flotilla.database.database import Database
     from tests.backends.postgres_server import Postgres
+    from tests.backends.vault_program import VaultProgram
 
 pytestmark = pytest.mark.anyio
 

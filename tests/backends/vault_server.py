@@ -20,23 +20,15 @@ method", "AppRole auth method", "Kubernetes auth method", "/sys/health", "/sys/s
 """
 
 import asyncio
-import os
 import secrets
-import shutil
-import socket
 import ssl
-import subprocess
-import tempfile
 import time
-import urllib.request
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import pytest
 from aiohttp import web
 
 KEPT_BY_DEFAULT = 10
@@ -367,54 +359,3 @@ class VaultServer:
 def _told(data: dict[str, Any]) -> web.Response:
     envelope = {"request_id": secrets.token_hex(8), "lease_id": "", "renewable": False}
     return web.json_response({**envelope, "lease_duration": 0, "data": data, "auth": None})
-
-
-@dataclass(frozen=True)
-class VaultProgram:
-    """A real Vault or OpenBao, in its development mode: all in memory, KV version 2 at `secret`."""
-
-    url: str
-    token: str
-
-
-@pytest.fixture(scope="session")
-def vault_program() -> Generator[VaultProgram]:
-    program = shutil.which("bao") or shutil.which("vault")
-    if program is None:
-        pytest.skip("neither OpenBao (bao) nor Vault (vault) is installed here")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = f"root-{secrets.token_hex(12)}"
-    with tempfile.TemporaryDirectory(prefix="flotilla-vault-") as folder:
-        told = Path(folder) / "log"
-        with told.open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    *(program, "server", "-dev", "-dev-no-store-token"),
-                    *(f"-dev-root-token-id={token}", f"-dev-listen-address=127.0.0.1:{port}"),
-                ],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env={"PATH": os.environ.get("PATH", ""), "HOME": folder},
-            )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            give_up_at = time.monotonic() + 20
-            while not _is_up(url):
-                assert process.poll() is None, told.read_text(errors="replace")
-                assert time.monotonic() < give_up_at, told.read_text(errors="replace")
-                time.sleep(0.05)
-            yield VaultProgram(url, token)
-        finally:
-            process.kill()
-            process.wait(timeout=20)
-
-
-def _is_up(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/v1/sys/health", timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False

@@ -149,13 +149,21 @@ class Vault:
         try:
             return await self._kv.write(path, value, current)
         except NoAnswer as lost:
-            # It may be there all the same, and then only ours can be.
-            found = await self._kv.value(path, current + 1)
+            added = await self._found_all_the_same(path, value, current + 1)
+            if added is None:
+                raise _unknown(path) from lost
+            return added
+
+    async def _found_all_the_same(self, path: str, value: str, number: int) -> VersionHeld | None:
+        """The version of which no answer told, where it can be seen that it was written."""
+        try:
+            found = await self._kv.value(path, number)
             held = await self._kv.held(path)
-            there = [each for each in held.versions if each.number == current + 1] if held else []
-            if there and isinstance(found, Value) and _same(found.text, value):
-                return there[0]
-            raise _unknown(path) from lost
+        except FlotillaError:
+            return None
+        if held is None or not isinstance(found, Value) or not _same(found.text, value):
+            return None
+        return next((each for each in held.versions if each.number == number), None)
 
     async def _kept_after(self, path: str, held: Held | None, added: VersionHeld) -> Kept:
         """What is there after a write. The oldest are destroyed where Vault did not do it.
