@@ -1,8 +1,7 @@
 """The hub: the only door of the fleet."""
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 
 import structlog
 from starlette.applications import Starlette
@@ -12,28 +11,19 @@ from flotilla import CommonSettings, __version__
 from flotilla.fleet import HUB, FleetConfig
 from flotilla.serving.app import service_app
 from flotilla.serving.service import Service
-from master.approvals.api import ApprovalsApi
-from master.approvals.upkeep import Upkeep
-from master.audit.api import AuditApi
-from master.audit.reading import Rows
-from master.audit.retention import Retention
+from master.desk import desk
 from master.doors import doors
 from master.external.api import PATH as SERVERS_PATH
 from master.keys import Keys
+from master.lifetime import not_ready, running
 from master.north.arriving import arriving
-from master.others import managing, others
+from master.others import others
 from master.outbound import pages
-from master.outbound.api import GrantsApi
-from master.outbound.pages import Pages
 from master.owner import PATH as OWNER_PATH
-from master.owner_operations import OwnerOperations
 from master.parts import Parts
-from master.policy.api import PolicyApi, live_roles
-from master.policy.opened import began_with, names_of, open_policy
+from master.policy.opened import open_policy
 from master.principals import TokenBook, clients_only
-from master.principals.api import TokensApi
 from master.principals.settings import OpenIdSettings
-from master.principals.tokens import Tokens
 from master.settings import Settings
 from master.views import with_view
 from master.workers.lent import Both
@@ -72,36 +62,13 @@ def build(
     external = others(parts)
     door, lent = doors(parts, external)
     keys = Keys(parts.ring, parts.audit)
-    links, colleagues, steadiness = parts.links, parts.colleagues, parts.steadiness
+    colleagues, steadiness = parts.colleagues, parts.steadiness
 
     async def ready() -> str | None:
-        if parts.drain.closed:
-            return "stopping"
-        if parts.audit.refuses:
-            return "the audit cannot be written"
-        waiting = [name for name in parts.spokes if not links.by_service[name].answered_once]
-        return f"waiting for {', '.join(waiting)}" if waiting else None
+        return not_ready(parts)
 
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        async with (
-            steadiness.running(),
-            parts.documents.running(),
-            parts.database.opened(migrate=not parts.database.is_postgresql),
-            parts.audit.running(),
-            Retention(parts.audit, parts.audit_settings.retention_days).running(),
-            parts.principals.running(),
-            keys.running(),
-            parts.pool.running(),
-            parts.outbound.running(),
-            external.running(),
-            links.running(Both(door, lent) if lent else door),
-            colleagues.running(),
-            parts.courier.running(),
-            Upkeep(parts.approvals, parts.runs).running(),
-        ):
-            parts.audit.note(began_with(parts.policy))
-            yield
+    def lifespan(_: Starlette) -> AbstractAsyncContextManager[None]:
+        return running(parts, external, Both(door, lent) if lent else door, keys)
 
     def stop_streams() -> None:
         door.stop_streams()
@@ -112,31 +79,13 @@ def build(
         viewed = with_view(app, parts.catalogue, parts.profiles)
         return arriving(Relay(colleagues).around(viewed), steadiness.load, steadiness.meters)
 
-    kept = Tokens(parts.database)
-    tokens = TokensApi(
-        parts.principals,
-        kept,
-        parts.audit,
-        parts.profiles,
-        known_roles=lambda: parts.policy.rules.roles,
-    )
-    policy = PolicyApi(parts.policy, parts.catalogue, names_of(fleet), partial(live_roles, kept))
     clients = clients_only(parts.principals, (SERVERS_PATH, OWNER_PATH), parts.resource.challenge)
     app = service_app(
         name=HUB,
         version=__version__,
         settings=common,
         routes=[
-            *managing(external),
-            *keys.routes(),
-            *OwnerOperations(parts.operations, parts.audit, parts.courier.owner_did).routes(),
-            *tokens.routes(),
-            *ApprovalsApi(parts.approvals).routes(),
-            *AuditApi(Rows(parts.database), parts.audit).routes(),
-            *policy.routes(),
-            *GrantsApi(parts.outbound, parts.audit).routes(),
-            *Pages(parts.outbound.flow).routes(),
-            *parts.resource.routes(),
+            *desk(parts, external, keys),
             *door.routes(),
             *(lent.routes() if lent else ()),
         ],
