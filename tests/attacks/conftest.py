@@ -1,0 +1,25 @@
+"""What the attacks share: an SSH server that is theirs, and the fleet that they are made on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.backends.sshd_server import Sshd
+from tests.backends.sshd_server import client_key as client_key
+from tests.backends.sshd_server import running as running
+from tests.backends.sshd_server import sshd_at as sshd_at
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def target(
+    sshd_at: str, client_key: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sshd]:
+    """A server that the attacks share."""
+    with running(Sshd(sshd_at, tmp_path_factory.mktemp("sshd"), client_key)) as server:
+        yield server
