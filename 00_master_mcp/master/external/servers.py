@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from operator import ne
 from typing import Any
 
@@ -19,34 +18,23 @@ from master.external.config import ServerEntry
 from master.external.den import Den
 from master.external.guard import TOPIC as GUARD
 from master.external.guard import Guard
-from master.external.handles import Resolved, resolve
+from master.external.handles import resolve
 from master.external.here import Here
 from master.external.judging import Held
-from master.external.openapi_speaker import OpenApiSpeaker
 from master.external.process import Starter
 from master.external.program import ProgramLink
+from master.external.remote import remote
 from master.external.sandbox import Protection
 from master.external.store import TOPIC as SERVERS
 from master.external.store import Known, ServerStore
 from master.external.store import Origin as EntryOrigin
 from master.external.supervise import Standing, State
 from master.offer import Offer
-from master.outbound.choice import FixedHeaders
 from master.outbound.outbound import Outbound
-from master.outbound.speaker import personal
 from master.state.seam import News
-from master.streaming.scrub import Scrubber
-from master.upstream.authority import Fixed
-from master.upstream.handshake.http import HttpSession
-from master.upstream.handshake.speaker import Handshake
-from master.upstream.handshake.sse import SseSession
-from master.upstream.http import Http
-from master.upstream.incoming import Scrub
-from master.upstream.link import Link, Speaker
+from master.upstream.link import Link
 from master.upstream.links import Links
-from master.upstream.modern import Modern
 from master.upstream.pool import ConnectionPool
-from master.upstream.probing import Probing
 
 log = structlog.get_logger(__name__)
 
@@ -314,29 +302,20 @@ class ExternalServers:
         else:
             try:
                 resolved = resolve(name, entry, self._den.env, self._den.closed)
-                self._prepare(name, resolved)
+                speaker = remote(name, resolved, self._pool, self._outbound)
             except (NotConfigured, Misconfigured) as error:
                 self._not_configured[name] = str(error)
                 log.warning("external_not_configured", server=name, reason=str(error))
                 return
             # What it says is searched for them on its way; what is said of it is, in the log.
             process_redactor().learn(resolved.secrets)
-            link = Link(name, remote(name, resolved, self._pool, self._outbound), self)
+            link = Link(name, speaker, self)
         self._limits[name] = (entry.timeout_s, entry.long_timeout_s)
         self.linked[name] = entry
         self.version += 1
         self.wake()
         self._catalogue.add(name, Origin(external=True, approval=entry.approval))
         self._links.join(link)
-
-    def _prepare(self, name: str, resolved: Resolved) -> None:
-        """Know where its credentials of each principal come from, where it has such."""
-        choice = resolved.entry.outbound
-        if choice is None or isinstance(choice, FixedHeaders):
-            return
-        if self._outbound is None:
-            raise Misconfigured(f"external server {name}: this hub keeps no credentials")
-        self._outbound.add(name, resolved.url or "", choice, resolved.client_secret)
 
     async def _close(self, name: str) -> None:
         self._opened.pop(name, None)
@@ -386,24 +365,3 @@ class ExternalServers:
         return Standing(
             state="backing_off" if link.answered_once else "starting", reason=link.reason
         )
-
-
-def remote(
-    name: str, resolved: Resolved, pool: ConnectionPool, outbound: Outbound | None = None
-) -> Speaker:
-    """Speaks with a server that somebody else runs, whichever era and transport it has.
-
-    `outbound` knows the credentials of each principal, where the server has such.
-    """
-    if resolved.entry.type == "openapi":
-        return OpenApiSpeaker(name, resolved)
-    scrub: Scrub | None = partial(Scrubber, resolved.secrets) if resolved.secrets else None
-    http, authority = Http(name, resolved.url or "", pool, scrub), Fixed(resolved.headers)
-    if outbound is not None and (source := outbound.of(name)) is not None:
-        return personal(name, resolved, http, outbound, source)
-    roots = resolved.roots
-    sse = Handshake(name, lambda: SseSession(http, authority, pool), roots=roots)
-    if resolved.entry.type == "sse":
-        return sse
-    handshake = Handshake(name, lambda: HttpSession(http, authority), roots=roots)
-    return Probing(name, Modern(http, authority), handshake, sse)

@@ -70,13 +70,12 @@ class GrantsApi:
             details={"of": asked.principal},
         )
         await self._audit.keep(row)
-        kept = await self._outbound.wallet.revoke(asked.principal, asked.server)
-        if kept is None:
+        if not await self._outbound.wallet.revoke(asked.principal, asked.server):
             raise NotFound(
                 f"{asked.principal} has granted nothing for {asked.server}",
                 hint="`python3 -m flotilla grants list` shows what there is.",
             )
-        return {"revoked": {"server": kept.server, "principal": kept.principal}}
+        return {"revoked": {"server": asked.server, "principal": asked.principal}}
 
 
 def _check(principal: str) -> None:

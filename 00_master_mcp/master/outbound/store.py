@@ -13,12 +13,16 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flotilla import NotConfigured
 from flotilla.database.database import Database
 from master.database.tables import grant_steps, grants, oauth_clients
 from master.outbound.grant import Client, Grant
 from master.outbound.sealing import Sealing
+
+log = structlog.get_logger(__name__)
 
 CLAIM_S = 30.0
 """How long one renewal has the grant for itself; it asks for less long."""
@@ -71,9 +75,17 @@ class GrantStore:
         return None if row is None else self._kept(row)
 
     async def all(self) -> list[Kept]:
+        """Those that this hub's key opens."""
         asked = sa.select(grants).order_by(grants.c.server, grants.c.principal)
         async with self._database.read() as connection:
-            return [self._kept(row) for row in (await connection.execute(asked)).all()]
+            rows = (await connection.execute(asked)).all()
+        found: list[Kept] = []
+        for row in rows:
+            try:
+                found.append(self._kept(row))
+            except NotConfigured:
+                log.warning("grant_unreadable", server=row.server, principal=row.principal)
+        return found
 
     async def put(self, principal: str, server: str, grant: Grant, now: float) -> None:
         """Keep a new grant in the place of whatever was there."""
@@ -87,8 +99,9 @@ class GrantStore:
             }
             await connection.execute(sa.insert(grants).values(row))
 
-    async def take(self, principal: str, server: str) -> Kept | None:
-        """Remove a grant and every step towards one; what it was."""
+    async def take(self, principal: str, server: str) -> tuple[bool, Kept | None]:
+        """Remove a grant and every step towards one: whether there was one, and what it was, where
+        this hub's key opens it."""
         async with self._database.write() as connection:
             found = await connection.execute(sa.select(grants).where(_is(principal, server)))
             row = found.one_or_none()
@@ -97,7 +110,10 @@ class GrantStore:
                 grant_steps.c.principal == principal, grant_steps.c.server == server
             )
             await connection.execute(steps)
-        return None if row is None else self._kept(row)
+        try:
+            return row is not None, None if row is None else self._kept(row)
+        except NotConfigured:
+            return True, None
 
     async def claim(self, kept: Kept, by: str, now: float) -> bool:
         """Whether `by` alone may renew this grant, from now on for `CLAIM_S`."""

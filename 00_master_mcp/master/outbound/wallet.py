@@ -145,16 +145,16 @@ class Wallet:
     async def all(self) -> list[Kept]:
         return await self._store.all()
 
-    async def revoke(self, principal: str, server: str) -> Kept | None:
+    async def revoke(self, principal: str, server: str) -> bool:
         """Forget a grant here and at once everywhere; then tell its server, as far as it is there.
 
-        A step towards a new one that is open ends too.
+        A step towards a new one that is open ends too. False where there was no grant.
         """
-        kept = await self._store.take(principal, server)
+        there, kept = await self._store.take(principal, server)
         self._changed((principal, server))
         if kept is not None:
             await self._end(kept.grant)
-        return kept
+        return there
 
     async def _renewed(self, kept: Kept) -> Kept | None:
         """The grant with a new token, asked for once however many want it; None: it is lost."""

@@ -301,6 +301,20 @@ def test_what_makes_no_sense_is_said_with_its_place(entry: dict[str, Any], said_
     assert said_so in str(told.value) and "mcpServers.crm" in str(told.value)
 
 
+def test_an_entry_that_was_kept_says_the_same_when_it_is_read_again() -> None:
+    for credentials in (
+        {"type": "fixed"},
+        {"type": "secret", "secret": "ext/crm/{principal}"},
+        {"type": "oauth", "clientId": "x", "clientSecret": "secret:ext/crm/client"},
+        {**EXCHANGE, "tokenEndpoint": "https://id.example/token"},
+    ):
+        told = {"type": "http", "url": "https://crm.example/mcp", "credentials": credentials}
+        entry = parse_entry("crm", told)
+        assert entry.shown()["credentials"] == credentials
+        kept = entry.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        assert parse_entry("crm", kept) == entry
+
+
 async def test_tokens_are_never_sent_in_the_open(open_house: OpenHouse) -> None:
     class Elsewhere:
         url = "http://crm.example/mcp"

@@ -286,6 +286,10 @@ async def test_a_row_moved_to_another_principal_opens_for_nobody(
         with pytest.raises(NotConfigured, match="cannot read"):
             await hub.wallet.grant("mallory", "crm", URL)
         assert await hub.wallet.grant("ada", "crm", URL) is None
+        # What nobody can read is in nobody's way: it is not listed, and can be revoked.
+        assert await hub.wallet.all() == []
+        assert await hub.wallet.revoke("mallory", "crm") is True
+        assert await hub.wallet.revoke("mallory", "crm") is False
 
 
 async def test_a_token_that_the_server_takes_no_more_is_renewed_within_the_call(
