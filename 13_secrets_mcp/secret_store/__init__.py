@@ -1,10 +1,11 @@
 """Keep secrets sealed, and let tools and services use them without anybody seeing them."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from flotilla import CommonSettings, FlotillaError, Spoke, __version__
+from flotilla.fleet import FleetConfig
 from flotilla.logs import process_redactor
 from secret_store.backend import Backend
 from secret_store.database import database_at, place_in, place_of
@@ -36,6 +37,14 @@ You never get a value. To use a secret, look whom it allows (listSecrets, usable
 one tool with leaseSecret, and pass the handle secret://... as the argument of that tool which is
 marked as a secret. generateSecret makes one that nobody has seen. Never ask a person to type a
 secret into the conversation: he writes it with `python3 -m flotilla secrets write PATH`."""
+
+
+def check(
+    settings: Settings, common: CommonSettings, fleet: FleetConfig, env: Mapping[str, str]
+) -> None:
+    """Misconfigured where the spoke would not start by what `env` says of a Vault."""
+    del settings, common, fleet
+    VaultSettings.from_env(env)
 
 
 def build(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from flotilla import Misconfigured
+from flotilla import CommonSettings, Misconfigured
+from flotilla.fleet import FleetConfig
+from flotilla.launch.checks import Ground, settings_problem
 from secret_store.stamps import Clock
 from secret_store.vault.making import vault_backend
 from secret_store.vault.settings import VaultSettings
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ROOT = Path(__file__).resolve().parents[3]
 TOKEN = {"SECRETS_VAULT_TOKEN_FILE": "/run/token"}
 
 
@@ -71,6 +71,17 @@ def test_tls_or_this_very_machine_will_do(url: str) -> None:
 def test_who_we_are_and_where_must_be_clear(given: dict[str, str], told: str) -> None:
     with pytest.raises(Misconfigured, match=told):
         read(**given)
+
+
+def test_a_start_of_the_fleet_tells_a_wrong_vault_before_it_starts_anything() -> None:
+    fleet = FleetConfig.load(ROOT / "config" / "services.yaml", env={})
+
+    def problem(**env: str) -> str | None:
+        return settings_problem("secrets", Ground(ROOT, env, CommonSettings(), fleet, ("secrets",)))
+
+    assert problem() is None
+    assert problem(SECRETS_VAULT_URL="https://vault", **TOKEN) is None
+    assert "plain http" in (problem(SECRETS_VAULT_URL="http://vault", **TOKEN) or "")
 
 
 def test_an_authority_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
