@@ -1,4 +1,4 @@
-"""A server of the handshake revisions that wants tokens: the SDK's own, with its own checks."""
+"""A server that wants tokens: the SDK's own, with its own checks; of the handshake era, or both."""
 
 import asyncio
 import contextlib
@@ -25,10 +25,11 @@ class Choice(BaseModel):
 
 
 class Older:
-    """Sessions of it belong to who opened them; `opened` are those, by who it was."""
+    """Its sessions belong to who opened them. `modern`: it speaks 2026-07-28 too."""
 
-    def __init__(self, provider: OpenIdProvider) -> None:
+    def __init__(self, provider: OpenIdProvider, *, modern: bool = False) -> None:
         self.provider = provider
+        self.modern = modern
         self.port = find_free_port()
         self.url = f"http://127.0.0.1:{self.port}/mcp"
         self.heard: list[bytes] = []
@@ -81,7 +82,7 @@ class Older:
                     if not message.get("more_body"):
                         break
             self._note(scope, body)
-            if b'"server/discover"' in body:
+            if not self.modern and b'"server/discover"' in body:
                 refused = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}'
                 head = [(b"content-type", b"application/json")]
                 await send({"type": "http.response.start", "status": 400, "headers": head})

@@ -9,7 +9,7 @@ from mcp_types import ElicitResult
 
 from tests.backends.openid_provider import OpenIdProvider
 
-from .conftest import TOOL, House, house_of, said
+from .conftest import TOOL, House, OpenHouse, house_of, said
 from .guarded import Browser
 from .older import Older
 
@@ -89,3 +89,18 @@ async def test_a_session_outlives_its_token(
         provider.rotate()
         assert said(await client.call_tool(TOOL, {})) == "you are ada-at-crm"
     assert provider.asked["/token"] > renewed
+
+
+async def test_a_server_of_the_sdk_that_speaks_the_modern_era_needs_no_sessions(
+    open_house: OpenHouse, provider: OpenIdProvider
+) -> None:
+    async with (
+        Older(provider, modern=True).running() as newer,
+        open_house(newer, {"type": "oauth"}) as house,
+    ):
+        await opened(house, provider, "hub", "ada", "bob")
+        await house.listed()
+        for name in ("ada", "bob"):
+            async with house.client(await house.token(name)) as client:
+                assert said(await client.call_tool(TOOL, {})) == f"you are {name}-at-crm"
+        assert newer.sessions == {}
