@@ -32,6 +32,8 @@ from linux_cli.ssh.exchange import Arriving, Exchange, sha256_of
 from linux_cli.ssh.host import SshHost
 from linux_cli.ssh.sftp import file_errors, file_session
 
+_HERE = ""
+"""The exchange folder, among the places that files are carried to; no host is called so."""
 _PART_BYTES = 1024 * 1024
 _REPORT_S = 0.5
 _UNCHANGEABLE = ("/proc", "/sys", "/dev")
@@ -68,7 +70,11 @@ class Transfer:
             sha256, size = await to_thread.run_sync(sha256_of, fd, self._max_bytes)
             own_uid = await host.own_uid()
             async with file_session(host.link) as sftp:
-                with file_errors(host.name, path), self._alone(host, path):
+                with (
+                    file_errors(host.name, path),
+                    self._alone(host.name, path, path),
+                    self._alone(host.name, sha256, path),
+                ):
                     real = await self._new_place(sftp, host, path)
                     async with _private(sftp, real, sha256, own_uid) as partial:
                         resumed_at = await self._send(context, sftp, fd, partial, size, mode)
@@ -84,7 +90,7 @@ class Transfer:
     async def download(self, context: Context, host: SshHost, path: str, name: str) -> Carried:
         """From the host to a new file of the exchange folder."""
         async with file_session(host.link) as sftp:
-            with file_errors(host.name, path), self._alone(host, name):
+            with file_errors(host.name, path), self._alone(_HERE, name, name):
                 real = await host.disk.checked(sftp, path)
                 found = await sftp.stat(real)
                 check_regular(found, path)
@@ -93,7 +99,10 @@ class Transfer:
                         f"{path!r} has {found.size} bytes; at most {self._max_bytes} are carried"
                     )
                 sha256 = await self._digest(context, host, real)
-                with self._exchange.arriving(name, sha256[:32]) as arriving:
+                with (
+                    self._alone(_HERE, sha256, name),
+                    self._exchange.arriving(name, sha256[:32]) as arriving,
+                ):
                     resumed_at = await self._fetch(context, sftp, real, arriving)
                     got, size = await to_thread.run_sync(sha256_of, arriving.fd, self._max_bytes)
                     if got != sha256:
@@ -106,11 +115,14 @@ class Transfer:
         return Carried(name, size, sha256, resumed_at)
 
     @contextmanager
-    def _alone(self, host: SshHost, path: str) -> Generator[None]:
-        """One at a time: both would write the same part."""
-        carried = (host.name, path)
+    def _alone(self, where: str, what: str, path: str) -> Generator[None]:
+        """One at a time to a name, and with a content: both would write the same part."""
+        carried = (where, what)
         if carried in self._carried:
-            raise Conflict(f"{path!r} is being carried just now")
+            raise Conflict(
+                f"{path!r}, or a file with the same content, is being carried just now",
+                hint="Try again when that is done.",
+            )
         self._carried.add(carried)
         try:
             yield

@@ -104,6 +104,34 @@ async def test_a_try_that_broke_off_is_resumed_and_a_broken_part_is_found(
         assert not mine.exists()
 
 
+async def test_files_of_one_content_that_are_carried_at_once_disturb_nobody(
+    site: Site, target: Sshd, exchange: Path, tmp_path: Path
+) -> None:
+    site.add("there", target)
+    data = os.urandom(100_000)
+    (tmp_path / "same").write_bytes(data)
+    (exchange / "same").write_bytes(data)
+    answers: list[dict[str, Any]] = []
+    async with site.open() as call:
+
+        async def carry(number: int) -> None:
+            there = str(tmp_path / f"up{number}")
+            for tool, arguments in (
+                ("downloadFile", {"path": str(tmp_path / "same"), "name": f"down{number}"}),
+                ("uploadFile", {"path": there, "name": "same"}),
+            ):
+                answers.append(await call(f"os.ssh.{tool}", host="there", **arguments))
+
+        async with anyio.create_task_group() as group:
+            for number in range(5):
+                group.start_soon(carry, number)
+    codes = {answer.get("error") for answer in answers}
+    assert None in codes and codes <= {None, "conflict"}, answers
+    came = [*exchange.glob("down*"), *tmp_path.glob("up*")]
+    assert len(came) == [answer.get("error") for answer in answers].count(None)
+    assert all(path.read_bytes() == data for path in came)
+
+
 @pytest.mark.real
 async def test_a_cancelled_upload_leaves_its_part_for_the_next_try(
     site: Site, own_target: Sshd, exchange: Path, tmp_path: Path
