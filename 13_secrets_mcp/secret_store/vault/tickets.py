@@ -27,6 +27,8 @@ SHORT = 0.5
 """Renewed for less than this part of what it was made for, it nears its utmost end."""
 REFUSED_S, REFUSED_MOST_S = 5.0, 120.0
 """How long nobody asks again after a refused login: Vault locks out who goes on trying."""
+AGAIN_S = 0.5
+"""After a renewal that failed, at first."""
 REVOKED_WITHIN_S = 2.0
 
 
@@ -167,7 +169,9 @@ class Tickets:
             if ticket is None or ticket.lease_s == 0:
                 await self._news.wait()
                 continue
-            wait_s = self._fresh_for_s(ticket) if failed == 0 else delay_s(failed, 0.5, 15)
+            # A token of a short life is tried for several times before it ends.
+            pause_s = min(AGAIN_S, ticket.lease_s / 8)
+            wait_s = delay_s(failed, pause_s, 15) if failed else self._fresh_for_s(ticket)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), wait_s)
                 failed = 0

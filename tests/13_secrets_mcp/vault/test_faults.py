@@ -61,7 +61,7 @@ async def test_readiness_says_what_the_node_is(
 async def test_a_vault_that_hangs_holds_nobody_longer_than_the_time_limit(
     vault: VaultServer, speaking: Speaking
 ) -> None:
-    async with speaking(timeout_s=0.2) as ours:
+    async with speaking(timeout_s=0.1) as ours:
         await ours.put("a", VALUE)
         vault.hang_on = "/"
         started = monotonic()
@@ -76,7 +76,7 @@ async def test_a_vault_that_hangs_holds_nobody_longer_than_the_time_limit(
 async def test_a_write_that_hangs_is_bounded_as_a_whole(
     vault: VaultServer, speaking: Speaking
 ) -> None:
-    async with speaking(timeout_s=0.2) as ours:
+    async with speaking(timeout_s=0.1) as ours:
         await ours.put("a", VALUE)
         vault.hang_on = "/data/"
         started = monotonic()

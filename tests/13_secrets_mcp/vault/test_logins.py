@@ -94,7 +94,7 @@ async def test_a_service_account_logs_in_with_the_token_that_is_there_at_that_ti
 async def test_a_token_is_renewed_before_it_ends(
     vault: VaultServer, speaking: Speaking, secret_id: Path
 ) -> None:
-    vault.lease_s = 0.3
+    vault.lease_s = 0.2
     async with speaking(role_id="fleet", secret_id_file=secret_id) as ours:
         await ours.put("a", "x")
         await until(lambda: vault.requests("renew-self") >= 3)
@@ -106,8 +106,8 @@ async def test_a_token_is_renewed_before_it_ends(
 async def test_a_token_that_cannot_be_renewed_is_followed_by_another(
     vault: VaultServer, speaking: Speaking, secret_id: Path, how: str
 ) -> None:
-    vault.lease_s, vault.renewable = 0.3, how != "not renewable"
-    vault.most_s = 0.4 if vault.renewable else None
+    vault.lease_s, vault.renewable = 0.2, how != "not renewable"
+    vault.most_s = 0.3 if vault.renewable else None
     async with speaking(role_id="fleet", secret_id_file=secret_id) as ours:
         await ours.put("a", "x")
         await until(lambda: vault.requests(LOGIN) >= 3)
@@ -117,7 +117,7 @@ async def test_a_token_that_cannot_be_renewed_is_followed_by_another(
 async def test_a_renewal_that_fails_is_tried_again_while_the_token_is_good(
     vault: VaultServer, speaking: Speaking, secret_id: Path
 ) -> None:
-    vault.lease_s = 1.0
+    vault.lease_s = 0.5
     async with speaking(role_id="fleet", secret_id_file=secret_id) as ours:
         await ours.put("a", "x")
         vault.lose_answers_to = "renew-self"
