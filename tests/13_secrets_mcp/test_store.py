@@ -331,10 +331,11 @@ async def test_a_process_killed_while_it_writes_loses_no_version_that_it_told(
 
 @pytest.mark.real
 @pytest.mark.timeout(600)
-async def test_a_process_killed_a_hundred_times_while_it_writes_loses_no_version(
+async def test_a_process_killed_again_and_again_while_it_writes_loses_no_version(
     settings: Settings, opened: Opened, tmp_path: Path
 ) -> None:
-    await killed_and_checked(100, settings, opened, tmp_path)
+    # The whole fleet is killed a hundred times by tests/crash; this is the store alone.
+    await killed_and_checked(30, settings, opened, tmp_path)
 
 
 async def test_a_thousand_secrets_are_listed_page_by_page(
