@@ -1,6 +1,6 @@
 """What the attacks share: an SSH server that is theirs, and the fleet that they are made on."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,9 +9,12 @@ from tests.backends.sshd_server import Sshd
 from tests.backends.sshd_server import client_key as client_key
 from tests.backends.sshd_server import running as running
 from tests.backends.sshd_server import sshd_at as sshd_at
+from tests.conftest import StartFleet
+
+from .world import World, opened_world
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
 
@@ -23,3 +26,17 @@ def target(
     """A server that the attacks share."""
     with running(Sshd(sshd_at, tmp_path_factory.mktemp("sshd"), client_key)) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+async def world(
+    anyio_backend: str,
+    start_fleet_in: StartFleet,
+    tmp_path_factory: pytest.TempPathFactory,
+    target: Sshd,
+    client_key: Path,
+) -> AsyncGenerator[World]:
+    """The fleet that the attacks of one file are made on."""
+    folder = tmp_path_factory.mktemp("world")
+    async with opened_world(start_fleet_in, folder, target, client_key) as world:
+        yield world

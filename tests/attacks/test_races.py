@@ -3,7 +3,7 @@
 import ctypes
 import os
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -11,23 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.backends.sshd_server import Sshd
-from tests.conftest import StartFleet
-
-from .world import HOST, OUTSIDE, World, opened_world
+from .world import HOST, OUTSIDE, World
 
 pytestmark = pytest.mark.anyio
 
-FOR_S = 1.0
+FOR_S = 0.5
 """How long each race is run."""
-
-
-@pytest.fixture
-async def world(
-    start_fleet_in: StartFleet, tmp_path: Path, target: Sshd, client_key: Path
-) -> AsyncGenerator[World]:
-    async with opened_world(start_fleet_in, tmp_path, target, client_key) as world:
-        yield world
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -90,7 +79,7 @@ async def race(world: World, tool: str, **arguments: Any) -> list[str]:
 
 
 async def test_a_file_that_becomes_a_link_while_it_is_read_shows_nothing(world: World) -> None:
-    place = world.play / "swapped"
+    place = world.play / "swapped-file"
     place.write_text("one")
     with swapping(place, world.outside) as swapper:
         read = await race(world, "os.linux.readFile", path=str(place))
@@ -102,7 +91,7 @@ async def test_a_file_that_becomes_a_link_while_it_is_read_shows_nothing(world: 
 
 
 async def test_a_folder_that_becomes_a_link_while_it_is_listed_shows_nothing(world: World) -> None:
-    place = world.play / "swapped"
+    place = world.play / "swapped-folder"
     place.mkdir()
     (place / "mine.txt").write_text("mine")
     with swapping(place, world.closed) as swapper:
@@ -119,7 +108,7 @@ async def test_a_folder_that_becomes_a_link_while_it_is_written_to_takes_nothing
     world: World,
 ) -> None:
     protected = world.outside.parent
-    place = world.play / "swapped"
+    place = world.play / "swapped-target"
     place.mkdir()
     before = everything_in(protected)
     with swapping(place, protected) as swapper:

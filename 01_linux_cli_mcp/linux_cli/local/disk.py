@@ -5,8 +5,8 @@ import hashlib
 import os
 import secrets
 import stat
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, suppress
 
 from flotilla import Conflict, InvalidArgument, NotAllowed, TooLarge
 from linux_cli.host import Entry, Part, Writing, Written
@@ -70,11 +70,25 @@ class Disk:
             raise NotAllowed(f"{writing.path!r} cannot be written: it is not on a disk")
         # By name first, so that no folder is made within a protected one.
         self._guard.check_path(path)
-        if writing.create_parents:
-            with told(folder):
-                Path(folder).mkdir(parents=True, exist_ok=True)
-        with self._guard.opened(folder, os.O_RDONLY | os.O_DIRECTORY) as folder_fd:
+        with self._folder(folder, make=writing.create_parents) as folder_fd:
             return self._write_in(folder_fd, name, path, writing)
+
+    @contextmanager
+    def _folder(self, path: str, *, make: bool) -> Generator[int]:
+        """A folder's descriptor. Those that are missing are made one by one in what is open and was
+        checked: by name, a link could be put in the way between the check and the making."""
+        there, missing = path, list[str]()
+        while make and not os.path.lexists(there):
+            there, part = os.path.split(there)
+            missing.append(part)
+        flags = os.O_RDONLY | os.O_DIRECTORY
+        with ExitStack() as held:
+            fd = held.enter_context(self._guard.opened(there, flags))
+            for part in reversed(missing):
+                with told(path), suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=fd)
+                fd = held.enter_context(self._guard.opened(part, flags | os.O_NOFOLLOW, fd))
+            yield fd
 
     def _write_in(self, folder_fd: int, name: str, path: str, writing: Writing) -> Written:
         old = _stat_in(folder_fd, name)
