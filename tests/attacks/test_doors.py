@@ -21,10 +21,9 @@ from flotilla.serving.service import Service
 from flotilla.serving.spokes import spoke_service
 from master import build as build_hub
 from master.settings import Settings as HubSettings
-from tests.backends.sshd_server import Sshd
-from tests.conftest import InProcessFleet, StartFleet
+from tests.conftest import InProcessFleet
 
-from .world import World, opened_world
+from .world import World
 
 pytestmark = pytest.mark.anyio
 
@@ -53,22 +52,16 @@ class Open:
 
 
 @pytest.fixture
-async def house(
-    start_fleet_in: StartFleet, tmp_path: Path, target: Sshd, client_key: Path
-) -> AsyncGenerator[Open]:
-    async with (
-        opened_world(start_fleet_in, tmp_path, target, client_key) as world,
-        httpx2.AsyncClient(timeout=20) as http,
-    ):
-        fleet = world.fleet
-        assert isinstance(fleet, InProcessFleet)
-        services = {
-            spoke.name: spoke_service(spoke, fleet.common, fleet.fleet) for spoke in world.spokes
-        }
-        # Built once more to be looked into, never started.
-        services[HUB] = build_hub(
-            HubSettings(mcp_config=tmp_path / "mcp.json"), fleet.common, fleet.fleet
-        )
+async def house(world: World) -> AsyncGenerator[Open]:
+    fleet = world.fleet
+    assert isinstance(fleet, InProcessFleet)
+    services = {
+        spoke.name: spoke_service(spoke, fleet.common, fleet.fleet) for spoke in world.spokes
+    }
+    # Built once more to be looked into, never started.
+    settings = HubSettings(mcp_config=world.folder / "mcp.json")
+    services[HUB] = build_hub(settings, fleet.common, fleet.fleet)
+    async with httpx2.AsyncClient(timeout=20) as http:
         yield Open(world, services, fleet, http)
 
 
