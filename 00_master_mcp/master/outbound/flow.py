@@ -23,7 +23,7 @@ from master.outbound.choice import Granted
 from master.outbound.discovery import client_of, place_of, registered
 from master.outbound.grant import Client, Grant, Place, tokens_in
 from master.outbound.store import GrantStore, Step
-from master.outbound.talking import Talk
+from master.outbound.talking import OAuthRefused, Talk
 
 log = structlog.get_logger(__name__)
 
@@ -148,6 +148,9 @@ class Flow:
             grant = await self._redeemed(place, Client(**told["client"]), query["code"], told)
         except FlotillaError as error:
             self._note("grant.refused", step, outcome=error.code)
+            if isinstance(error, OAuthRefused) and error.error == "invalid_client":
+                # It has forgotten the hub: the next sign-in begins with a registration.
+                await self._store.forget_client(step.server, place.issuer)
             raise
         await self._keep(step, grant)
         return step

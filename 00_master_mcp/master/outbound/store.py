@@ -101,7 +101,8 @@ class GrantStore:
 
     async def take(self, principal: str, server: str) -> tuple[bool, Kept | None]:
         """Remove a grant and every step towards one: whether there was one, and what it was, where
-        this hub's key opens it."""
+        this hub's key opens it. With the last one of a server goes what the hub is registered as.
+        """
         async with self._database.write() as connection:
             found = await connection.execute(sa.select(grants).where(_is(principal, server)))
             row = found.one_or_none()
@@ -110,6 +111,11 @@ class GrantStore:
                 grant_steps.c.principal == principal, grant_steps.c.server == server
             )
             await connection.execute(steps)
+            left = sa.select(sa.func.count()).select_from(grants).where(grants.c.server == server)
+            if not (await connection.execute(left)).scalar_one():
+                # The way to be registered anew with a server that has forgotten the hub.
+                clients = sa.delete(oauth_clients).where(oauth_clients.c.server == server)
+                await connection.execute(clients)
         try:
             return row is not None, None if row is None else self._kept(row)
         except NotConfigured:

@@ -270,6 +270,25 @@ async def test_a_client_that_is_known_already_is_not_registered(
         assert "${env:CRM_CLIENT_SECRET}" in shown and "secret-of-the-client" not in shown
 
 
+async def test_a_server_that_forgot_the_hub_registers_it_anew(
+    house: House, browser: Browser, provider: OpenIdProvider
+) -> None:
+    back = await browser.to_callback(await house.link("ada"))
+    provider.clients.clear()
+    page = await browser.get(back)
+    assert page.status_code == 502 and "invalid_client" in page.text
+    provider.asked.clear()
+    assert (await browser.signs_in(await house.link("ada"))).status_code == 200
+    assert provider.asked["/register"] == 1
+    # Where it is told on the provider's own page alone, revoking does the same.
+    provider.clients.clear()
+    assert (
+        await browser.get(await browser.to_provider(await house.link("ada")))
+    ).status_code == 400
+    await house.forget()
+    assert (await browser.signs_in(await house.link("ada"))).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("entry", "said_so"),
     [
