@@ -21,7 +21,7 @@ from flotilla.serving.service import Service
 from flotilla.serving.spokes import spoke_service
 from master import build as build_hub
 from master.settings import Settings as HubSettings
-from tests.conftest import InProcessFleet
+from tests.conftest import InProcessFleet, until
 
 from .world import World
 
@@ -222,9 +222,12 @@ async def test_who_took_the_place_of_a_service_gets_nothing_that_is_good_elsewhe
     await fleet.stop("cmdb")
     recording = Recording(spoke_service(spoke, fleet.common, fleet.fleet))
     await fleet.start("cmdb", recording.built)
-    await fleet.ready()
+
+    async def is_back() -> bool:
+        return (await world.caller.call("data.cmdb.searchItems", {})).code is None
+
+    await until(is_back)
     await world.call("data.cmdb.createItem", ciClass="server", name="a", attributes={})
-    await world.call("data.cmdb.searchItems")
     tokens = recording.tokens - {""}
     assert tokens
     mine = [(fleet.token_file).read_text().strip(), (world.closed / "owner_token").read_text()]
