@@ -103,7 +103,8 @@ class Supervisor:
             pause_s = delay_s(attempt)
             self._tell_of_end(kept, code, lines, pause_s)
             with suppress(TimeoutError):  # the pause is over, which is what we wait for
-                await asyncio.wait_for(self._stopping.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._stopping.wait()
 
     async def _one_life(self, kept: "_Kept", pipe: int) -> int:
         """Start a process and wait for its end; what it left in its group is killed."""

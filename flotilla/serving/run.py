@@ -233,7 +233,8 @@ class Running:
     async def _made_again(self, stop: asyncio.Event, failures: int) -> bool:
         """Wait the backoff and build again; True when that worked or a stop came first."""
         with contextlib.suppress(TimeoutError):  # the pause is over, which is what we wait for
-            await asyncio.wait_for(stop.wait(), delay_s(failures))
+            async with asyncio.timeout(delay_s(failures)):
+                await stop.wait()
         if stop.is_set():
             return True
         try:

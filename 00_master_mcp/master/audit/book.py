@@ -200,7 +200,8 @@ class Book:
         await self._recall()
         while not self._stopping:
             with contextlib.suppress(TimeoutError):  # then it is time for what waits already
-                await asyncio.wait_for(self._due.wait(), self._pause_s())
+                async with asyncio.timeout(self._pause_s()):
+                    await self._due.wait()
             self._due.clear()
             if self._lingering is not None:
                 self._lingering.cancel()

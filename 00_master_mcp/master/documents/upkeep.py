@@ -45,7 +45,8 @@ class Upkeep:
         turning = asyncio.create_task(self._keep_up())
         try:
             with contextlib.suppress(TimeoutError):  # it goes on beside us
-                await asyncio.wait_for(self._first.wait(), START_S)
+                async with asyncio.timeout(START_S):
+                    await self._first.wait()
             yield
         finally:
             turning.cancel()
@@ -65,7 +66,8 @@ class Upkeep:
             failures = 0 if away is None else failures + 1
             pause_s = REFRESH_S if away is None else delay_s(failures, cap_s=AWAY_CAP_S)
             with contextlib.suppress(TimeoutError):  # nobody said anything, which is as usual
-                await asyncio.wait_for(self._heard.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._heard.wait()
 
     def _tell(self, away: str | None) -> None:
         if away is not None and self.away is None:

@@ -173,7 +173,8 @@ class Tickets:
             pause_s = min(AGAIN_S, ticket.lease_s / 8)
             wait_s = delay_s(failed, pause_s, 15) if failed else self._fresh_for_s(ticket)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._news.wait()
                 failed = 0
                 continue
             try:
