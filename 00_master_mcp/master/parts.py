@@ -115,7 +115,7 @@ class Parts:
         verifier = Verifier(common.hub_public_key_path, AUDIENCE)
         database = open_database(place_of(settings.database_url, common.data_dir / "hub"))
         principals, resource = open_principals(
-            book or open_token_book(common.data_dir),
+            book or open_token_book(common.data_dir, process_redactor().learn),
             database,
             openid or OpenIdSettings.from_env(),
             profiles=profiles,

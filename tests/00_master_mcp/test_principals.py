@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flotilla import Misconfigured
+from flotilla.redaction import Redactor
 from flotilla.serving.gates import Admitted, Refused
 from master.principals import ADMIN, OWNER, Principals, clients_only, open_token_book
 
@@ -121,3 +122,12 @@ def test_the_two_tokens_differ_and_each_first_start_makes_its_own(tmp_path: Path
 def test_a_token_of_ones_own_choice_counts(tmp_path: Path) -> None:
     (tmp_path / "admin_token").write_text("a-token-that-a-person-chose\n")
     assert open_token_book(tmp_path).principal("a-token-that-a-person-chose") == ADMIN
+
+
+def test_the_first_tokens_are_told_to_whoever_hides_them(tmp_path: Path) -> None:
+    redactor = Redactor()
+    open_token_book(tmp_path, redactor.learn)
+    for name in ("admin_token", "owner_token"):
+        token = (tmp_path / name).read_text().strip()
+        # Glued to other letters it has the shape of no token.
+        assert token not in redactor.text(f"x{token}y")

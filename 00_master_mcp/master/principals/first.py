@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,10 +27,15 @@ class TokenBook:
         return self.by_digest.get(digest_of(token))
 
 
-def open_token_book(folder: Path) -> TokenBook:
+def _nobody(_values: Sequence[str]) -> None:
+    """Told the tokens where no redactor is to know them."""
+
+
+def open_token_book(folder: Path, learn: Callable[[Sequence[str]], None] = _nobody) -> TokenBook:
     """The tokens in `folder` (`admin_token`, `owner_token`, mode 0600), made when missing.
 
-    Raises Misconfigured when a file is there and cannot be read as a token.
+    `learn` is told them, so that the process never says them, whatever they are glued to. Raises
+    Misconfigured when a file is there and cannot be read as a token.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     book: dict[bytes, Principal] = {}
@@ -41,6 +46,7 @@ def open_token_book(folder: Path) -> TokenBook:
         # A copy or a restored backup may have opened it to others.
         file.chmod(0o600)
         book[digest_of(token)] = principal
+        learn([token])
     return TokenBook(book)
 
 
