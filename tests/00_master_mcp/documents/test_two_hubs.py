@@ -171,18 +171,21 @@ async def test_a_hub_goes_on_while_the_database_is_away_and_refuses_what_it_cann
             assert refused.json()["error"]["code"] == "unavailable"
             assert refused.json()["error"]["retryable"]
         async with one.client() as client:
-            answered = await client.call_tool("ext_calm_echo", {"text": "still here"})
-        assert answered.content[0].text == "still here"
-        await described(one, "calm", "newcomer", "A friendly one.")
-
-        async def waits() -> bool:
-            return "does not answer" in (await one.state("calm")).get("reason", "")
-
-        await until(waits)
-        assert "ext_calm_newcomer" not in await shown(one), "it could not be remembered"
+            read = await client.call_tool("master_listServices", {})
+            may_write = await client.call_tool("ext_calm_echo", {"text": "unwritten"})
+        assert not read.is_error
+        # Who cannot write down that it is to run does not let it run.
+        assert "audit_unwritable" in may_write.content[0].text
         assert "ext_calm_echo" in await shown(one)
         assert (await one.nobody.get("/ready")).status_code == 200
         killed.start()
+        entry["name"] = "later"
+
+        async def kept() -> bool:
+            return (await one.owner.post("/mcp/servers", json=entry)).status_code in (200, 409)
+
+        await until(kept, within_s=15)
+        await described(one, "calm", "newcomer", "A friendly one.")
 
         async def offered() -> bool:
             return "ext_calm_newcomer" in await shown(one)
