@@ -138,7 +138,8 @@ async def test_a_cancelled_upload_leaves_its_part_for_the_next_try(
 ) -> None:
     own_target.start()
     site.add("there", own_target)
-    data = os.urandom(24 * 1024 * 1024)
+    # So much that it is not there before anybody can cancel it.
+    data = os.urandom(96 * 1024 * 1024)
     (exchange / "file").write_bytes(data)
     path = tmp_path / "there"
     part = tmp_path / f"{PARTIAL}{digest(data)[:32]}" / "part"

@@ -63,7 +63,7 @@ async def test_a_job_says_all_and_how_it_ended(site: Site, place: str) -> None:
         assert text == f"in\n{numbers}/\nof his own m'é\n0022\n"
         errors = await call("readJob", jobId=job["id"], stream="stderr")
         assert errors["content"] == "err\n"
-    assert left_behind() == before
+    assert left_behind() <= before
 
 
 @pytest.mark.real
@@ -91,7 +91,7 @@ async def test_a_cancelled_job_and_one_out_of_time_end_with_all_they_started(
         assert answer["job"]["state"] == "timedOut"
         pids = answer["content"].split()
         assert len(pids) == 2 and not any(lives(pid) for pid in pids)
-    assert left_behind() == before
+    await until(lambda: left_behind() <= before)
 
 
 @pytest.mark.real
@@ -127,6 +127,7 @@ async def test_a_job_outlives_the_connection_and_is_followed_again(
 
 
 @pytest.mark.real
+@pytest.mark.timeout(300)
 async def test_of_output_that_nobody_reads_the_host_keeps_the_newest(
     site: Site, own_target: Sshd, tmp_path: Path
 ) -> None:
@@ -141,7 +142,7 @@ async def test_of_output_that_nobody_reads_the_host_keeps_the_newest(
         await said(call, job["id"])
         own_target.stop()
         go.touch()
-        await until(Path(f"{go}.done").exists, within_s=60)
+        await until(Path(f"{go}.done").exists, within_s=150)
         (kept_in,) = left_behind() - before
         kept = sum(file.stat().st_size for file in kept_in.iterdir())
         assert kept < 52 * 1024 * 1024
@@ -206,4 +207,4 @@ async def test_a_job_of_a_life_that_was_killed_is_ended_on_its_host(
     async with site.open() as call:
         await until(lambda: not lives(pid))
         assert (await call("readJob", jobId=job_id))["job"]["state"] == "lost"
-        await until(lambda: left_behind() == before)
+        await until(lambda: left_behind() <= before)
