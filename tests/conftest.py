@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -37,6 +38,14 @@ from tests.backends.redis_server import redis_server as redis_server
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_pauses() -> None:
+    """A hub in this process has milliseconds to answer, and Python looks for garbage among all that
+    thousands of tests have left behind for most of a second: that is set aside."""
+    gc.collect(1)
+    gc.freeze()
 
 
 def find_free_port() -> int:

@@ -12,6 +12,7 @@ import anyio
 import psutil
 import pytest
 
+from tests.conftest import until
 from tests.everything import Era, serving
 
 from .conftest import OpenEstate
@@ -222,15 +223,19 @@ async def test_a_secret_is_in_no_answer_about_the_server_and_in_no_log(
         await client.call_tool("ext_gossip_end", {"words": f"I know {SECRET}"})
     told = await gossip.reached("gossip", "backing_off", "running")
     await gossip.reached("gossip", "running")
-    said = capfd.readouterr()
-    assert "I know [redacted]" in said.out + said.err
+    lines: list[str] = []
+
+    def logged() -> bool:
+        lines.extend(capfd.readouterr())
+        return "I know [redacted]" in "".join(lines)
+
+    await until(logged)
     everywhere = "".join(
         [
             str(told),
             (await gossip.admin.get("/mcp/servers")).text,
             (await gossip.admin.get("/metrics")).text,
-            said.out,
-            said.err,
+            *lines,
         ]
     )
     assert SECRET not in everywhere
