@@ -13,7 +13,7 @@ import pytest
 
 from .world import HOST, OUTSIDE, World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
 FOR_S = 0.5
 """How long each race is run."""
