@@ -26,9 +26,10 @@ from sqlalchemy import (
     select,
 )
 
-from cmdb.tables import DOCUMENT, item
+from cmdb.tables import item
 from cmdb.values import ATTRIBUTE_PATTERN, check_value
 from flotilla import InvalidArgument, Model
+from flotilla.database.columns import DOCUMENT
 
 Scalar = str | bool | int | float
 Op = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "contains", "exists"]

@@ -1,7 +1,6 @@
 """The tables as queries see them; `migrations/` makes them, and a test compares the two."""
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -12,12 +11,8 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
-# Byte order on both databases: a page's position must mean the same wherever it is read.
-ORDERED = Text().with_variant(Text(collation="C"), "postgresql")
-DOCUMENT = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-SERIAL = BigInteger().with_variant(Integer, "sqlite")
+from flotilla.database.columns import DOCUMENT, ORDERED, SERIAL
 
 metadata = MetaData()
 
