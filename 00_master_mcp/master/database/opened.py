@@ -12,6 +12,7 @@ KEY = "FLOTILLA_DATABASE_URL"
 FILE_NAME = "hub.sqlite3"
 READERS = 4
 CONNECT_TIMEOUT_S = 2.0
+"""A hub starts without a database that does not answer, so it does not wait for it for long."""
 LOCK_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 5.0
 

@@ -14,13 +14,9 @@ from flotilla import Conflict, Misconfigured
 from flotilla.database.database import Database
 from flotilla.database.place import Place
 from master.database.migrations import VERSIONS
+from master.database.opened import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, LOCK_TIMEOUT_S
 from master.database.tables import documents
 from master.documents.seam import Document
-
-CONNECT_TIMEOUT_S = 2.0
-"""A hub starts without a database that does not answer, so it does not wait for it for long."""
-LOCK_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 5.0
 
 
 class PostgresDocuments:
