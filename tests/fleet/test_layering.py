@@ -27,6 +27,7 @@ PURE = (
     "model",
     "names",
     "paging",
+    "preview",
     "redaction",
     "resilience",
     "schema",
@@ -35,6 +36,7 @@ PURE = (
     "secret_text",
     "sizes",
     "tool",
+    "upstream",
 )
 DOES_IO = {
     *("aiohttp", "asyncio", "ctypes", "fcntl", "http", "httpx", "httpx2", "io", "logging", "os"),
