@@ -17,7 +17,8 @@ RUN groupadd --gid 10001 flotilla \
     && install -d -o 10001 -g 10001 -m 0750 \
         /passwords /passwords/postgres /passwords/redis /passwords/master /passwords/cmdb \
         /passwords/secrets \
-        /certificates /certificates/master /certificates/linux_cli /certificates/cmdb \
+        /certificates /certificates/master /certificates/linux_cli /certificates/azure \
+        /certificates/google_cloud /certificates/vmware /certificates/k8s /certificates/cmdb \
         /certificates/secrets \
     && python -m venv --without-pip /opt/venv
 RUN --mount=type=bind,source=flotilla/requirements.txt,target=/tmp/requirements.txt \

@@ -5,8 +5,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from flotilla.credentials import Credentials
+from flotilla.discovery import Discovery
 from flotilla.names import BadName, check_distinct, check_namespace, namespace_of
-from flotilla.operations import Operation
+from flotilla.operations import HUB_ROLE, Operation
 from flotilla.tool import Tool
 
 NotReadyReason = str | None
@@ -44,6 +45,8 @@ class Spoke:
     operations: tuple[Operation, ...] = ()
     credentials: Credentials | None = None
     """What the hub brings it; None: it needs nothing."""
+    discovery: Discovery | None = None
+    """What it can tell the CMDB of what really runs; None: nothing."""
 
     def __post_init__(self) -> None:
         for namespace in self.namespaces:
@@ -53,6 +56,12 @@ class Spoke:
             if namespace_of(tool.name) not in self.namespaces:
                 raise BadName(f"tool {tool.name!r} is outside {self.name}'s {self.namespaces}")
         reading = {tool.name for tool in self.tools if tool.read_only}
+        asked = {each.name for each in self.operations if each.role == HUB_ROLE}
         for tool in self.tools:
-            if tool.preview is not None and tool.preview.tool not in reading:
-                raise BadName(f"{tool.name}: its preview {tool.preview.tool!r} is no reading tool")
+            preview = tool.preview
+            if preview is None:
+                continue
+            if preview.tool and preview.tool not in reading:
+                raise BadName(f"{tool.name}: its preview {preview.tool!r} is no reading tool")
+            if preview.operation and preview.operation not in asked:
+                raise BadName(f"{tool.name}: its preview {preview.operation!r} is no hub operation")

@@ -13,16 +13,24 @@ MAX_TTL_S = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """A read-only tool of the same spoke that says beforehand what a call would do.
+    """What says beforehand what a call would do; the hub has it done before it asks a person.
 
-    The hub calls it before it asks a person, as whoever asks. Names are those of the schemas:
-    `taken` are its parameters, each with the argument of the call that it gets, `fixed` those that
-    are always the same.
+    Either a read-only `tool` of the same spoke, called as whoever asks, or an `operation` of it of
+    the hub's role, which answers a `flotilla.preview.Foreseen` and is no tool for anybody. Names
+    are those of the schemas: `taken` are its parameters, each with the argument of the call that
+    it gets, `fixed` those that are always the same.
+
+    Raises ValueError where it names both or neither.
     """
 
-    tool: str
+    tool: str = ""
+    operation: str = ""
     taken: Mapping[str, str] = field(default_factory=dict[str, str])
     fixed: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        if bool(self.tool) == bool(self.operation):
+            raise ValueError("a preview names a tool or an operation, and not both")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,13 +48,14 @@ def spoke_service(spoke: Spoke, common: CommonSettings, fleet: FleetConfig) -> S
     redactor.learn((*spoke.secrets, *common.secret_values()))
     needed = spoke.credentials
     own = () if needed is None else credential_operations(needed, redactor.learn)
+    found = () if spoke.discovery is None else spoke.discovery.operations()
     backend = SpokeBackend(spoke, redactor, metrics, drain, entry.timeout_s, entry.long_timeout_s)
     endpoint = Endpoint(
         name=spoke.name, version=spoke.version, instructions=spoke.instructions, backend=backend
     )
     desk = OperationDesk(
         spoke.name,
-        (*spoke.operations, *own),
+        (*spoke.operations, *own, *found),
         redactor=redactor,
         metrics=metrics,
         drain=drain,

@@ -44,7 +44,7 @@ class Previews:
             return None
         mark = meta.members(meta.marks_of(entry.listed).get(meta.PREVIEW))
         if not (name := mark.get("tool")):
-            return None
+            return None  # an operation, or nothing
         tool = str(name)
         target = self._catalogue.known(tool, _view(entry))
         if target is None or not target.only_reads or target.service != entry.service:

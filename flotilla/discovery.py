@@ -1,0 +1,109 @@
+"""What really runs, as a spoke sees it, in the words of the CMDB; the hub brings it there.
+
+A spoke that has a source gives `Spoke.discovery`. Two hub-only operations of it follow: one tells
+of the source, the other gives a page. Nothing of it passes through a model or a client.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field, JsonValue
+
+from flotilla.model import Model
+from flotilla.operations import HUB_ROLE, Operation
+
+DESCRIBE = "discovery.describe"
+PAGE = "discovery.page"
+MAX_PAGE_ITEMS = 1000
+
+
+class Seen(Model):
+    """An item as it really is.
+
+    `name` is one of a kind within its class over all sources, so it is qualified by account,
+    cluster or namespace where the provider lets two be called alike. `key` names the attribute
+    (say `resource_id`) by which a renamed item is known again.
+    """
+
+    ci_class: str
+    name: str
+    key: str | None = None
+    attributes: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
+
+
+class SeenEnd(Model):
+    """An item by class and name, in this page, another one, or in the CMDB already."""
+
+    ci_class: str
+    name: str
+
+
+class SeenRelation(Model):
+    """A relation as it really is: the source `runs_on`, `contains`, `uses`, ... the target."""
+
+    source: SeenEnd
+    type: str
+    target: SeenEnd
+
+
+class Asked(Model):
+    """A page of what there is within a scope; `within` has the parameters of the source's tool."""
+
+    within: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
+    cursor: str | None = None
+
+
+class SeenPage(Model):
+    """At most 1000 items; `next_cursor` until there is no more."""
+
+    items: list[Seen] = Field(max_length=MAX_PAGE_ITEMS)
+    relations: list[SeenRelation]
+    next_cursor: str | None = None
+
+
+class Covers(Model):
+    """Which live items of the CMDB a scope speaks of: those of them not seen have gone.
+
+    Only items of these classes whose attributes have exactly these values, say
+    `{"provider": "azure", "account": "<subscription ID>"}`.
+    """
+
+    ci_classes: list[str]
+    attributes: dict[str, str]
+
+
+class Described(Model):
+    """What a source is. `tool` is the read-only tool that a caller must be allowed to call, with
+    `within` as its arguments, to be given what the source sees."""
+
+    tool: str
+    covers: Covers
+    within: dict[str, JsonValue]
+    """The scope as the source understood it, with what was left out filled in."""
+
+
+class Scope(Model):
+    """What is to be described."""
+
+    within: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """A spoke's source: `describe` judges the scope (InvalidArgument), `page` reads one page."""
+
+    describe: Callable[[Mapping[str, Any]], Awaitable[Described]]
+    page: Callable[[Mapping[str, Any], str | None], Awaitable[SeenPage]]
+
+    def operations(self) -> tuple[Operation, Operation]:
+        async def describe(scope: Scope) -> Described:
+            return await self.describe(scope.within)
+
+        async def page(asked: Asked) -> SeenPage:
+            return await self.page(asked.within, asked.cursor)
+
+        return (
+            Operation(name=DESCRIBE, takes=Scope, run=describe, role=HUB_ROLE),
+            Operation(name=PAGE, takes=Asked, run=page, role=HUB_ROLE),
+        )
