@@ -7,7 +7,7 @@ import structlog
 from flotilla import TooLarge, UpstreamError
 from master.result import INPUT_REQUIRED
 from master.streaming.events import Closing, Data, Event, Opening, Part, StreamingEvents
-from master.streaming.scrub import Scrubber
+from master.streaming.scrub import Scrubber, fed
 from master.streaming.splitter import Member, Piece, Splitter, split
 from master.upstream import wire
 from master.upstream.transport.client import Response
@@ -66,10 +66,10 @@ class Large:
                 yield chunk
             return
         for at in range(0, len(begin), PART_BYTES):
-            yield scrubber.feed(bytes(begin[at : at + PART_BYTES]))
+            yield await fed(scrubber, bytes(begin[at : at + PART_BYTES]))
         del begin
         async for chunk in self._more:
-            yield scrubber.feed(chunk)
+            yield await fed(scrubber, chunk)
         yield scrubber.finish()
 
 
@@ -84,11 +84,11 @@ Scrub = Callable[[], Scrubber]
 """Makes what takes the secrets out of one message of a server to which they were given."""
 
 
-def read(raw: bytes | bytearray, scrub: Scrub | None) -> wire.Received:
+async def read(raw: bytes | bytearray, scrub: Scrub | None) -> wire.Received:
     """A whole message."""
     if scrub is not None:
         scrubber = scrub()
-        raw = scrubber.feed(bytes(raw)) + scrubber.finish()
+        raw = await fed(scrubber, bytes(raw)) + scrubber.finish()
     return wire.received(raw)
 
 
@@ -105,7 +105,7 @@ async def message_of(response: Response, scrub: Scrub | None = None) -> Incoming
         large = Large(begin, response.chunks(), scrub)
         return large if large.is_answer else await large.whole()
     if begin or response.status != 202:
-        return read(begin, scrub)
+        return await read(begin, scrub)
     return None
 
 
@@ -136,7 +136,7 @@ async def events_of(
         if isinstance(part, Event):
             is_message = part.data and part.event == "message"
             try:
-                message = read(part.data, scrub) if is_message else None
+                message = await read(part.data, scrub) if is_message else None
             except UpstreamError:
                 if not shared:
                     raise

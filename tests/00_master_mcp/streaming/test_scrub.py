@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from flotilla.redaction import REDACTED, forms_of
 from master.streaming.scrub import Scrubber, scrubbed
+from master.upstream.incoming import read
 
 # Nothing of the replacement and of what stands around the secrets is in them, so that none can
 # come about by chance.
@@ -158,3 +160,24 @@ async def test_a_stream_is_scrubbed_chunk_by_chunk(secrets: list[str]) -> None:
         whole.replace(b"topsecretvalue", b"[redacted]") if secrets else whole
     )
     assert secrets or passed == chunks
+
+
+@pytest.mark.anyio
+async def test_a_message_full_of_secrets_lets_other_work_have_its_turn() -> None:
+    secret, turns = "topsecretvalue", 0
+    raw = json.dumps({"id": 1, "result": {"text": f"{secret}, " * 65_536}}).encode()
+    done = asyncio.Event()
+
+    async def other_work() -> None:
+        nonlocal turns
+        while not done.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(other_work())
+    received = await read(raw, lambda: Scrubber([secret]))
+    done.set()
+    await other
+    assert received.values["result"]["text"] == f"{REDACTED}, " * 65_536
+    # Of 64 windows; one that is quick need not give way.
+    assert turns > 16

@@ -54,7 +54,7 @@ class StdioSession:
             if not line.strip():
                 continue
             try:
-                message = read(line, self._scrub)
+                message = await read(line, self._scrub)
             except UpstreamError:
                 # Many programs print a greeting there; it belongs on standard error.
                 log.info("external_stdout", line=line[:500].decode(errors="replace"))
