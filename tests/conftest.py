@@ -33,6 +33,7 @@ from master.settings import Settings as HubSettings
 from tests.backends.postgres_server import postgres as postgres
 from tests.backends.redis_server import redis_process as redis_process
 from tests.backends.redis_server import redis_server as redis_server
+from tests.processes import command_of
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ class LaunchedFleet(Reachable):
 
     def process_of(self, words: str) -> psutil.Process:
         """The one process whose command line ends with these words."""
-        (found,) = [each for each in self.processes() if " ".join(each.cmdline()).endswith(words)]
+        (found,) = [each for each in self.processes() if command_of(each).endswith(words)]
         return found
 
     async def metrics(self, number: int = 0) -> str:

@@ -29,6 +29,7 @@ from secret_store.settings import Settings as SecretSettings
 from tests.backends.sshd_server import Sshd
 from tests.chaos.caller import Caller
 from tests.conftest import Reachable
+from tests.processes import alive
 
 HOST = "there"
 STORED = "stored-canary-Qm7xT2vLw9"
@@ -164,7 +165,7 @@ async def opened_world(
         await stack.enter_async_context(met(world))
         yield world
     left = [one for one in psutil.Process().children(recursive=True) if one not in children]
-    assert not [one for one in left if one.is_running() and one.status() != "zombie"], left
+    assert not alive(left), left
 
 
 def prepare(world: World, key: Path) -> None:

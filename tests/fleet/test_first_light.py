@@ -12,6 +12,7 @@ from mcp import Client
 from mcp.client.sse import sse_client
 
 from flotilla import meta
+from tests.processes import command_of
 
 pytestmark = pytest.mark.anyio
 
@@ -137,14 +138,7 @@ async def busy(fleet) -> list[str]:
         if line.startswith(("mcp_calls_running{", "mcp_sessions_open{"))
         and not line.endswith(" 0.0")
     ]
-    return left + [" ".join(each.cmdline()) for each in fleet.processes() if SLEEP in cmdline(each)]
-
-
-def cmdline(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
-        return ""
+    return left + [each for each in map(command_of, fleet.processes()) if SLEEP in each]
 
 
 async def test_a_killed_spoke_hurts_its_own_caller_alone_and_comes_back(launch_fleet) -> None:
@@ -158,7 +152,7 @@ async def test_a_killed_spoke_hurts_its_own_caller_alone_and_comes_back(launch_f
         async with anyio.create_task_group() as group:
             group.start_soon(hang)
             with anyio.fail_after(10):
-                while not any(SLEEP in cmdline(each) for each in fleet.processes()):
+                while not any(SLEEP in command_of(each) for each in fleet.processes()):
                     await anyio.sleep(0.01)
             fleet.process_of("01_linux_cli_mcp/mcp_server.py").kill()
             killed_at = time.monotonic()
@@ -173,5 +167,5 @@ async def test_a_killed_spoke_hurts_its_own_caller_alone_and_comes_back(launch_f
                 await anyio.sleep(0.05)
         health = structured(await client.call_tool("master_getServiceHealth", {}))
         assert {each["status"] for each in health.values()} == {"healthy"}
-        orphans = [each.pid for each in psutil.process_iter() if SLEEP in cmdline(each)]
+        orphans = [each.pid for each in psutil.process_iter() if SLEEP in command_of(each)]
         assert not orphans, "what the killed spoke had started must not outlive it"

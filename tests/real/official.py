@@ -22,6 +22,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from flotilla.leftovers import MARK
+from tests.processes import command_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -187,11 +188,9 @@ class Official:
 
     def server_itself(self, pid: int) -> psutil.Process:
         """The last below the tether that is neither sandbox, shell nor package runner."""
-        return [
-            each
-            for each in self.processes_of(pid)
-            if any("bin/mcp-server-" in word for word in each.cmdline())
-        ][-1]
+        return [each for each in self.processes_of(pid) if "bin/mcp-server-" in command_of(each)][
+            -1
+        ]
 
     def own(self) -> list[psutil.Process]:
         """Every process that the hub started, directly or not."""
@@ -228,10 +227,6 @@ def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [each for each in processes if each.is_running() and each.status() != "zombie"]
 
 
 def strays(marks: frozenset[str], folder: Path) -> list[psutil.Process]:

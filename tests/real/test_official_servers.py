@@ -17,10 +17,10 @@ import anyio
 import mcp_types as types
 import pytest
 
+from tests.processes import alive
 from tests.real.official import (
     NAMES,
     Official,
-    alive,
     asks,
     find_free_port,
     install_or_skip,

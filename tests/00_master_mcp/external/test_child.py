@@ -21,6 +21,7 @@ from flotilla.leftovers import Ledger
 from flotilla.redaction import Redactor
 from master.external.child import Child
 from master.external.lines import LineSplitter, TooLong
+from tests.processes import alive
 
 if TYPE_CHECKING:
     from conftest import Den
@@ -70,10 +71,6 @@ def below(child: Child) -> list[psutil.Process]:
     """All that was started for it, the tether and the sandbox included."""
     tether = psutil.Process(child.pid)
     return [tether, *tether.children(recursive=True)]
-
-
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [each for each in processes if each.is_running() and each.status() != "zombie"]
 
 
 async def gone(processes: list[psutil.Process], within_s: float) -> None:

@@ -21,6 +21,7 @@ from master.external.fetch import fetch_of
 from master.external.guard import Guard
 from master.external.handles import resolve
 from master.external.launch import Launcher
+from tests.processes import alive
 
 if TYPE_CHECKING:
     from conftest import Den
@@ -190,4 +191,4 @@ async def test_an_official_server_works_shut_in_and_hides_nothing_in_its_tools(
         tether = psutil.Process(child.pid)
         processes = [tether, *tether.children(recursive=True)]
         assert child.protection.sandbox == "bubblewrap"
-    assert not [each for each in processes if each.is_running()]
+    assert not alive(processes)

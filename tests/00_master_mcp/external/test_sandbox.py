@@ -20,6 +20,7 @@ from master.external.prepare import FIRST_UID, make_home, unusable
 from master.external.programs import find_program, needed_by
 from master.external.sandbox import HOME, Means, Wish, seal
 from master.external.survey import survey
+from tests.processes import runs
 
 if TYPE_CHECKING:
     from conftest import Den
@@ -276,7 +277,7 @@ async def test_a_group_holds_whoever_left_everything_else_behind(
         assert hidden.is_running(), "it is not another hub's to end"
         bare.cgroups.settle()
         with anyio.fail_after(5):
-            while hidden.is_running() and hidden.status() != "zombie":
+            while runs(hidden):
                 await anyio.sleep(0.01)
 
 

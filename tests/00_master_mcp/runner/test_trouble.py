@@ -19,8 +19,9 @@ from flotilla import Principal
 from flotilla.identity import Signer, open_signing_key
 from master.external.runner.connection import BEAT_S, SILENT_BEATS
 from master.external.runner.messages import AUDIENCE
+from tests.processes import alive, command_of
 
-from ..servers.estate import alive, puppet
+from ..servers.estate import puppet
 from .conftest import OpenEstate
 from .lodging import RunnerProcess, hub_process
 
@@ -247,7 +248,7 @@ async def test_what_a_killed_runner_left_behind_is_ended_by_its_next_life(
     async with open_estate(a=puppet(folder)) as estate:
         await estate.reached("a", "running")
         programs = runner.programs()
-        tether = next(each for each in programs if "tether.py" in " ".join(each.cmdline()))
+        tether = next(each for each in programs if "tether.py" in command_of(each))
         # With a tether that stands still nobody ends the program but the next life.
         os.kill(tether.pid, signal.SIGSTOP)
         await runner.kill()

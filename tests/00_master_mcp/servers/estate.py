@@ -129,10 +129,6 @@ def below(pid: int) -> list[psutil.Process]:
     return [tether, *tether.children(recursive=True)]
 
 
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [each for each in processes if each.is_running() and each.status() != "zombie"]
-
-
 async def told_of_tools(client: Any, cause: Any, within_s: float = 10) -> None:
     """Run `cause` while a modern client listens; return when it was told of changed tools."""
     async with client.listen(tools_list_changed=True) as events:

@@ -8,8 +8,10 @@ import psutil
 import pytest
 from mcp.shared.exceptions import MCPError
 
+from tests.processes import alive, command_of
+
 from .conftest import OpenEstate
-from .estate import Ear, Estate, alive, below, everything, puppet, told_of_tools
+from .estate import Ear, Estate, below, everything, puppet, told_of_tools
 
 pytestmark = pytest.mark.anyio
 
@@ -164,7 +166,7 @@ async def test_a_stop_ends_all_that_a_server_started_however_it_hides(
             assert (await client.call_tool("daemon", {})).content[0].text == "up"
         await client.call_tool("ignore", {})
     processes = below(pid)
-    sleepers = [each for each in processes if "time.sleep(600)" in " ".join(each.cmdline())]
+    sleepers = [each for each in processes if "time.sleep(600)" in command_of(each)]
     assert len(sleepers) == 3
     with anyio.fail_after(15):
         told = await estate.act("hydra", "stop")

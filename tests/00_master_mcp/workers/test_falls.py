@@ -14,6 +14,7 @@ import pytest
 
 from tests.backends.redis_server import RedisServer
 from tests.conftest import find_free_port, until
+from tests.processes import alive, command_of
 
 from .conftest import everything
 from .crew import ROOT, SCRIPT, START_S, Apart, Crew, Shop, crew_in, shop_at
@@ -32,12 +33,7 @@ def start(tmp_path: Path, redis_server: RedisServer) -> Start:
 
 
 async def ended(processes: list[psutil.Process]) -> None:
-    def all_have() -> bool:
-        return not any(
-            each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes
-        )
-
-    await until(all_have, within_s=15)
+    await until(lambda: not alive(processes), within_s=15)
 
 
 async def test_a_killed_worker_disturbs_nobody_elses_call_and_is_back(
@@ -174,7 +170,7 @@ async def test_run_fleet_runs_and_ends_a_hub_of_workers(
         "--services", "00,12", FLOTILLA_WORKERS="3", FLOTILLA_REDIS_URL=redis_server.url
     ) as fleet:
         family = fleet.processes()
-        scripts = [each for each in family if "00_master_mcp" in " ".join(each.cmdline())]
+        scripts = [each for each in family if "00_master_mcp" in command_of(each)]
         assert len(scripts) == 4, scripts
         async with fleet.client() as client:
             answer = await client.call_tool("master_getServiceHealth", {})

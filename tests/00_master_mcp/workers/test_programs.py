@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from tests.conftest import until
+from tests.processes import alive, command_of
 
 from .conftest import Work, everything
 from .crew import Apart
@@ -23,8 +24,7 @@ def work(work_with_programs: Work) -> Work:
 
 def programs(work: Work) -> list[psutil.Process]:
     """The Python processes of the fixture server."""
-    lines = {each: " ".join(each.cmdline()) for each in work.crew.family()}
-    return [each for each, line in lines.items() if "-m everything" in line]
+    return [each for each in work.crew.family() if "-m everything" in command_of(each)]
 
 
 async def test_a_program_runs_once_and_every_worker_calls_it(work: Work) -> None:
@@ -36,8 +36,8 @@ async def test_a_program_runs_once_and_every_worker_calls_it(work: Work) -> None
     assert set(counts) == {"0", "1"}, "each call is counted where its client is"
     assert sum(counts.values()) == 4.0
     lead = work.crew.worker(0)
-    alive = [each for each in programs(work) if each.status() != psutil.STATUS_ZOMBIE]
-    assert alive and all(lead in each.parents() for each in alive)
+    running = alive(programs(work))
+    assert running and all(lead in each.parents() for each in running)
 
 
 async def test_the_workers_list_the_same(work: Work) -> None:
