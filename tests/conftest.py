@@ -203,7 +203,7 @@ def launch_fleet(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[La
 
     @asynccontextmanager
     async def launched(*arguments: str, **env: str) -> AsyncGenerator[LaunchedFleet]:
-        base, data = free_base([0, 1, 12, 13]), tmp_path / "data"
+        base, data = free_base([0, 1, 3, 4, 5, 8, 12, 13]), tmp_path / "data"
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             str(ROOT / "run_fleet.py"),

@@ -82,6 +82,11 @@ def test_only_the_hub_is_published_and_on_the_network_that_leads_out() -> None:
     assert networks == {
         "edge": False,
         "linux-egress": False,
+        "azure-egress": False,
+        "google-cloud-egress": False,
+        "vmware-egress": False,
+        "k8s-egress": False,
+        "cmdb-egress": False,
         "mcp-network": True,
         "runner-egress": False,
         "state": True,
