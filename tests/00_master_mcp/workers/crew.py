@@ -29,6 +29,8 @@ MODERN, HOP = "2026-07-28", "io.modelcontextprotocol/"
 TAKES = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 START_S = 40.0
 """What a hub gets on a busy machine."""
+ANSWER_S = 60.0
+"""A call may wait for a worker to begin anew meanwhile."""
 
 
 class Said(Model):
@@ -148,7 +150,7 @@ class Apart:
 
     async def send(self, method: str, path: str = "/mcp", **more: Any) -> httpx2.Response:
         headers = {**self.headers, **more.pop("headers", {})}
-        async with httpx2.AsyncClient(timeout=20) as http:
+        async with httpx2.AsyncClient(timeout=ANSWER_S) as http:
             url = f"{self.url}{path}"
             return await http.request(method, url, headers=headers, **more)
 
