@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, JsonValue
 
 from flotilla.model import Model
-from flotilla.operations import HUB_ROLE, Operation
+from flotilla.operations import HUB_ROLE, Operation, Told
 
 DESCRIBE = "discovery.describe"
 PAGE = "discovery.page"
@@ -54,7 +54,7 @@ class Asked(Model):
     cursor: str | None = None
 
 
-class SeenPage(Model):
+class SeenPage(Told):
     """At most 1000 items; `next_cursor` until there is no more."""
 
     items: list[Seen] = Field(max_length=MAX_PAGE_ITEMS)
@@ -73,7 +73,7 @@ class Covers(Model):
     attributes: dict[str, str]
 
 
-class Described(Model):
+class Described(Told):
     """What a source is. `tool` is the read-only tool that a caller must be allowed to call, with
     `within` as its arguments, to be given what the source sees."""
 

@@ -9,7 +9,8 @@ APPROVAL = "io.flotilla/approval"
 """A listed tool: `required` where a person must say yes."""
 PREVIEW = "io.flotilla/preview"
 """A listed tool: the read-only tool of its service that says beforehand what a call would do, as
-`{"tool": name, "taken": {parameter: argument}, "fixed": {parameter: value}}`."""
+`{"tool": name, "taken": {parameter: argument}, "fixed": {parameter: value}}`, or with `operation`
+in the place of `tool` what the hub alone may have it do for that."""
 RISK = "io.flotilla/risk"
 """A listed tool: what there is to lose, in a few words for the person who is asked."""
 COST = "io.flotilla/cost"

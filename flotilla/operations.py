@@ -75,6 +75,10 @@ class Operation:
             raise ValueError(f"operation {self.name!r}: its role is {HUB_ROLE} or {OWNER_ROLE}")
 
 
+class Told(Model):
+    """An answer that people get to see: the spoke takes the secrets that it knows out of it."""
+
+
 def is_name(name: str) -> bool:
     """Whether an operation can be called so: it stands in a path and in a token."""
     return len(name) <= 64 and _NAME.fullmatch(name) is not None

@@ -3,6 +3,7 @@
 from pydantic import Field, JsonValue
 
 from flotilla.model import Model
+from flotilla.operations import Told
 
 
 class Change(Model):
@@ -21,7 +22,7 @@ class MonthlyCost(Model):
     basis: str
 
 
-class Foreseen(Model):
+class Foreseen(Told):
     """The answer of an operation that a `Preview` names; the hub shows it in plain words."""
 
     action: str

@@ -185,7 +185,7 @@ class Parts:
             approvals=self.approvals,
             tickets=Tickets(self.sealing),
             used=UsedTickets(self.database),
-            previews=Previews(self.catalogue),
+            previews=Previews(self.catalogue, self.operations),
             fits=Fits(),
             audit=self.audit,
             redactor=self.redactor,

@@ -23,9 +23,10 @@ from flotilla.errors import (
     TooLarge,
 )
 from flotilla.identity import LEEWAY_S, LIFETIME_S, Caller
+from flotilla.json_text import to_json
 from flotilla.metrics import Metrics
 from flotilla.model import Model
-from flotilla.operations import PATH, STATUS, TIMEOUT_HEADER, Operation, scope_of
+from flotilla.operations import PATH, STATUS, TIMEOUT_HEADER, Operation, Told, scope_of
 from flotilla.redaction import Redactor
 from flotilla.serving.draining import Drain
 from flotilla.serving.gates import CALLER, bearer_token, whole_body
@@ -36,7 +37,7 @@ log = structlog.get_logger(__name__)
 class OperationDesk:
     """Does the operations of one spoke, counted and timed; bodies and answers are never logged.
 
-    An answer may hold secrets and is sent as it is; errors are redacted.
+    An answer may hold secrets and is sent as it is, unless it is `Told`; errors are redacted.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class OperationDesk:
             operation = self._allowed(name, request)
             with self._drain.call():
                 told = await self._done(operation, request)
-            response = Response(told.model_dump_json(by_alias=True), media_type="application/json")
+            response = Response(self._written(told), media_type="application/json")
         except FlotillaError as error:
             code = error.code
             body = self._redactor.data(error.as_json(correlation_id))
@@ -119,6 +120,11 @@ class OperationDesk:
         with anyio.move_on_after(self._within_s(request)):
             return await operation.run(body)
         raise TimedOut(f"operation {operation.name!r} did not end before its deadline")
+
+    def _written(self, told: Model) -> bytes:
+        if isinstance(told, Told):
+            return to_json(self._redactor.data(told.model_dump(mode="json", by_alias=True)))
+        return told.model_dump_json(by_alias=True).encode()
 
     def _within_s(self, request: Request) -> float:
         asked = request.headers.get(TIMEOUT_HEADER, "")

@@ -36,7 +36,7 @@ from master.result import Result
 
 log = structlog.get_logger(__name__)
 
-MAX_SHOWN_BYTES = 16_384
+MAX_SHOWN_BYTES = 32_768
 MAX_REASON_CHARS = 500
 MAX_PENDING_CHARS_EACH = 16 * 1024 * 1024
 """Of the stored calls of one principal that wait, together."""

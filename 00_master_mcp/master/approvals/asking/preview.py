@@ -1,19 +1,25 @@
-"""What a read-only tool of the same service says of a call before anybody decides.
+"""What the service of a call says of it before anybody decides.
 
-A service names it in the mark `io.flotilla/preview` of the tool that changes things. It is called
-as whoever asks, by the whole way of a call, so that it shows them nothing that they may not see.
+A service names in the mark `io.flotilla/preview` of the tool that changes things what says so. A
+read-only tool of its own is called as whoever asks, by the whole way of a call, so that it shows
+them nothing that they may not see. An operation of it is for the hub alone: it is asked once the
+call itself has passed the rules, with the very arguments of the call.
 """
 
 import asyncio
 import json
 from collections.abc import Mapping
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
+
+from pydantic import ValidationError
 
 from flotilla import FlotillaError, NotAllowed, Unavailable, meta
 from flotilla.json_text import from_json
+from flotilla.preview import Foreseen
 from master import rpc
 from master.approvals.asking.need import need_of
+from master.approvals.asking.plain import in_quotes
 from master.approvals.asking.words import Previewed
 from master.approvals.unheard import Unheard
 from master.call import Call, Stage
@@ -24,14 +30,41 @@ from master.result import Result, error_code, marks_of
 
 LIMIT_S = 3.0
 """A person waits for it, and may decide without."""
+OPERATION_LIMIT_S = 8.0
+"""Of an operation: a provider that is asked for a dry run and a price takes its time."""
+MAX_FORESEEN_BYTES = 128 * 1024
+"""Of what an operation answers."""
+
+
+class Asks(Protocol):
+    """Has a service of the fleet do an operation for the hub; raises FlotillaErrors."""
+
+    async def run(
+        self,
+        service: str,
+        name: str,
+        body: bytes,
+        *,
+        timeout_s: float = ...,
+        correlation_id: str | None = ...,
+        max_bytes: int = ...,
+    ) -> Mapping[str, Any]: ...
 
 
 class Previews:
     """Whoever puts the hub together sets `way`, that of a call that nobody hears."""
 
-    def __init__(self, catalogue: Catalogue, limit_s: float = LIMIT_S) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        operations: Asks | None = None,
+        limit_s: float = LIMIT_S,
+        operation_limit_s: float = OPERATION_LIMIT_S,
+    ) -> None:
         self._catalogue = catalogue
+        self._operations = operations
         self._limit_s = limit_s
+        self._operation_limit_s = operation_limit_s
         self.way: Stage = _nowhere
 
     async def of(self, call: Call) -> Previewed | None:
@@ -43,9 +76,15 @@ class Previews:
         if entry.origin.external:
             return None
         mark = meta.members(meta.marks_of(entry.listed).get(meta.PREVIEW))
-        if not (name := mark.get("tool")):
-            return None  # an operation, or nothing
-        tool = str(name)
+        if name := mark.get("tool"):
+            return await self._by_tool(call, entry, str(name), mark)
+        if name := mark.get("operation"):
+            return await self._by_operation(call, entry, str(name), mark)
+        return None
+
+    async def _by_tool(
+        self, call: Call, entry: Entry, tool: str, mark: Mapping[str, Any]
+    ) -> Previewed:
         target = self._catalogue.known(tool, _view(entry))
         if target is None or not target.only_reads or target.service != entry.service:
             return Previewed(tool, None, "there is no such tool just now")
@@ -64,6 +103,34 @@ class Previews:
         if problem is not None:
             return Previewed(tool, None, problem)
         return Previewed(tool, _text(result), untrusted=meta.UNTRUSTED in marks_of(result))
+
+    async def _by_operation(
+        self, call: Call, entry: Entry, name: str, mark: Mapping[str, Any]
+    ) -> Previewed:
+        limit_s = self._operation_limit_s
+        # To the methods of tools null is an argument that was left out.
+        texts = {each: text for each, text in _texts(call, mark).items() if text != "null"}
+        body = rpc.written(texts).encode("utf-8", "surrogatepass")
+        try:
+            if self._operations is None:
+                raise Unavailable(f"this hub asks no service for {name}")
+            async with asyncio.timeout(limit_s):
+                told = await self._operations.run(
+                    entry.service,
+                    name,
+                    body,
+                    timeout_s=limit_s,
+                    correlation_id=call.correlation_id,
+                    max_bytes=MAX_FORESEEN_BYTES,
+                )
+            return Previewed(entry.service, foreseen=Foreseen.model_validate(told))
+        except TimeoutError:
+            return Previewed(entry.service, problem=f"it took over {limit_s:g} s")
+        except ValidationError:
+            return Previewed(entry.service, problem="what it answered is no preview")
+        except FlotillaError as error:
+            why = f"{error.code}, {in_quotes(error.message, 200)}"
+            return Previewed(entry.service, problem=why)
 
 
 def unasked(inner: Stage) -> Stage:

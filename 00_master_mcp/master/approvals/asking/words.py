@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from flotilla import meta
+from flotilla.preview import Foreseen
+from master.approvals.asking.foretold import foretold
 from master.approvals.asking.need import Need
 from master.approvals.asking.plain import cut_off, in_quotes, quoted, short, visible
 from master.call import Call
@@ -37,13 +39,16 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,59}")
 
 @dataclass(frozen=True, slots=True)
 class Previewed:
-    """What a read-only tool said of the call beforehand, or why it said nothing."""
+    """What a read-only tool or an operation said of the call beforehand, or why it said nothing."""
 
-    tool: str
-    text: str | None
+    by: str
+    """The tool, or the service whose operation it was."""
+    text: str | None = None
     problem: str | None = None
     untrusted: bool = False
     """Strangers wrote what it says."""
+    foreseen: Foreseen | None = None
+    """What an operation said."""
 
 
 @dataclass(slots=True)
@@ -82,7 +87,7 @@ def words(
         *(["Arguments:", *arguments] if arguments else ["Arguments: none"]),
         *(f"Risk: {risk}" for risk in _risks(entry, need, hides=safely.hides, unchecked=unchecked)),
         *_cost(entry),
-        *_previewed(preview),
+        *_previewed(preview, redact),
     ]
     body = "\n".join(_IN + line for line in lines)
     # A stranger's tool may be called anything; in a line of ours stands what it is called here.
@@ -217,13 +222,17 @@ def _cost(entry: Entry) -> Iterator[str]:
         yield f"Cost: {short(cost, 200)}"
 
 
-def _previewed(preview: Previewed | None) -> Iterator[str]:
+def _previewed(preview: Previewed | None, redact: Callable[[str], str]) -> Iterator[str]:
     if preview is None:
         return
+    if preview.foreseen is not None:
+        yield f"Beforehand, the service {short(preview.by)} says:"
+        yield from (_IN + line for line in foretold(preview.foreseen, redact))
+        return
     if preview.text is None:
-        yield f"No preview: {short(preview.tool)} failed: {short(preview.problem or '', 200)}"
+        yield f"No preview: {short(preview.by)} failed: {short(preview.problem or '', 400)}"
         return
     strangers = " in words of strangers" if preview.untrusted else ""
-    yield f"Beforehand, {short(preview.tool)} says{strangers}:"
+    yield f"Beforehand, {short(preview.by)} says{strangers}:"
     lines = quoted(preview.text, max_chars=MAX_PREVIEW_CHARS, max_lines=MAX_PREVIEW_LINES)
     yield from (_IN + line for line in lines)

@@ -187,5 +187,10 @@ def test_a_spoke_names_a_reading_tool_of_its_own_as_preview() -> None:
             spoke(tools=(acting, *others))
     tools = spoke(tools=(acting, reads(LOOK, act))).tools
     marks = Toolbox(tools, Redactor()).listing()[0]["_meta"]
-    assert marks[meta.PREVIEW] == {"tool": LOOK, "taken": {"name": "name"}, "fixed": {}}
+    assert marks[meta.PREVIEW] == {
+        "tool": LOOK,
+        "operation": "",
+        "taken": {"name": "name"},
+        "fixed": {},
+    }
     assert (marks[meta.COST], marks[meta.RISK]) == ("3 EUR", "it runs as root")
