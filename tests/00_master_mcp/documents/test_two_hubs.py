@@ -12,8 +12,9 @@ from master.documents import upkeep
 from tests.backends.postgres_server import Postgres
 from tests.backends.redis_server import RedisServer
 from tests.conftest import until
+from tests.processes import alive
 
-from ..servers.estate import Estate, alive, below, puppet
+from ..servers.estate import Estate, below, puppet
 from .conftest import OpenHub
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]

@@ -10,7 +10,9 @@ import anyio
 import pytest
 from mcp import types
 
-from ..servers.estate import alive, everything, puppet
+from tests.processes import alive
+
+from ..servers.estate import everything, puppet
 from .conftest import SECRET, OpenEstate
 from .lodging import RunnerProcess
 
