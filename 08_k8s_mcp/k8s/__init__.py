@@ -8,6 +8,7 @@ from flotilla.credentials import Credentials
 from k8s.clusters import Clusters, found_accounts
 from k8s.contexts import Contexts
 from k8s.kubeconfig import named_files
+from k8s.pods import Pods
 from k8s.settings import Settings
 
 INSTRUCTIONS = """\
@@ -33,7 +34,10 @@ def build(
         version=__version__,
         instructions=INSTRUCTIONS,
         namespaces=("infra.k8s",),
-        tools=(*Contexts(clusters).tools(),),
+        tools=(
+            *Contexts(clusters).tools(),
+            *Pods(clusters).tools(),
+        ),
         lifespan=clusters.open,
         credentials=credentials,
         not_configured=None
