@@ -1,5 +1,8 @@
 """Keep a configuration database: items, their relations, their history, and what rests on what."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 from cmdb.class_tools import ClassTools
 from cmdb.export_tools import ExportTools
 from cmdb.graph_tools import GraphTools
@@ -10,6 +13,8 @@ from cmdb.reconcile_tools import ReconcileTools
 from cmdb.relation_tools import RelationTools
 from cmdb.search_tools import SearchTools
 from cmdb.seeding import Catalogues
+from cmdb.servicenow.estate import FILE_NAME, Estate
+from cmdb.servicenow.query_tools import QueryTools
 from cmdb.settings import Settings
 from cmdb.store import Store
 from cmdb.validation_tools import ValidationTools
@@ -24,8 +29,10 @@ importItems, or previewReconcile and applyReconcile when a source of truth was s
 
 def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
     """The spoke; without a database URL its items are in one file in the fleet's data folder."""
+    shared = common or CommonSettings.from_env()
+    estate = Estate(settings.servicenow_config or shared.config_dir / FILE_NAME)
     if settings.database_url is None:
-        folder = (common or CommonSettings.from_env()).service_data_dir("cmdb")
+        folder = shared.service_data_dir("cmdb")
         place = file_place(folder, settings.database_schema)
     else:
         place = place_of(settings.database_url, settings.database_schema)
@@ -36,6 +43,7 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
         lock_timeout_s=settings.lock_timeout_s,
     )
     catalogues = Catalogues()
+    reconciling = ReconcileTools(store, catalogues, settings.plan_ttl_s)
     families = (
         ClassTools(store, catalogues),
         SearchTools(store, catalogues),
@@ -45,15 +53,24 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
         ValidationTools(store, catalogues),
         ExportTools(store, catalogues),
         ImportTools(store, catalogues),
-        ReconcileTools(store, catalogues, settings.plan_ttl_s),
+        reconciling,
+        QueryTools(estate),
     )
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[None]:
+        async with store.opened(), estate.opened():
+            yield
+
     return Spoke(
         name="cmdb",
         version=__version__,
         instructions=INSTRUCTIONS,
         namespaces=("data.cmdb",),
         tools=tuple(tool for family in families for tool in family.tools()),
-        lifespan=store.opened,
+        lifespan=opened,
         ready=store.ready,
-        secrets=place.secrets,
+        operations=reconciling.operations(),
+        secrets=(*place.secrets, *estate.secrets),
+        credentials=estate.credentials,
     )

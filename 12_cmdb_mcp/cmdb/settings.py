@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field
@@ -25,6 +26,8 @@ class Settings(ServiceSettings, env_prefix="CMDB_"):
     """How long a write waits for another process's write."""
     plan_ttl_s: int = Field(default=3600, ge=60, le=7 * 24 * 3600)
     """How long a previewed reconciliation may still be applied."""
+    servicenow_config: Path | None = None
+    """The instances of ServiceNow; by default servicenow.yaml in the configuration folder."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:

@@ -1,0 +1,1 @@
+"""ServiceNow's CMDB beside ours: reading it, bringing CIs in, and telling it of ours."""

@@ -1,0 +1,107 @@
+"""Records of a table by the Table API: one page of them, and what was kept from us."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from cmdb.servicenow.answers import PROVIDER, whole
+from cmdb.servicenow.connection import Connection
+from flotilla import Deadline, InvalidArgument, NotFound, UpstreamError
+
+PATH = "/api/now/table"
+TOTAL = "X-Total-Count"
+
+Row = dict[str, Any]
+"""Field -> value, or `{display_value, value}` where both were asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One page of a table; `display` is `false`, `true` or `all`."""
+
+    table: str
+    query: str
+    fields: Sequence[str]
+    limit: int
+    offset: int = 0
+    display: str = "false"
+
+    def params(self) -> dict[str, str]:
+        return {
+            "sysparm_query": self.query,
+            "sysparm_fields": ",".join(self.fields),
+            "sysparm_limit": str(self.limit),
+            "sysparm_offset": str(self.offset),
+            "sysparm_display_value": self.display,
+            "sysparm_exclude_reference_link": "true",
+            "sysparm_suppress_pagination_header": "true",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """`total` counts what meets the query, also what this account may not read; None: untold."""
+
+    rows: list[Row]
+    total: int | None
+    hidden: int
+    """Of this page, kept back by ServiceNow's access rules."""
+
+    def more_after(self, asked: Asked) -> bool:
+        """Whether anything follows this page."""
+        if self.total is None:
+            return len(self.rows) >= asked.limit
+        return asked.offset + asked.limit < self.total
+
+
+async def read_page(connection: Connection, asked: Asked, deadline: Deadline) -> Records:
+    """The page; a table without a record that meets the query is an empty one."""
+    try:
+        answered = await connection.get(f"{PATH}/{asked.table}", asked.params(), deadline)
+    except NotFound as error:
+        # Older releases say 404 for a list that is empty.
+        if error.details.get("reason") == "no_record":
+            return Records([], 0, 0)
+        raise
+    rows = answered.result
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):  # pyright: ignore[reportUnknownVariableType]
+        raise UpstreamError(
+            f"{PROVIDER}'s answer holds no list of records", details={"reason": "broken_json"}
+        )
+    found = cast("list[Row]", rows)
+    if len(found) > asked.limit:
+        raise UpstreamError(f"{PROVIDER} gives {len(found)} records, not {asked.limit}")
+    total = whole(answered.headers, TOTAL)
+    expected = 0 if total is None else min(asked.limit, max(0, total - asked.offset))
+    return Records(found, total, max(0, expected - len(found)))
+
+
+def check_fields_known(
+    table: str, fields: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Raise InvalidArgument where a field that conditions speak of is in no record.
+
+    ServiceNow leaves a condition on such a field out, and so gives records that nobody asked for.
+    """
+    if not rows:
+        return
+    for field in fields:
+        if not any(field in row for row in rows):
+            raise InvalidArgument(
+                f"{table} has no field {field!r} that this account may read",
+                hint="ServiceNow would have left that condition out and given other records.",
+                details={"reason": "unknown_field"},
+            )
+
+
+def text_of(value: Any, *, display: bool = False) -> str:
+    """A value as text; the shown one with `display`. References are their sys_id or their name."""
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        first, second = ("display_value", "value") if display else ("value", "display_value")
+        value = members.get(first, members.get(second))
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value)
