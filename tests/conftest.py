@@ -19,6 +19,7 @@ import anyio
 import httpx2
 import psutil
 import pytest
+import yaml
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -49,10 +50,19 @@ def short_pauses() -> None:
     gc.freeze()
 
 
+LANE, LANES = int(os.environ.get("FLOTILLA_TEST_LANE", "0")), 8
+"""Beside how many other processes of tests this one runs."""
+
+
 def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that no other process of tests finds, which may bind it before it is bound here."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        # The kernel gives odd ones.
+        if port // 2 % LANES == LANE % LANES:
+            return port
 
 
 @pytest.fixture
@@ -181,6 +191,12 @@ class LaunchedFleet(Reachable):
             return (await http.get(f"{self.url_of(number)}/metrics")).text
 
 
+def service_numbers() -> list[int]:
+    """Those that the fleet's services have, and so their ports above its base."""
+    told = yaml.safe_load((ROOT / "config" / "services.yaml").read_text())
+    return [each["number"] for each in told["services"].values()]
+
+
 def free_base(numbers: Sequence[int]) -> int:
     """A port base above which every one of these numbers is free."""
     while True:
@@ -203,7 +219,7 @@ def launch_fleet(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[La
 
     @asynccontextmanager
     async def launched(*arguments: str, **env: str) -> AsyncGenerator[LaunchedFleet]:
-        base, data = free_base([0, 1, 3, 4, 5, 8, 12, 13]), tmp_path / "data"
+        base, data = free_base(service_numbers()), tmp_path / "data"
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             str(ROOT / "run_fleet.py"),

@@ -143,7 +143,8 @@ async def busy(fleet) -> list[str]:
 
 async def test_a_killed_spoke_hurts_its_own_caller_alone_and_comes_back(launch_fleet) -> None:
     env = {"FLOTILLA_APPROVALS": "off"}
-    async with launch_fleet("--isolate", **env) as fleet, fleet.client() as client:
+    few = ("--isolate", "--services", "00,01,12")
+    async with launch_fleet(*few, **env) as fleet, fleet.client() as client:
         results = []
 
         async def hang() -> None:
