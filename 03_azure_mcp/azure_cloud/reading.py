@@ -1,0 +1,26 @@
+"""Reading JSON that Azure sent, member by member: what is missing or of another type is nothing."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from flotilla.meta import members
+
+
+def each_of(value: Any) -> list[Mapping[str, Any]]:
+    """The objects of a list, which may be missing."""
+    if not isinstance(value, list):
+        return []
+    return [members(each) for each in cast("list[Any]", value)]
+
+
+def at(value: Any, *path: str) -> Any:
+    """What stands at the end of a path of members; None where it leads nowhere."""
+    for name in path:
+        value = members(value).get(name)
+    return value
+
+
+def text_at(value: Any, *path: str) -> str | None:
+    """The text that stands there."""
+    found = at(value, *path)
+    return found if isinstance(found, str) else None

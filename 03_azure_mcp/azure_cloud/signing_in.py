@@ -1,0 +1,95 @@
+"""From an account of the file to one of the SDK's credentials; loads the SDK when called."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from azure_cloud.account import AzureAccount
+from flotilla import Misconfigured, NotConfigured
+from flotilla.credentials import Credentials, secret_named
+from flotilla.settings import read_secret
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+
+# Nothing that would open a window or read what a person left signed in elsewhere.
+_NEVER = {
+    "exclude_shared_token_cache_credential": True,
+    "exclude_visual_studio_code_credential": True,
+    "exclude_developer_cli_credential": True,
+    "exclude_powershell_credential": True,
+    "exclude_interactive_browser_credential": True,
+    "exclude_broker_credential": True,
+}
+
+TOKEN_RETRIES = 1
+"""Of a request for a token: the call that waits for it has a deadline of its own."""
+
+
+def credential_of(
+    account: AzureAccount, credentials: Credentials, transport: Callable[[], Any]
+) -> "AsyncTokenCredential":
+    """The credential; `transport` makes one for requests of tokens.
+
+    Raises NotConfigured where a secret was not brought or cannot be read or used.
+    """
+    from azure.identity import aio
+
+    authority = {"authority": account.authority_url}
+    # Where another authority is said, nobody is asked whether it is one of Microsoft's.
+    plain: dict[str, Any] = {"retry_total": TOKEN_RETRIES}
+    if account.authority is not None:
+        plain["disable_instance_discovery"] = True
+    tenant, client = account.tenant or "", account.client_id or ""
+    try:
+        match account.credential:
+            case "client_secret":
+                secret = _secret(account.client_secret, credentials)
+                return aio.ClientSecretCredential(
+                    tenant, client, secret, transport=transport(), **authority, **plain
+                )
+            case "client_certificate":
+                password = account.certificate_password
+                return aio.CertificateCredential(
+                    tenant,
+                    client,
+                    certificate_data=_secret(account.certificate, credentials).encode(),
+                    password=_secret(password, credentials) if password else None,
+                    transport=transport(),
+                    **authority,
+                    **plain,
+                )
+            case "managed_identity":
+                return aio.ManagedIdentityCredential(client_id=account.client_id)
+            case "workload_identity":
+                given = {
+                    "tenant_id": account.tenant,
+                    "client_id": account.client_id,
+                    "token_file_path": account.token_file,
+                }
+                known = {key: value for key, value in given.items() if value}
+                return aio.WorkloadIdentityCredential(
+                    **known, transport=transport(), **authority, **plain
+                )
+            case "cli":
+                return aio.AzureCliCredential(tenant_id=tenant)
+            case "default":
+                identity = {"managed_identity_client_id": client} if client else {}
+                return aio.DefaultAzureCredential(**authority, **identity, **_NEVER)
+    except ValueError as error:
+        # What the SDK says of a certificate or a tenant; it quotes neither.
+        raise NotConfigured(
+            f"the account cannot sign in: {error}", hint="Mend the account in azure.yaml."
+        ) from None
+
+
+def _secret(place: str | None, credentials: Credentials) -> str:
+    if place is None:
+        raise NotConfigured("the account names no secret")
+    name = secret_named(place)
+    if name is not None:
+        return credentials.get(name)
+    try:
+        return read_secret(Path(place), "azure.yaml")
+    except Misconfigured as error:
+        raise NotConfigured(str(error)) from None

@@ -1,0 +1,11 @@
+"""The API versions that we speak, which sovereign clouds know too."""
+
+SUBSCRIPTIONS = "2022-12-01"
+RESOURCES = "2021-04-01"
+"""Also resource groups, tags and deployments."""
+LOCKS = "2016-09-01"
+COMPUTE = "2024-07-01"
+NETWORK = "2024-05-01"
+STORAGE = "2023-05-01"
+GRAPH = "2021-03-01"
+COST = "2023-11-01"
