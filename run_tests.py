@@ -3,20 +3,24 @@
 from __future__ import annotations  # so that an old Python gets as far as its sentence
 
 import argparse
+import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 OLDEST = (3, 11)
 ROOT = Path(__file__).resolve().parent
+LANES = min(2, os.cpu_count() or 1)
+"""A test and what it starts have a processor of their own, whose time it may count on."""
 
 
 def options() -> argparse.Namespace:
     ours, after = _split(sys.argv[1:])
     parser = argparse.ArgumentParser(
         prog="run_tests.py",
-        usage="run_tests.py [FOLDER ...] [--real] [--fast] [-- PYTEST_OPTION ...]",
+        usage="run_tests.py [FOLDER ...] [--real] [--fast] [--lanes N] [-- PYTEST_OPTION ...]",
         description="Run ruff, the type check and all tests, in .venv, which is made when needed.",
     )
     parser.add_argument(
@@ -26,6 +30,9 @@ def options() -> argparse.Namespace:
         "--real", action="store_true", help="also tests that start real servers or large programs"
     )
     parser.add_argument("--fast", action="store_true", help="tests alone: no ruff, no type check")
+    parser.add_argument(
+        "--lanes", type=int, default=LANES, help=f"processes of tests at once ({LANES})"
+    )
     asked = parser.parse_args(ours)
     asked.pytest = after
     return asked
@@ -48,9 +55,7 @@ def main() -> int:
     except CannotInstall as error:
         print(f"run_tests: {error}", file=sys.stderr)
         return 1
-    results = {
-        name: _run(name, command) for name, command in commands(asked.folders, asked).items()
-    }
+    results = _results(asked)
     told = ", ".join(f"{name} {'ok' if ok else 'FAILED'}" for name, ok in results.items())
     if not asked.real:
         told += "; the tests that start real servers were left out (--real runs them)"
@@ -58,31 +63,52 @@ def main() -> int:
     return 0 if all(results.values()) else 1
 
 
-def commands(folders: list[str], asked: argparse.Namespace) -> dict[str, list[str]]:
-    """What is run, by name; each as a module of the Python that runs this."""
+def _results(asked: argparse.Namespace) -> dict[str, bool]:
+    """Whether each part went well; the type check runs beside the first tests."""
+    from tools.suite import Suite, groups
+
+    results: dict[str, bool] = {}
+
+    def check(name: str) -> None:
+        results[name] = _run(name, to_check[name])
+
+    to_check = {} if asked.fast else checks(asked.folders)
+    for name in ("lint", "format"):
+        if name in to_check:
+            check(name)
+    options = asked.pytest if asked.real else ["-m", "not real", *asked.pytest]
+    suite = Suite(options, max(1, asked.lanes), partial(print, flush=True))
+    asked_for = groups(ROOT / "tests", asked.folders)
+    print(f"== tests: {len(asked_for)} processes, {asked.lanes} at a time", flush=True)
+    outcome = suite.run(asked_for, partial(check, "types") if "types" in to_check else None)
+    print(f"== tests: exit code {outcome.code}", flush=True)
+    return results | {"tests": outcome.code == 0}
+
+
+def checks(folders: list[str]) -> dict[str, list[str]]:
+    """What looks at the code, by name; each as a module of the Python that runs this."""
     code = [name for name in folders if (ROOT / name).is_dir()]
     tests = [f"tests/{name}" for name in folders if (ROOT / "tests" / name).is_dir()]
-    # Short reasons of what was skipped stand right above pytest's closing line.
-    pytest = ["pytest", "-q", "-ra", "--durations=5", *(tests or ["tests"])]
-    if not asked.real:
-        pytest += ["-m", "not real"]
-    tested = {"tests": [*pytest, *asked.pytest]}
-    if asked.fast:
-        return tested
     linted = [*code, *tests] if folders else ["."]
-    checks = {"lint": ["ruff", "check", *linted], "format": ["ruff", "format", "--check", *linted]}
+    found = {"lint": ["ruff", "check", *linted], "format": ["ruff", "format", "--check", *linted]}
     if code or not folders:
-        checks["types"] = ["basedpyright", *code]
-    return checks | tested
+        found["types"] = ["basedpyright", *code]
+    return found
 
 
 def _run(name: str, command: list[str]) -> bool:
     started = monotonic()
-    print(f"== {name}: {' '.join(command)}", flush=True)
     done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, stdin=subprocess.DEVNULL, check=False
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
-    print(f"== {name}: exit code {done.returncode}, {monotonic() - started:.0f} s", flush=True)
+    took = f"exit code {done.returncode}, {monotonic() - started:.0f} s"
+    print(f"== {name}: {' '.join(command)}: {took}\n{done.stdout.rstrip()}", flush=True)
     return done.returncode == 0
 
 

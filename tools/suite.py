@@ -1,0 +1,226 @@
+"""The tests as several pytest processes, and what came of all of them together.
+
+Each begins small: in one process, what thousands of earlier tests left in memory slows down and
+holds up those that come later. Two run beside one another; what measures how long something takes
+runs alone when they are done. The standard library alone.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from time import monotonic
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+TALLY, LANE = "FLOTILLA_TEST_TALLY", "FLOTILLA_TEST_LANE"
+"""What a process of tests is told: where its tally goes, and beside how many others it runs."""
+NOTHING_TO_DO = 5
+"""Of pytest: no test was selected."""
+SHOWN_SLOW = 10
+BASETEMP = "--basetemp="
+
+HUB = "00_master_mcp"
+APART = {
+    HUB: (
+        ("wire",),
+        ("approvals", "policy"),
+        ("external", "lines", "runner", "servers", "workers"),
+        ("shed", "steadiness"),
+    )
+}
+"""Folders whose tests are too many for one process: which of what is in them goes together; the
+rest goes together too."""
+MEASURING = (f"{HUB}/shed", "attacks", "chaos", "crash", "real")
+"""What stands still while anything else has the processors would fail, or tell nothing."""
+FIRST = (f"{HUB}/wire", "fleet", f"{HUB}/external")
+"""The longest, so that no process runs on when the others are done."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Folders or files below `tests` that one process tests."""
+
+    paths: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.paths[0]
+
+    @property
+    def measures(self) -> bool:
+        return self.name.startswith(MEASURING)
+
+
+@dataclass
+class Outcome:
+    """What came of a group, or of all of them."""
+
+    code: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    slow: list[tuple[float, str, str]] = field(default_factory=list)
+
+    def add(self, other: "Outcome") -> None:
+        self.counts += other.counts
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.slow += other.slow
+
+
+def groups(tests: Path, folders: Sequence[str]) -> list[Group]:
+    """Which processes there are for these folders below `tests`, for all of them where none is
+    named; those that are to begin first stand first."""
+    names = folders or [each.name for each in sorted(tests.iterdir()) if _has_tests(each)]
+    found = [group for name in names for group in _parts(tests, name)]
+    return sorted(found, key=lambda each: (each.measures, not each.name.startswith(FIRST)))
+
+
+def _parts(tests: Path, name: str) -> Iterator[Group]:
+    apart = APART.get(name)
+    if apart is None:
+        yield Group((name,))
+        return
+    taken = {each for part in apart for each in part}
+    for part in apart:
+        yield Group(tuple(f"{name}/{each}" for each in part))
+    rest = [each for each in sorted((tests / name).iterdir()) if each.name not in taken]
+    yield Group(tuple(f"{name}/{each.name}" for each in rest if _has_tests(each)))
+
+
+def _has_tests(path: Path) -> bool:
+    if path.is_dir():
+        return next(path.rglob("test_*.py"), None) is not None
+    return path.match("test_*.py")
+
+
+class Suite:
+    """Runs groups, `lanes` at a time; `options` are those of pytest."""
+
+    def __init__(
+        self,
+        options: Sequence[str],
+        lanes: int,
+        say: Callable[[str], None],
+        *,
+        root: Path = ROOT,
+    ) -> None:
+        self._root = root
+        self._options = options
+        self._say = say
+        self._lanes: SimpleQueue[int] = SimpleQueue()
+        self._count = lanes
+        for number in range(lanes):
+            self._lanes.put(number)
+        self._gives_up = bool({"-x", "--exitfirst"} & set(options))
+        self._given_up = False
+
+    def run(self, asked: Sequence[Group], also: Callable[[], object] | None = None) -> Outcome:
+        """All of them; what is found goes to `say`, a group at a time.
+
+        `also` is other work that may be done beside tests; it begins first.
+        """
+        whole, codes = Outcome(), list[int]()
+        began = monotonic()
+        for outcome in self._outcomes(asked, also):
+            whole.add(outcome)
+            codes.append(outcome.code)
+        whole.code = code_of(codes)
+        for line in told(whole, monotonic() - began):
+            self._say(line)
+        return whole
+
+    def _outcomes(
+        self, asked: Sequence[Group], also: Callable[[], object] | None
+    ) -> Iterator[Outcome]:
+        with ThreadPoolExecutor(self._count) as pool:
+            other = None if also is None else pool.submit(also)
+            if len(asked) > 1:
+                yield from pool.map(self._tested, [each for each in asked if not each.measures])
+            if other is not None:
+                other.result()
+        for group in asked:
+            if len(asked) == 1 or group.measures:
+                yield self._tested(group, shown=len(asked) == 1)
+
+    def _tested(self, group: Group, *, shown: bool = False) -> Outcome:
+        if self._given_up:
+            return Outcome(code=NOTHING_TO_DO)
+        lane, began = self._lanes.get(), monotonic()
+        try:
+            with tempfile.TemporaryDirectory(prefix="flotilla-tests-") as folder:
+                tally, said = Path(folder) / "tally", Path(folder) / "said"
+                with said.open("wb") as out:
+                    done = subprocess.run(
+                        [sys.executable, "-m", "pytest", *self._arguments(group)],
+                        cwd=self._root,
+                        env={**os.environ, TALLY: str(tally), LANE: str(lane)},
+                        stdin=subprocess.DEVNULL,
+                        stdout=None if shown else out,
+                        stderr=None if shown else subprocess.STDOUT,
+                        check=False,
+                    )
+                text = said.read_text(errors="replace").rstrip()
+                found = outcome_of(group, done.returncode, tally)
+        finally:
+            self._lanes.put(lane)
+        self._given_up |= self._gives_up and bool(found.failed)
+        took = f"exit code {done.returncode}, {monotonic() - began:.0f} s"
+        self._say(f"== tests of {' '.join(group.paths)}: {took}\n{text}")
+        return found
+
+    def _arguments(self, group: Group) -> list[str]:
+        """Each process gets what it would else share: the folder of its files, and its memory of
+        which tests failed."""
+        name = group.name.replace("/", "-")
+        mine = ["-p", "tools.tally", "-q", "-rN", "-o", f"cache_dir=.pytest_cache/{name}"]
+        options: list[str] = []
+        for each in self._options:
+            if each.startswith(BASETEMP):
+                Path(each.removeprefix(BASETEMP)).mkdir(parents=True, exist_ok=True)
+                options.append(f"{each}/{name}")
+            else:
+                options.append(each)
+        return [*mine, *(f"tests/{each}" for each in group.paths), *options]
+
+
+def outcome_of(group: Group, code: int, tally: Path) -> Outcome:
+    """What the process told of its tests; one that told nothing has failed."""
+    if not tally.exists():
+        if code == NOTHING_TO_DO:
+            return Outcome(code=code)
+        code = code or 1  # the process ended before pytest did
+        why = f"ERROR tests/{group.name} - pytest ended with exit code {code} and no tally"
+        return Outcome(code, Counter(error=1), [why])
+    read: dict[str, Any] = json.loads(tally.read_text())
+    slow = [(float(took), str(when), str(test)) for took, when, test in read["slow"]]
+    return Outcome(code, Counter(read["counts"]), read["failed"], read["skipped"], slow)
+
+
+def code_of(codes: Iterable[int]) -> int:
+    """As pytest's for all of them: 5 where no group had anything to do, else the worst."""
+    told = set(codes)
+    return max(told - {NOTHING_TO_DO}, default=NOTHING_TO_DO)
+
+
+def told(whole: Outcome, took_s: float) -> Iterator[str]:
+    """The last lines, in pytest's own words: what was slow, was skipped, failed, and how many."""
+    slowest = sorted(whole.slow, reverse=True)[:SHOWN_SLOW]
+    if slowest:
+        yield f"== the slowest {len(slowest)}"
+        yield from (f"{took:.2f}s {when} {test}" for took, when, test in slowest)
+    if whole.skipped or whole.failed:
+        yield "== short test summary info"
+        for reason, count in Counter(whole.skipped).items():
+            yield f"SKIPPED [{count}] {reason}"
+        yield from whole.failed
+    counted = ", ".join(f"{count} {outcome}" for outcome, count in whole.counts.items())
+    yield f"{counted or 'no tests ran'} in {took_s:.2f}s"
