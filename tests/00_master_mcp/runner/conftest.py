@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import find_free_port
+
 from ..servers.estate import Estate, estate_of, opened_up
 from .lodging import RunnerProcess
 
@@ -26,25 +28,38 @@ def folder(tmp_path: Path) -> Path:
     return opened_up(tmp_path)
 
 
-@pytest.fixture
-async def runner(
-    anyio_backend: Any, folder: Path, free_port: Callable[[], int]
-) -> AsyncGenerator[RunnerProcess]:
-    """One that runs, and that alone knows a secret."""
-    process = RunnerProcess(folder, free_port(), {"RUNNERS_SECRET": SECRET})
+@asynccontextmanager
+async def running_in(folder: Path) -> AsyncGenerator[RunnerProcess]:
+    process = RunnerProcess(folder, find_free_port(), {"RUNNERS_SECRET": SECRET})
     await process.start()
     yield process
     await process.kill()
 
 
 @pytest.fixture
-def open_estate(start_fleet_in: Any, folder: Path, runner: RunnerProcess) -> OpenEstate:
+async def runner(anyio_backend: Any, folder: Path) -> AsyncGenerator[RunnerProcess]:
+    """One that runs, and that alone knows a secret."""
+    async with running_in(folder) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+async def lasting_runner(
+    anyio_backend: Any, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[RunnerProcess]:
+    """As `runner`, for all tests that leave it as it is: its start takes seconds."""
+    async with running_in(opened_up(tmp_path_factory.mktemp("lodging"))) as process:
+        yield process
+
+
+@pytest.fixture
+def open_estate(start_fleet_in: Any, runner: RunnerProcess) -> OpenEstate:
     """Start a hub that has its programs in the runner, with entries of `mcp.json`."""
 
     @asynccontextmanager
     async def opened(**external: Any) -> AsyncGenerator[Estate]:
         async with (
-            start_fleet_in(folder, external=external, runner=runner.url) as fleet,
+            start_fleet_in(runner.folder, external=external, runner=runner.url) as fleet,
             estate_of(fleet) as estate,
         ):
             yield estate

@@ -22,6 +22,11 @@ MODES = {"modern": "2026-07-28", "handshake": "legacy"}
 of_both_eras = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 
 
+@pytest.fixture
+def runner(lasting_runner: RunnerProcess) -> RunnerProcess:
+    return lasting_runner
+
+
 async def said(client: Any, tool: str, **arguments: Any) -> str:
     result = await client.call_tool(tool, arguments)
     assert not result.is_error, result
@@ -161,6 +166,7 @@ async def test_a_runner_that_is_stopped_ends_its_programs_first(
         assert alive(programs) == []
         assert runner.process is not None
         assert runner.process.returncode == 0
+    await runner.start()
 
 
 async def test_how_it_is_shut_in_is_told(open_estate: OpenEstate, folder: Path) -> None:

@@ -143,9 +143,8 @@ def words(folder: Path) -> dict[str, str | None]:
     }
 
 
-async def test_a_stranger_gets_nothing_and_starts_nothing(
-    runner: RunnerProcess, folder: Path
-) -> None:
+async def test_a_stranger_gets_nothing_and_starts_nothing(lasting_runner: RunnerProcess) -> None:
+    runner, folder = lasting_runner, lasting_runner.folder
     async with aiohttp.ClientSession() as session:
         for who, word in words(folder).items():
             headers = {} if word is None else {"authorization": word}
@@ -189,9 +188,10 @@ async def test_a_hub_whose_word_is_refused_says_so(
     ],
 )
 async def test_an_order_that_cannot_be_met_is_refused(
-    runner: RunnerProcess, folder: Path, order: Any, reason: str
+    lasting_runner: RunnerProcess, order: Any, reason: str
 ) -> None:
-    token = Signer(open_signing_key(folder / "data/hub")).token(AUDIENCE, HUB)
+    runner = lasting_runner
+    token = Signer(open_signing_key(runner.folder / "data/hub")).token(AUDIENCE, HUB)
     headers = {"authorization": f"Bearer {token}"}
     async with (
         aiohttp.ClientSession() as session,
@@ -204,8 +204,9 @@ async def test_an_order_that_cannot_be_met_is_refused(
         assert (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE
 
 
-async def test_what_is_no_message_ends_the_connection(runner: RunnerProcess, folder: Path) -> None:
-    token = Signer(open_signing_key(folder / "data/hub")).token(AUDIENCE, HUB)
+async def test_what_is_no_message_ends_the_connection(lasting_runner: RunnerProcess) -> None:
+    runner = lasting_runner
+    token = Signer(open_signing_key(runner.folder / "data/hub")).token(AUDIENCE, HUB)
     headers = {"authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession() as session:
         for frame in ('{"kind":"own"}', "[]", "nonsense"):
