@@ -6,7 +6,7 @@ of the source, the other gives a page. Nothing of it passes through a model or a
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
 
@@ -16,6 +16,8 @@ from flotilla.operations import HUB_ROLE, Operation, Told
 DESCRIBE = "discovery.describe"
 PAGE = "discovery.page"
 MAX_PAGE_ITEMS = 1000
+MAX_ITEMS = 50_000
+"""Of one gathering."""
 
 
 class Seen(Model):
@@ -87,6 +89,35 @@ class Scope(Model):
     """What is to be described."""
 
     within: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
+
+
+GatheringId = Annotated[str, Field(min_length=32, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class Gathering(Model):
+    """What the hub has brought together for one call, by the ID that it chose for it."""
+
+    gathering: GatheringId
+
+
+class Gathered(Gathering):
+    """One page of a source as the hub hands it on; the last one is `complete`."""
+
+    principal: str
+    """Who has it gathered, and alone may use it."""
+    source: str
+    """The service whose source it is."""
+    covers: Covers
+    page: int = Field(ge=0)
+    items: list[Seen] = Field(max_length=MAX_PAGE_ITEMS)
+    relations: list[SeenRelation]
+    complete: bool
+
+
+class Kept(Model):
+    """How much of a gathering is there by now."""
+
+    items: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,9 @@ PREVIEW = "io.flotilla/preview"
 """A listed tool: the read-only tool of its service that says beforehand what a call would do, as
 `{"tool": name, "taken": {parameter: argument}, "fixed": {parameter: value}}`, or with `operation`
 in the place of `tool` what the hub alone may have it do for that."""
+GATHERS = "io.flotilla/gathers"
+"""A listed tool that takes what another service's source sees: the argument that names the source
+and the operations by which the hub brings it, as `flotilla.tool.Gathers` has them."""
 RISK = "io.flotilla/risk"
 """A listed tool: what there is to lose, in a few words for the person who is asked."""
 COST = "io.flotilla/cost"

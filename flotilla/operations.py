@@ -30,6 +30,8 @@ from flotilla.model import Model
 PATH = "/operations"
 TIMEOUT_HEADER = "x-flotilla-timeout-ms"
 """For how long the hub waits for the answer, in whole milliseconds."""
+NO_OPERATION = "no_operation"
+"""The `reason` of the not_found that says that a spoke has no such operation."""
 HUB_ROLE = "hub"
 """The hub asks for itself."""
 OWNER_ROLE = "owner"

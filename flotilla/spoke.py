@@ -58,6 +58,9 @@ class Spoke:
         reading = {tool.name for tool in self.tools if tool.read_only}
         asked = {each.name for each in self.operations if each.role == HUB_ROLE}
         for tool in self.tools:
+            gathers = tool.gathers
+            if gathers is not None and not {gathers.page, gathers.drop} <= asked:
+                raise BadName(f"{tool.name}: what it gathers by is no hub operation")
             preview = tool.preview
             if preview is None:
                 continue

@@ -34,6 +34,23 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gathers:
+    """The tool takes what another spoke's source sees (`flotilla.discovery`), which the hub brings.
+
+    `argument` is the parameter in which the caller names a source, as `{"service", "within"}`. The
+    hub hands the pages to the operation `page` (a `flotilla.discovery.Gathered` each), puts the
+    gathering's ID into the parameter `into`, which no client may fill in, and has it dropped by
+    the operation `drop` (a `flotilla.discovery.Gathering`) once the call is over. Names of
+    parameters are those of the schema.
+    """
+
+    argument: str
+    into: str
+    page: str
+    drop: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     """What a spoke offers under `name`; declare one with `reads`, `writes` or `destroys`.
 
@@ -64,6 +81,8 @@ class Tool:
     """What a call costs, in a few words for the person who is asked."""
     risk: str | None = None
     """What there is to lose beyond what the hints say, in a few words for that person."""
+    gathers: Gathers | None = None
+    """What the hub brings it of another spoke's source; None: nothing."""
 
     def __post_init__(self) -> None:
         check_tool_name(self.name)
@@ -82,6 +101,7 @@ def reads(
     long: bool = False,
     untrusted: bool = False,
     ttl_s: float | None = None,
+    gathers: Gathers | None = None,
 ) -> Tool:
     """A tool that changes nothing."""
     return Tool(
@@ -94,6 +114,7 @@ def reads(
         long=long,
         untrusted=untrusted,
         ttl_s=ttl_s,
+        gathers=gathers,
     )
 
 

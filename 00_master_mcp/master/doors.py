@@ -8,6 +8,7 @@ from master.approvals.tools import ApprovalTools
 from master.audit.query import AuditQuery
 from master.audit.reading import Rows
 from master.external.servers import ExternalServers
+from master.gathering.gatherer import Gatherer
 from master.north.door import Door
 from master.north.methods import Methods
 from master.north.sessions import new_session_id
@@ -54,6 +55,7 @@ def doors(parts: Parts, external: Others) -> tuple[Door, Lent | None]:
         handles=parts.handles,
         released=parts.released,
         credentials=parts.outbound,
+        gatherer=Gatherer(parts.operations, catalogue, parts.policy, parts.audit),
         approvals=parts.approvals,
         asking=parts.asking,
         answered=answered,

@@ -11,6 +11,7 @@ from master.approvals.service import ApprovalService
 from master.audit.seam import AuditBook
 from master.call import Stage
 from master.catalogue import Catalogue
+from master.gathering.gatherer import Gatherer
 from master.handles.released import Released
 from master.handles.resolving import Handles
 from master.policy.seam import Policy
@@ -20,6 +21,7 @@ from master.stages.authorise import authorised
 from master.stages.cache import cached
 from master.stages.content import checked
 from master.stages.forward import forwarded
+from master.stages.gather import gathered
 from master.stages.hide import hidden
 from master.stages.limit import limited
 from master.stages.record import recorded
@@ -61,6 +63,7 @@ def pipeline(
     handles: Handles,
     released: Released,
     credentials: Credentials,
+    gatherer: Gatherer,
     answered: Callable[[Stage], Stage] = lambda inner: inner,
 ) -> Ways:
     """`answered` stands around the stage that sends: it brings answers to whoever asked."""
@@ -80,6 +83,7 @@ def pipeline(
     call = hidden(revealed(call, handles), released)
     call = cached(call, state.cache, resilience, meters)
     looked = checked(unasked(call), resilience)
+    call = gathered(call, gatherer)
     call = intended(call, audit, approvals_off=approvals_off)
     call = approved(call, asking, approvals_off=approvals_off)
     # Before a person allows it: what cannot run is not to be decided.

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import anyio.lowlevel
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cmdb.catalogue import Catalogue
@@ -14,6 +16,8 @@ from cmdb.relation_types import relation_type
 from flotilla import Conflict, Context, FlotillaError
 
 MAX_TOLD = 50
+_STEP = 200
+"""Items checked between two looks at whether the caller waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +37,17 @@ async def apply_plan(
 ) -> Done:
     """Do what the plan says; Conflict tells every item that has moved since."""
     live = await live_by_ids(connection, _touched(content))
+    ending = await _ending(connection, content)
     moved = [
         *_moved(content, live),
         *await _taken(connection, content),
         *await _otherwise_related(connection, content),
-        *_misfits(catalogue, content),
+        *(
+            {"id": one.source_id, "why": f"relation {one.id} of {one.source_id} has ended by now"}
+            for one in content.ends
+            if one.id not in ending
+        ),
+        *await _misfits(catalogue, content),
     ]
     if moved:
         raise Conflict(
@@ -61,12 +71,24 @@ async def apply_plan(
     made = await ledger.create(
         [Draft(one.ci_class, one.name, one.attributes) for one in content.creates]
     )
+    versions = {one.id: one.version for one in (*live.values(), *changed)}
+    await ledger.unrelate(list(ending.values()), versions)
     await _relate(ledger, content.relations, live, [*changed, *made])
-    return Done([one.id for one in made], len(ended))
+    return Done([one.id for one in made], len(ended) + len(ending))
+
+
+async def _ending(connection: AsyncConnection, content: PlanContent) -> dict[str, RowMapping]:
+    """Of the relations that the plan ends those that are live still, by ID."""
+    wanted = {one.id for one in content.ends}
+    sources = list(dict.fromkeys(one.source_id for one in content.ends))
+    return {
+        row["id"]: row for row in await live_relations(connection, sources) if row["id"] in wanted
+    }
 
 
 def _touched(content: PlanContent) -> list[str]:
-    ends = [end for one in content.relations for end in (one.source_id, one.target_id) if end]
+    related = (*content.relations, *content.ends)
+    ends = [end for one in related for end in (one.source_id, one.target_id) if end]
     return [one.id for one in (*content.updates, *content.retires)] + ends
 
 
@@ -95,10 +117,12 @@ async def _taken(connection: AsyncConnection, content: PlanContent) -> list[dict
     }
     wanted |= {(one.ci_class, one.new_name): one.id for one in content.updates}
     held = await live_by_names(connection, wanted)
+    # Items are renamed before others are made, so a name that one gives up is free.
+    leaving = {one.id for one in content.updates if one.new_name != one.name}
     return [
         {"id": one.id, "why": f"{one.id} has the name {one.name!r} by now"}
         for key, one in held.items()
-        if one.id != wanted[key]
+        if one.id != wanted[key] and not (wanted[key] is None and one.id in leaving)
     ]
 
 
@@ -125,10 +149,12 @@ async def _otherwise_related(
     return moved
 
 
-def _misfits(catalogue: Catalogue, content: PlanContent) -> list[dict[str, str]]:
+async def _misfits(catalogue: Catalogue, content: PlanContent) -> list[dict[str, str]]:
     """Items and relations that a class refuses now; classes may have changed since, too."""
     moved: list[dict[str, str]] = []
-    for one in content.creates:
+    for count, one in enumerate(content.creates):
+        if count % _STEP == 0:
+            await anyio.lowlevel.checkpoint()
         try:
             catalogue.concrete(one.ci_class)
             catalogue.check(one.ci_class, one.attributes)

@@ -1,160 +1,246 @@
-"""Works out a reconciliation's plan against the live inventory; changes nothing."""
+"""Works out a reconciliation's plan against the live inventory; changes nothing.
 
-from collections import defaultdict
-from collections.abc import Sequence
+What a caller tells is taken whole or refused. What a source tells was not written by the caller, so
+of that the sound items are planned and the others told; they are not retired for being unsound.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import anyio.lowlevel
-import orjson
-from pydantic import JsonValue
-from sqlalchemy import select
+from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cmdb.catalogue import Catalogue
+from cmdb.faults import Faults
 from cmdb.filters import Filter, condition
-from cmdb.items import ITEM_COLUMNS, Item, item_of, live_by_names, live_relations
+from cmdb.items import ITEM_COLUMNS, Item, live_by_names, live_relations
 from cmdb.ledger import changes_between
+from cmdb.matching import Named, is_key, is_text, key_value, live_by_key, streamed
 from cmdb.reconcile_plan import (
     Discovered,
     DiscoveredRelation,
     PlanContent,
     PlannedCreate,
+    PlannedEnd,
     PlannedRelation,
     PlannedRetire,
     PlannedUpdate,
+    check_retires,
 )
 from cmdb.relation_types import relation_type
 from cmdb.tables import item
-from cmdb.values import MAX_INTEGER, check_attributes, merged
+from cmdb.values import Attributes, check_attributes, check_text, merged
 from flotilla import Conflict, InvalidArgument, TooLarge
+from flotilla.discovery import MAX_ITEMS, Covers
 
 MAX_RETIRES = 5000
 Key = tuple[str, str]
 Scope = tuple[Sequence[str], Sequence[Filter]]
+OWN = ("provider", "account")
+"""Attributes that say whose an item is; two items that differ there are two, whatever their names.
+"""
 _STEP = 200
-"""Values in one look-up, and items checked between two looks at whether the caller waits."""
+"""Items checked between two looks at whether the caller waits."""
+
+
+@dataclass(slots=True)
+class _Covered:
+    """The live items that the discovery speaks of."""
+
+    classes: dict[str, str] = field(default_factory=dict[str, str])
+    """Of each item the class, by its ID."""
+    unseen: list[Item] = field(default_factory=list[Item])
 
 
 class Planner:
-    """One reconciliation, worked out in one transaction."""
+    """One reconciliation, worked out in one transaction; with `covers` that of a source."""
 
     def __init__(
-        self, connection: AsyncConnection, catalogue: Catalogue, *, postgresql: bool
+        self,
+        connection: AsyncConnection,
+        catalogue: Catalogue,
+        *,
+        postgresql: bool,
+        covers: Covers | None = None,
+        mass_retirement: bool = False,
     ) -> None:
+        """`mass_retirement`: that most of what is covered has gone is no mistake."""
         self._connection = connection
         self._catalogue = catalogue
         self._postgresql = postgresql
+        self._covers = covers
+        self._mass_retirement = mass_retirement
+        self.faults = Faults(fatal=covers is None)
         self._creates: list[PlannedCreate] = []
         self._updates: list[PlannedUpdate] = []
         self._unchanged = 0
-        self._seen: dict[str, int] = {}
-        """Live items that were discovered, by ID, and by which row."""
+        self._seen: dict[str, str] = {}
+        """Live items that were discovered, by ID, and how the row is called that is it."""
+        self._spared: set[str] = set()
+        """Live items that were discovered in a row that is not sound."""
         self._wanted: dict[Key, str | None] = {}
         """What will be there under each class and name: an ID, or None for a new item."""
 
     async def planned(
         self,
-        items: Sequence[Discovered],
+        items: Sequence[Named],
         relations: Sequence[DiscoveredRelation],
         scope: Scope | None,
     ) -> PlanContent:
-        """The whole plan; InvalidArgument names the row of `items` or `relations` at fault."""
-        for row, one in enumerate(items):
-            check_attributes(one.attributes)
-            self._catalogue.concrete(one.ci_class)
-            if one.key is not None and not _is_key(one.attributes.get(one.key)):
-                raise InvalidArgument(
-                    f"items[{row}] has no text or number under its key {one.key!r}"
-                )
-        by_key = await self._by_key(items)
-        held = await live_by_names(self._connection, ((one.ci_class, one.name) for one in items))
+        """The whole plan; InvalidArgument names the row of `items` or `relations` at fault.
+
+        Conflict where so much would be retired that the discovery is likely incomplete.
+        """
+        sound: list[tuple[str, Discovered]] = []
+        unsound: list[Named] = []
         for row, one in enumerate(items):
             if row % _STEP == 0:
                 await anyio.lowlevel.checkpoint()
-            known = self._by_its_key(row, one, by_key)
-            self._place(row, one, known or held.get((one.ci_class, one.name)), held)
-        retires = [] if scope is None else await self._unseen(scope)
-        links = await self._links(relations, {one.id for one in retires})
+            called = self._called(row, one)
+            before = self.faults.count
+            with self.faults.of(called):
+                sound.append((called, self._checked(called, one)))
+            if self.faults.count > before:
+                unsound.append(one)
+        told: list[Named] = [*(one for _, one in sound), *unsound]
+        by_key = await live_by_key(self._connection, told, postgresql=self._postgresql)
+        names = ((one.ci_class, one.name) for one in told if is_text(f"{one.ci_class}{one.name}"))
+        by_name = await live_by_names(self._connection, names)
+        await self._place_all(sound, by_key, by_name)
+        for one in unsound:
+            self._spare(one, by_key, by_name)
+        covered = _Covered() if scope is None else await self._covered(scope)
+        retires = await self._retires(covered)
+        links, ends = await self._links(relations, covered, {one.id for one in retires})
         return PlanContent(
             creates=self._creates,
             updates=self._updates,
             retires=retires,
             relations=links,
+            ends=ends,
             unchanged=self._unchanged,
         )
 
-    async def _by_key(
-        self, items: Sequence[Discovered]
-    ) -> dict[tuple[str, str, bytes], list[Item]]:
-        """The live items of each (class, key attribute, value) that was discovered."""
-        asked: dict[Key, list[str | int | float]] = defaultdict(list)
-        for one in items:
-            value = None if one.key is None else one.attributes.get(one.key)
-            if one.key is not None and isinstance(value, (str, int, float)):
-                asked[one.ci_class, one.key].append(value)
-        found: dict[tuple[str, str, bytes], list[Item]] = defaultdict(list)
-        for (ci_class, key), values in asked.items():
-            for start in range(0, len(values), _STEP):
-                some = Filter(attribute=key, op="in", value=list(values[start : start + _STEP]))
-                rows = await self._connection.execute(
-                    select(*ITEM_COLUMNS).where(
-                        item.c.ci_class == ci_class,
-                        item.c.retired_at.is_(None),
-                        condition(some, postgresql=self._postgresql),
-                    )
-                )
-                for row in rows.mappings():
-                    one = item_of(row)
-                    matches = found[ci_class, key, _comparable(one.attributes[key])]
-                    if one not in matches:
-                        matches.append(one)
-        return found
+    def _called(self, row: int, one: Named) -> str:
+        return f"items[{row}]" if self._covers is None else f"{one.ci_class} {one.name!r}"
+
+    def _checked(self, called: str, one: Named) -> Discovered:
+        attributes = dict(one.attributes)
+        covers = self._covers
+        if covers is not None and one.ci_class in covers.ci_classes:
+            # Else the item would be covered no more once it is there.
+            for name, value in covers.attributes.items():
+                if attributes.setdefault(name, value) != value:
+                    raise InvalidArgument(f"its {name} is not that of the source's scope")
+        check_text(one.name, "its name")
+        check_attributes(attributes)
+        self._catalogue.concrete(one.ci_class)
+        if one.key is not None and not is_key(attributes.get(one.key)):
+            raise InvalidArgument(f"{called} has no text or number under its key {one.key!r}")
+        return Discovered.of(one, attributes)
+
+    async def _place_all(
+        self,
+        rows: Sequence[tuple[str, Discovered]],
+        by_key: dict[tuple[str, str, bytes], list[Item]],
+        by_name: dict[Key, Item],
+    ) -> None:
+        found: list[tuple[str, Discovered, Item | None]] = []
+        for called, one in rows:
+            before = self.faults.count
+            with self.faults.of(called):
+                found.append((called, one, self._by_its_key(called, one, by_key)))
+            if self.faults.count > before:
+                self._spare(one, by_key, by_name)
+        if not self.faults.fatal:
+            # A name goes to whom it is told of only where no key says that it is somebody else's.
+            found.sort(key=lambda each: each[2] is None)
+        for count, (called, one, known) in enumerate(found):
+            if count % _STEP == 0:
+                await anyio.lowlevel.checkpoint()
+            before = self.faults.count
+            with self.faults.of(called):
+                self._place(called, one, known or self._by_its_name(one, by_name), by_name)
+            if self.faults.count > before:
+                self._spare(one, by_key, by_name)
 
     def _by_its_key(
-        self, row: int, one: Discovered, by_key: dict[tuple[str, str, bytes], list[Item]]
+        self, called: str, one: Discovered, by_key: dict[tuple[str, str, bytes], list[Item]]
     ) -> Item | None:
-        if one.key is None:
-            return None
-        matches = by_key.get((one.ci_class, one.key, _comparable(one.attributes[one.key])), [])
+        known = key_value(one)
+        matches = [
+            match
+            for match in ([] if known is None else by_key.get(known, []))
+            if not self._is_anothers(one, match)
+        ]
         if len(matches) > 1:
             ids = ", ".join(match.id for match in matches[:5])
             raise Conflict(
-                f"items[{row}]: {len(matches)} live items have this {one.key}: {ids}",
+                f"{called}: {len(matches)} live items have this {one.key}: {ids}",
                 hint="Mend the inventory, or choose a key that is unique.",
             )
         return matches[0] if matches else None
 
-    def _place(self, row: int, one: Discovered, held: Item | None, named: dict[Key, Item]) -> None:
+    def _by_its_name(self, one: Discovered, by_name: dict[Key, Item]) -> Item | None:
+        held = by_name.get((one.ci_class, one.name))
+        if held is None or self.faults.fatal:
+            return held
+        if self._is_anothers(one, held):
+            raise Conflict(f"{held.id} has its class and name, and is another source's")
+        return None if held.id in self._seen else held
+
+    def _is_anothers(self, one: Discovered, held: Item) -> bool:
+        if self._covers is None:
+            return False
+        return any(
+            name in held.attributes
+            and name in one.attributes
+            and held.attributes[name] != one.attributes[name]
+            for name in OWN
+        )
+
+    def _spare(
+        self,
+        one: Named,
+        by_key: dict[tuple[str, str, bytes], list[Item]],
+        by_name: dict[Key, Item],
+    ) -> None:
+        known = key_value(one)
+        self._spared.update(held.id for held in ([] if known is None else by_key.get(known, [])))
+        if (held := by_name.get((one.ci_class, one.name))) is not None:
+            self._spared.add(held.id)
+
+    def _place(
+        self, called: str, one: Discovered, held: Item | None, named: dict[Key, Item]
+    ) -> None:
         """Put one discovered item among the creates, the updates or the unchanged."""
         attributes = merged({} if held is None else held.attributes, one.attributes)
-        check_attributes(attributes)
-        problems = self._catalogue.problems(one.ci_class, attributes)
-        if problems:
-            told = "; ".join(f"{problem.field}: {problem.message}" for problem in problems[:3])
-            raise InvalidArgument(
-                f"items[{row}] does not fit class {one.ci_class}: {told}",
-                hint=f"getClassSchema shows what {one.ci_class} takes.",
-            )
+        now = {"name": one.name, "attributes": attributes}
+        after = None if held is None else held.model_copy(update=now)
+        changes = [] if held is None or after is None else changes_between(held, after)
+        # What does not change need not be judged anew each time that a source is read.
+        if held is None or changes or self.faults.fatal:
+            self._check_class(called, one, attributes)
         key = (one.ci_class, one.name)
         holder = named.get(key)
         if held is not None and held.id in self._seen:
-            raise InvalidArgument(f"items[{self._seen[held.id]}] and items[{row}] are one item")
+            raise InvalidArgument(f"{self._seen[held.id]} and {called} are one item")
         if key in self._wanted:
-            raise InvalidArgument(f"items[{row}] has the class and name of an earlier one")
+            raise InvalidArgument(f"{called} has the class and name of an earlier one")
         if holder is not None and held is not None and holder.id != held.id:
             raise Conflict(
-                f"items[{row}] is {held.id} by its key, but {holder.id} has its name",
+                f"{called} is {held.id} by its key, but {holder.id} has its name",
                 hint="Rename or retire one of the two first.",
                 details={"existingId": holder.id},
             )
         self._wanted[key] = None if held is None else held.id
-        if held is None:
+        if held is None or after is None:
             self._creates.append(
                 PlannedCreate(ci_class=one.ci_class, name=one.name, attributes=attributes)
             )
             return
-        self._seen[held.id] = row
-        after = held.model_copy(update={"name": one.name, "attributes": attributes})
-        changes = changes_between(held, after)
+        self._seen[held.id] = called
         if not changes:
             self._unchanged += 1
             return
@@ -170,31 +256,47 @@ class Planner:
             )
         )
 
-    async def _unseen(self, scope: Scope) -> list[PlannedRetire]:
-        """The live items inside the scope that were not discovered."""
-        classes = {name for one in scope[0] for name in self._catalogue.descendants(one)}
+    def _check_class(self, called: str, one: Discovered, attributes: Attributes) -> None:
+        check_attributes(attributes)
+        problems = self._catalogue.problems(one.ci_class, attributes)
+        if problems:
+            told = "; ".join(f"{problem.field}: {problem.message}" for problem in problems[:3])
+            raise InvalidArgument(
+                f"{called} does not fit class {one.ci_class}: {told}",
+                hint=f"getClassSchema shows what {one.ci_class} takes.",
+            )
+
+    async def _covered(self, scope: Scope) -> _Covered:
+        """The live items inside the scope; Conflict or TooLarge where too many were not seen."""
+        classes = set(scope[0])
+        if self._covers is None:
+            classes = {name for one in scope[0] for name in self._catalogue.descendants(one)}
         query = select(*ITEM_COLUMNS).where(
             item.c.retired_at.is_(None),
             item.c.ci_class.in_(sorted(classes)),
             *(condition(wanted, postgresql=self._postgresql) for wanted in scope[1]),
         )
-        unseen: list[Item] = []
-        # Streamed in the order of IDs: a scope may hold far more items than are retired.
-        last, more = "", True
-        while more:
-            rows = await self._connection.execute(
-                query.where(item.c.id > last).order_by(item.c.id).limit(1000)
+        most = MAX_ITEMS if self._mass_retirement else MAX_RETIRES
+        covered = _Covered()
+        # Streamed: a scope may hold far more items than are retired.
+        async for page in streamed(self._connection, query):
+            covered.classes.update((one.id, one.ci_class) for one in page)
+            covered.unseen.extend(
+                one for one in page if one.id not in self._seen and one.id not in self._spared
             )
-            some = [item_of(row) for row in rows.mappings()]
-            more = len(some) == 1000
-            last = some[-1].id if some else last
-            unseen.extend(one for one in some if one.id not in self._seen)
-            if len(unseen) > MAX_RETIRES:
+            if len(covered.unseen) > most:
                 raise TooLarge(
-                    f"more than {MAX_RETIRES} items would be retired",
+                    f"more than {most} items would be retired",
                     hint="Narrow the scope; a discovery that misses so many is likely incomplete.",
                 )
-        held = await relations_of(self._connection, [one.id for one in unseen])
+        if not self._mass_retirement:
+            check_retires(
+                len(covered.unseen), len(covered.classes), of_source=self._covers is not None
+            )
+        return covered
+
+    async def _retires(self, covered: _Covered) -> list[PlannedRetire]:
+        held = await relations_of(self._connection, [one.id for one in covered.unseen])
         return [
             PlannedRetire(
                 id=one.id,
@@ -203,63 +305,98 @@ class Planner:
                 version=one.version,
                 relation_ids=held.get(one.id, []),
             )
-            for one in unseen
+            for one in covered.unseen
         ]
 
     async def _links(
-        self, relations: Sequence[DiscoveredRelation], retiring: set[str]
-    ) -> list[PlannedRelation]:
-        """The discovered relations that are not there yet."""
+        self,
+        relations: Sequence[DiscoveredRelation],
+        covered: _Covered,
+        retiring: set[str],
+    ) -> tuple[list[PlannedRelation], list[PlannedEnd]]:
+        """The discovered relations that are not there yet, and those that have given way."""
         keys = [(end.ci_class, end.name) for one in relations for end in (one.source, one.target)]
-        live = await live_by_names(
-            self._connection, (key for key in keys if key not in self._wanted)
-        )
+        asked = (key for key in keys if key not in self._wanted and is_text("".join(key)))
+        live = await live_by_names(self._connection, asked)
         known: dict[Key, str | None] = {key: one.id for key, one in live.items()}
         known |= self._wanted
         ends = dict.fromkeys(known.get(key) for key in keys)
         held = await live_relations(self._connection, [end for end in ends if end is not None])
         there = {(row["source_id"], row["type"], row["target_id"]) for row in held}
         made: dict[tuple[Key, str, Key], PlannedRelation] = {}
+        told: dict[tuple[str | None, str, str | None], str] = {}
         for row, one in enumerate(relations):
+            if row % _STEP == 0:
+                await anyio.lowlevel.checkpoint()
             source = (one.source.ci_class, one.source.name)
             target = (one.target.ci_class, one.target.name)
-            kind = relation_type(one.type)
-            for key in (source, target):
-                if key not in known or known[key] in retiring:
-                    raise InvalidArgument(
-                        f"relations[{row}]: there is no {key[0]} named {key[1]!r}, "
-                        "discovered or live"
+            with self.faults.of(f"{source[1]!r} {one.type} {target[1]!r}"):
+                kind = relation_type(one.type)
+                self._check_link(row, source, target, known, retiring)
+                self._catalogue.check_ends(kind, source[0], target[0])
+                ids = (known[source], kind.name, known[target])
+                told[ids] = target[0]
+                if ids not in there:
+                    made[source, kind.name, target] = PlannedRelation(
+                        source=one.source,
+                        type=kind.name,
+                        target=one.target,
+                        source_id=ids[0],
+                        target_id=ids[2],
                     )
-            if source == target:
-                raise InvalidArgument(f"relations[{row}] relates an item to itself")
-            self._catalogue.check_ends(kind, source[0], target[0])
-            ids = (known[source], kind.name, known[target])
-            if ids not in there:
-                made[source, kind.name, target] = PlannedRelation(
-                    source=one.source,
-                    type=kind.name,
-                    target=one.target,
-                    source_id=ids[0],
-                    target_id=ids[2],
+        given = list(made.values())
+        if self._covers is None:
+            return given, []
+        return given, _given_way(held, told, covered, self._seen.keys() - retiring)
+
+    def _check_link(
+        self,
+        row: int,
+        source: Key,
+        target: Key,
+        known: dict[Key, str | None],
+        retiring: set[str],
+    ) -> None:
+        for key in (source, target):
+            if key not in known or known[key] in retiring:
+                raise InvalidArgument(
+                    f"relations[{row}]: there is no {key[0]} named {key[1]!r}, discovered or live"
                 )
-        return list(made.values())
+        if source == target:
+            raise InvalidArgument(f"relations[{row}] relates an item to itself")
+
+
+def _given_way(
+    held: Sequence[RowMapping],
+    told: Mapping[tuple[str | None, str, str | None], str],
+    covered: _Covered,
+    seen: set[str],
+) -> list[PlannedEnd]:
+    """The relations that end: of their source others are told, of the same type and to the same
+    class, and not these.
+
+    A machine that has moved runs on its old host no more. `told` has the class of each target. What
+    the source tells nothing about stays, for people may have drawn it.
+    """
+    others = {(source, kind, ci_class) for (source, kind, _), ci_class in told.items()}
+    return [
+        PlannedEnd(
+            id=row["id"],
+            source_id=row["source_id"],
+            type=row["type"],
+            target_id=row["target_id"],
+        )
+        for row in held
+        if {row["source_id"], row["target_id"]} <= seen
+        and (row["source_id"], row["type"], row["target_id"]) not in told
+        and (row["source_id"], row["type"], covered.classes.get(row["target_id"])) in others
+    ]
 
 
 async def relations_of(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, list[str]]:
     """The IDs of the live relations of each item."""
-    found: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, list[str]] = {}
     for row in await live_relations(connection, ids):
         for end in {row["source_id"], row["target_id"]}:
-            found[end].append(row["id"])
+            found.setdefault(end, []).append(row["id"])
     return found
-
-
-def _is_key(value: JsonValue) -> bool:
-    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
-
-
-def _comparable(value: JsonValue) -> bytes:
-    # 1 and 1.0 are one number, as the databases compare them.
-    if isinstance(value, float) and value.is_integer() and abs(value) < MAX_INTEGER:
-        value = int(value)
-    return orjson.dumps(value)

@@ -2,14 +2,19 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
 import orjson
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationError
 
+from cmdb.matching import Named
 from cmdb.relation_types import RelationTypeName
 from cmdb.values import ATTRIBUTE_PATTERN, Attributes, ClassName, Name
-from flotilla import Model
+from flotilla import Conflict, InvalidArgument, Model
+
+MASS_SHARE = 0.3
+MASS_ITEMS = 10
+"""More retired items than this, and a greater share of what is covered, want to be asked for."""
 
 
 class Discovered(Model):
@@ -26,6 +31,16 @@ class Discovered(Model):
             "seen as one; without it class and name do.",
         ),
     ] = None
+
+    @classmethod
+    def of(cls, one: Named, attributes: Attributes) -> Self:
+        """What a source tells, with these attributes; InvalidArgument."""
+        try:
+            return cls(ci_class=one.ci_class, name=one.name, key=one.key, attributes=attributes)
+        except ValidationError as error:
+            told = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(map(str, told["loc"]))
+            raise InvalidArgument(f"its {where}: {told['msg']}") from None
 
 
 class EndRef(Model):
@@ -84,6 +99,31 @@ class PlannedRelation(Model):
     target_id: str | None = None
 
 
+class PlannedEnd(Model):
+    """A relation that would end, since its source stands in another one of its type by now."""
+
+    id: str
+    source_id: str
+    type: str
+    target_id: str
+
+
+def check_retires(retires: int, covered: int, *, of_source: bool) -> None:
+    """Raise Conflict where more has gone than goes: somebody lost a permission, not a fleet.
+
+    `covered` is how many live items the discovery speaks of.
+    """
+    nothing_left = of_source and retires > 0 and retires == covered
+    if nothing_left or (retires > MASS_ITEMS and retires > MASS_SHARE * covered):
+        raise Conflict(
+            f"{retires} of the {covered} items that this speaks of were not seen and would be "
+            "retired",
+            hint="A source that lost its access sees nothing. Look at it first; where they have "
+            "really gone, say allowMassRetirement.",
+            details={"reason": "mass_retirement", "retires": retires, "covered": covered},
+        )
+
+
 class PlanContent(Model):
     """Everything that applying does, and nothing else."""
 
@@ -91,6 +131,7 @@ class PlanContent(Model):
     updates: list[PlannedUpdate]
     retires: list[PlannedRetire]
     relations: list[PlannedRelation]
+    ends: list[PlannedEnd] = Field(default_factory=list[PlannedEnd])
     unchanged: int
 
     def stored(self) -> dict[str, JsonValue]:

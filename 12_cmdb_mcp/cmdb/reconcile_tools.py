@@ -3,18 +3,22 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cmdb.applying import apply_plan
-from cmdb.filters import Filters
+from cmdb.faults import Faults
+from cmdb.filters import Filter, Filters
+from cmdb.gatherings import DROP, PAGE, Gatherings, Whole
 from cmdb.planning import Planner
 from cmdb.reconcile_plan import (
     Discovered,
     DiscoveredRelation,
+    EndRef,
     PlanContent,
     PlannedCreate,
+    PlannedEnd,
     PlannedRelation,
     PlannedRetire,
     PlannedUpdate,
@@ -25,10 +29,14 @@ from cmdb.stamps import Time, new_id, now, written
 from cmdb.store import Store
 from cmdb.tables import plan
 from cmdb.values import ClassName
-from flotilla import Conflict, Context, Model, NotFound, Tool, reads, writes
+from flotilla import Conflict, Context, InvalidArgument, Model, NotFound, Tool, reads, writes
+from flotilla.discovery import Covers
+from flotilla.operations import Operation
+from flotilla.tool import Gathers
 
 MAX_DISCOVERED = 5000
 MAX_SHOWN = 100
+GATHERS = Gathers(argument="discover", into="gathering", page=PAGE, drop=DROP)
 """Operations of a kind told in a preview; the counts are always whole."""
 MAX_PLANS = 50
 """Plans kept for one principal; the oldest go first."""
@@ -43,6 +51,20 @@ class Scope(Model):
     filters: Filters = Field(default_factory=list)
 
 
+class Discover(Model):
+    """A source of the fleet that sees what really runs, and how much of it to look at."""
+
+    service: Annotated[str, Field(min_length=1, max_length=64, description="Say azure or vmware.")]
+    within: Annotated[
+        dict[str, JsonValue],
+        Field(
+            max_length=20,
+            description="The scope, as parameters of the list tool of that service: account, "
+            "cluster, vcenter, ...; without it the service's own default.",
+        ),
+    ] = Field(default_factory=dict[str, JsonValue])
+
+
 class Counts(Model):
     """How many operations a plan has, of each kind."""
 
@@ -50,6 +72,7 @@ class Counts(Model):
     updates: int
     retires: int
     relations: int
+    relations_ended: int | None = None
     unchanged: int
 
 
@@ -63,6 +86,11 @@ class Plan(Model):
     updates: list[PlannedUpdate]
     retires: list[PlannedRetire]
     relations: list[PlannedRelation]
+    relations_ended: list[PlannedEnd] | None = None
+    left_out: int | None = None
+    """Items and relations of a source that do not fit the inventory; they are planned nowhere."""
+    problems: list[str] | None = None
+    """Why, of the first of them."""
     created_at: Time
     expires_at: Time
     hash: str
@@ -91,6 +119,11 @@ class ReconcileTools:
         self._store = store
         self._catalogues = catalogues
         self._plan_ttl = timedelta(seconds=plan_ttl_s)
+        self._gatherings = Gatherings(store)
+
+    def operations(self) -> tuple[Operation, Operation]:
+        """By which the hub brings what a source sees."""
+        return self._gatherings.operations()
 
     def tools(self) -> tuple[Tool, ...]:
         return (
@@ -99,6 +132,7 @@ class ReconcileTools:
                 self.preview_reconcile,
                 title="Preview a reconciliation",
                 long=True,
+                gathers=GATHERS,
             ),
             writes(
                 "data.cmdb.applyReconcile",
@@ -112,24 +146,71 @@ class ReconcileTools:
         self,
         context: Context,
         source: Annotated[str, Field(min_length=1, max_length=200)],
-        items: Annotated[list[Discovered], Field(max_length=MAX_DISCOVERED)],
+        items: Annotated[list[Discovered], Field(max_length=MAX_DISCOVERED)] | None = None,
         relations: Annotated[list[DiscoveredRelation], Field(max_length=MAX_DISCOVERED)]
         | None = None,
         scope: Scope | None = None,
+        discover: Discover | None = None,
+        allow_mass_retirement: Annotated[
+            bool, Field(description="Most of what the scope covers has really gone.")
+        ] = False,
+        gathering: Annotated[
+            str | None, Field(max_length=64, description="Leave out: the hub fills it in.")
+        ] = None,
     ) -> Plan:
-        """Compare what a source discovered with the live inventory and plan the difference.
+        """Compare what was discovered with the live inventory and plan the difference.
 
-        Items are found by their key attribute or else by class and name; attributes are merged, so
-        what the source does not tell stays. Only with a scope are items retired: live ones inside
-        it that the source did not see. Nothing of the inventory changes: the plan is kept until
-        expiresAt for applyReconcile. Show it to a person when it retires anything.
+        Give either items (with relations, scope) or discover, which has a service of the fleet tell
+        what really runs there. Items are found by their key attribute or else by class and name;
+        attributes are merged, so what the source does not tell stays. Retired are live items inside
+        the scope that were not seen, without one none; discover has the scope of its source. Where
+        most of them would go it is a conflict unless allowMassRetirement. Nothing of the inventory
+        changes: the plan is kept until expiresAt for applyReconcile. Show it to a person when it
+        retires anything.
         """
+        if (items is None) == (discover is None):
+            raise InvalidArgument("give either items or discover", hint="And one of them alone.")
+        if discover is not None:
+            if relations is not None or scope is not None:
+                raise InvalidArgument("relations and scope go with items, not with discover")
+            told = await self._gathered(context, discover, gathering)
+            async with self._store.read() as connection:
+                planner = await self._planner(connection, told.covers, allow_mass_retirement)
+                content = await planner.planned(
+                    list(told.items()), _relations(told), _scope_of(told.covers)
+                )
+        else:
+            async with self._store.read() as connection:
+                planner = await self._planner(connection, None, allow_mass_retirement)
+                limits = None if scope is None else (scope.ci_classes, scope.filters)
+                content = await planner.planned(items or [], relations or [], limits)
+        faults = planner.faults
         async with self._store.write() as connection:
-            catalogue = await self._catalogues.at(connection)
-            planner = Planner(connection, catalogue, postgresql=self._store.is_postgresql)
-            limits = None if scope is None else (scope.ci_classes, scope.filters)
-            content = await planner.planned(items, relations or [], limits)
-            return await self._kept(connection, context, source, content)
+            return await self._kept(connection, context, source, content, faults)
+
+    async def _planner(
+        self, connection: AsyncConnection, covers: Covers | None, mass_retirement: bool
+    ) -> Planner:
+        return Planner(
+            connection,
+            await self._catalogues.at(connection),
+            postgresql=self._store.is_postgresql,
+            covers=covers,
+            mass_retirement=mass_retirement,
+        )
+
+    async def _gathered(self, context: Context, discover: Discover, gathering: str | None) -> Whole:
+        if gathering is None:
+            raise InvalidArgument(
+                "nothing was gathered: the hub does that, for calls that come through it",
+                hint="Call this tool at the hub; without one give items.",
+            )
+        told = await self._gatherings.whole(gathering, context.principal.name)
+        if told.source != discover.service:
+            raise InvalidArgument("what was gathered is of another service")
+        if not told.covers.attributes:
+            raise InvalidArgument(f"{told.source} does not say whose items it sees")
+        return told
 
     async def apply_reconcile(
         self,
@@ -168,7 +249,12 @@ class ReconcileTools:
         )
 
     async def _kept(
-        self, connection: AsyncConnection, context: Context, source: str, content: PlanContent
+        self,
+        connection: AsyncConnection,
+        context: Context,
+        source: str,
+        content: PlanContent,
+        faults: Faults,
     ) -> Plan:
         moment = datetime.now(UTC)
         expires_at = written(moment + self._plan_ttl)
@@ -194,11 +280,36 @@ class ReconcileTools:
             "expires_at": expires_at,
         }
         await connection.execute(insert(plan), [row])
-        return _shown(row, content)
+        return _shown(row, content, faults)
 
 
-def _shown(row: dict[str, Any], content: PlanContent) -> Plan:
-    kinds = (content.creates, content.updates, content.retires, content.relations)
+def _scope_of(covers: Covers) -> tuple[list[str], list[Filter]]:
+    filters = [
+        Filter(attribute=name, op="eq", value=value) for name, value in covers.attributes.items()
+    ]
+    return covers.ci_classes, filters
+
+
+def _relations(told: Whole) -> list[DiscoveredRelation]:
+    # What is too long to be a name is none of any item, and is told so.
+    return [
+        DiscoveredRelation.model_construct(
+            source=EndRef.model_construct(ci_class=one.source.ci_class, name=one.source.name),
+            type=one.type,
+            target=EndRef.model_construct(ci_class=one.target.ci_class, name=one.target.name),
+        )
+        for one in told.relations()
+    ]
+
+
+def _shown(row: dict[str, Any], content: PlanContent, faults: Faults) -> Plan:
+    kinds = (
+        content.creates,
+        content.updates,
+        content.retires,
+        content.relations,
+        content.ends,
+    )
     return Plan(
         plan_id=row["id"],
         source=row["source"],
@@ -207,12 +318,16 @@ def _shown(row: dict[str, Any], content: PlanContent) -> Plan:
             updates=len(content.updates),
             retires=len(content.retires),
             relations=len(content.relations),
+            relations_ended=len(content.ends) or None,
             unchanged=content.unchanged,
         ),
         creates=content.creates[:MAX_SHOWN],
         updates=content.updates[:MAX_SHOWN],
         retires=content.retires[:MAX_SHOWN],
         relations=content.relations[:MAX_SHOWN],
+        relations_ended=content.ends[:MAX_SHOWN] or None,
+        left_out=faults.count or None,
+        problems=faults.told or None,
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         hash=row["hash"],

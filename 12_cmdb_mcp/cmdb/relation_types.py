@@ -43,7 +43,7 @@ _TYPES = (
         "runs_on",
         "The source executes on the target, and stops with it.",
         Rests.SOURCE_ON_TARGET,
-        ("software", "compute", "cluster"),
+        ("software", "compute", "cluster", "kubernetes_object"),
         (*_HOSTS, "hardware", "kubernetes_object", "platform"),
     ),
     RelationType(
@@ -80,7 +80,7 @@ _TYPES = (
         "The source is one of those that make up the target, so the target rests on the source.",
         Rests.TARGET_ON_SOURCE,
         _ANY,
-        ("group", "cluster", "service"),
+        ("group", "cluster", "service", "kubernetes_object"),
     ),
     RelationType(
         "backed_up_by",

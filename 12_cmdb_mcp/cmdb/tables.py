@@ -84,3 +84,24 @@ plan = Table(
     Column("expires_at", ORDERED, nullable=False),
     Column("applied_at", ORDERED),
 )
+
+gathering = Table(
+    "gathering",
+    metadata,
+    Column("id", ORDERED, primary_key=True),
+    Column("principal", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    # JSON that is only ever read whole.
+    Column("covers", Text, nullable=False),
+    Column("items", Integer, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("expires_at", ORDERED, nullable=False),
+)
+
+gathered_page = Table(
+    "gathered_page",
+    metadata,
+    Column("gathering_id", ORDERED, ForeignKey("gathering.id"), primary_key=True),
+    Column("page", Integer, primary_key=True, autoincrement=False),
+    Column("content", Text, nullable=False),
+)

@@ -26,7 +26,15 @@ from flotilla.identity import LEEWAY_S, LIFETIME_S, Caller
 from flotilla.json_text import to_json
 from flotilla.metrics import Metrics
 from flotilla.model import Model
-from flotilla.operations import PATH, STATUS, TIMEOUT_HEADER, Operation, Told, scope_of
+from flotilla.operations import (
+    NO_OPERATION,
+    PATH,
+    STATUS,
+    TIMEOUT_HEADER,
+    Operation,
+    Told,
+    scope_of,
+)
 from flotilla.redaction import Redactor
 from flotilla.serving.draining import Drain
 from flotilla.serving.gates import CALLER, bearer_token, whole_body
@@ -107,7 +115,9 @@ class OperationDesk:
             )
         operation = self._by_name.get(name)
         if operation is None:
-            raise NotFound(f"{self._service} has no operation {name!r}")
+            raise NotFound(
+                f"{self._service} has no operation {name!r}", details={"reason": NO_OPERATION}
+            )
         if operation.role not in caller.principal.roles:
             raise NotAllowed(f"operation {name!r} is for the {operation.role} alone")
         return operation

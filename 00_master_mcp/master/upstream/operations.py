@@ -17,9 +17,11 @@ from flotilla import (
 )
 from flotilla.correlation import HEADER, new_correlation_id
 from flotilla.errors import (
+    CircuitOpen,
     Conflict,
     InvalidArgument,
     NotAllowed,
+    RateLimited,
     TimedOut,
     TooLarge,
     Unavailable,
@@ -34,6 +36,8 @@ from master.upstream.transport.target import Target
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 TIMEOUT_S = 10.0
+RETRY_AFTER_MS = 1000
+"""Where a service that has enough does not say for how long."""
 
 _KINDS = {
     kind.code: kind
@@ -43,6 +47,7 @@ _KINDS = {
         Conflict,
         TooLarge,
         NotAllowed,
+        CircuitOpen,
         TimedOut,
         Unavailable,
         NotConfigured,
@@ -124,9 +129,20 @@ def _raised(service: str, name: str, status: int, error: Mapping[str, Any]) -> F
     kind = _KINDS.get(str(error.get("code")), FlotillaError)
     told = {"code", "message", "hint", "correlationId", "retryable"}
     details = {key: value for key, value in error.items() if key not in told}
-    hint = error.get("hint")
-    return kind(
-        str(error.get("message") or f"{service} answered operation {name!r} with HTTP {status}"),
-        hint=None if hint is None else str(hint),
-        details=details,
+    hint = None if error.get("hint") is None else str(error["hint"])
+    message = str(
+        error.get("message") or f"{service} answered operation {name!r} with HTTP {status}"
     )
+    if error.get("code") == RateLimited.code:
+        return limited(message, hint, details)
+    return kind(message, hint=hint, details=details)
+
+
+def limited(message: str, hint: str | None, details: Mapping[str, Any]) -> RateLimited:
+    """With the details of the error that it repeats."""
+    told = details.get("retryAfterMs")
+    error = RateLimited(
+        message, retry_after_ms=told if isinstance(told, int) else RETRY_AFTER_MS, hint=hint
+    )
+    error.details |= details
+    return error
