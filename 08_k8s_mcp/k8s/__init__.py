@@ -10,6 +10,7 @@ from k8s.contexts import Contexts
 from k8s.kubeconfig import named_files
 from k8s.pods import Pods
 from k8s.settings import Settings
+from k8s.writing import Writing
 
 INSTRUCTIONS = """\
 Look at and operate Kubernetes clusters. infra.k8s.listContexts names them; every other tool takes
@@ -29,6 +30,7 @@ def build(
     """
     shared = common or CommonSettings.from_env()
     clusters, credentials, problem = _clusters(settings, shared, os.environ if env is None else env)
+    writing = Writing(clusters, privileged_allowed=settings.allow_privileged == "on")
     return Spoke(
         name="k8s",
         version=__version__,
@@ -37,8 +39,10 @@ def build(
         tools=(
             *Contexts(clusters).tools(),
             *Pods(clusters).tools(),
+            *writing.tools(),
         ),
         lifespan=clusters.open,
+        operations=writing.operations(),
         credentials=credentials,
         not_configured=None
         if len(clusters)

@@ -68,6 +68,8 @@ _ALL_SUBJECTS: Final = frozenset(
 )
 _EVERYWHERE: Final = frozenset(("admin", "edit"))
 """Roles that are meant for one namespace: bound in all, they read every Secret."""
+_OF_PLATFORM: Final = frozenset((*_EVERYWHERE, "cluster-admin", "view"))
+"""Roles that every cluster has; they are judged by their names."""
 MAX_TOLD: Final = 20
 
 
@@ -127,13 +129,18 @@ def refusal(told: str, found: list[Finding], *, bound: bool) -> NotAllowed:
 
 
 def bound_role(content: Object) -> tuple[str, str, str | None] | None:
-    """Kind, name and namespace of the role that a binding gives; None for what is no binding."""
+    """Kind, name and namespace of the role that a binding gives, where that has to be read.
+
+    None for what is no binding, and for roles that are judged by their names.
+    """
     group, kind = _kind_of(content)
     if group != _RBAC or not kind.endswith("Binding"):
         return None
     ref = _members(content.get("roleRef"))
     role, name = ref.get("kind"), ref.get("name")
     if role not in ("Role", "ClusterRole") or not isinstance(name, str):
+        return None
+    if role == "ClusterRole" and name in _OF_PLATFORM:
         return None
     space = _members(content.get("metadata")).get("namespace")
     return role, name, space if role == "Role" and isinstance(space, str) else None

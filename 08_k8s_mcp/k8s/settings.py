@@ -21,3 +21,6 @@ class Settings(ServiceSettings, env_prefix="K8S_"):
     insecure_tls: Switch = "off"
     """Whether a server elsewhere may be reached by plain HTTP or with a certificate that is not
     verified."""
+    allow_privileged: Switch = "off"
+    """Whether calls may ask, by `allowPrivileged`, for privileged pods, hostPath, host namespaces
+    and roles that give everything; the rules decide who. Off refuses them to everybody."""

@@ -195,7 +195,12 @@ def test_ordinary_rights_are_not_found() -> None:
     assert findings_of(_rbac("Role", rules=[rule])) == []
     binding = _rbac("RoleBinding", roleRef={"kind": "ClusterRole", "name": "admin"})
     assert findings_of(binding) == []
-    assert bound_role(binding) == ("ClusterRole", "admin", None)
+    assert bound_role(binding) is None
+    assert bound_role(_rbac("RoleBinding", roleRef={"kind": "ClusterRole", "name": "x"})) == (
+        "ClusterRole",
+        "x",
+        None,
+    )
     assert bound_role(_rbac("Role", rules=[])) is None
 
 

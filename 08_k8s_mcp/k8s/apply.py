@@ -1,0 +1,371 @@
+"""Manifests: what they would change, and changing it by server-side apply."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+
+import structlog
+from pydantic import Field
+
+from flotilla import Conflict, Context, Deadline, FlotillaError, InvalidArgument
+from flotilla.model import Model
+from flotilla.tool import Preview, Tool, reads, writes
+from k8s.clusters import Clusters
+from k8s.diffing import MAX_DIFF_BYTES, Fingerprints, bounded
+from k8s.foresight import Allowance, FieldConflict, Outcome, State, is_of_object, told_diff
+from k8s.manifests import MAX_BYTES, MAX_DOCUMENTS, read_manifest
+from k8s.objects import members, number, objects
+from k8s.parameters import ClusterName, Namespace
+from k8s.planning import Planned, again, planned
+from k8s.safety import MAX_TOLD
+from k8s.targets import APPLY, is_uncertain, uid_of
+from k8s.written import FOLLOW, WORKLOADS
+
+log = structlog.get_logger(__name__)
+
+MAX_DIFFS_BYTES = 32 * 1024
+"""Of all diffs of one answer together, which may have 48 KB."""
+PREVIEW = "preview.applyManifest"
+TAKEN = ("manifest", "namespace", "cluster", "force", "allowPrivileged")
+ESTABLISHED_WITHIN_S = 10.0
+ESTABLISHED_EVERY_S = 0.1
+
+Manifest = Annotated[
+    str,
+    Field(
+        max_length=MAX_BYTES,
+        description=f"YAML or JSON, up to {MAX_DOCUMENTS} documents; no anchors, aliases or tags.",
+    ),
+]
+Force = Annotated[
+    bool, Field(description="Take over fields that another manager of the object has set.")
+]
+AllowPrivileged = Annotated[
+    bool,
+    Field(
+        description="Let pass what asks for the node or for further rights: privileged containers, "
+        "hostPath, host namespaces and ports, wildcard roles. The operator may forbid it."
+    ),
+]
+
+
+class ManagedField(Model):
+    """A field that another manager has set to another value."""
+
+    manager: str
+    field: str
+
+
+class DocumentDiff(Model):
+    """What would become of one object of a manifest."""
+
+    document: int
+    api_version: str
+    kind: str
+    namespace: str | None = None
+    name: str
+    uid: str | None = None
+    state: State
+    diff: str = ""
+    conflicts: list[ManagedField] = Field(default_factory=list[ManagedField])
+    refused_fields: list[str] = Field(default_factory=list[str])
+    problem: str | None = None
+
+
+class ManifestDiff(Model):
+    """`clean`: applyManifest with the same arguments would take every document."""
+
+    cluster: str
+    clean: bool
+    documents: list[DocumentDiff]
+    truncated: bool = False
+
+
+class AppliedObject(Model):
+    """An object as it is after the apply."""
+
+    document: int
+    api_version: str
+    kind: str
+    namespace: str | None = None
+    name: str
+    uid: str
+    state: State
+    """What it was before: `new`, `changed` or `unchanged`."""
+    generation: int
+
+
+class Applied(Model):
+    """Everything was applied; what was not is an error that says what was."""
+
+    cluster: str
+    applied: list[AppliedObject]
+    follow: str | None = None
+    """The tool that tells when workloads have changed over."""
+
+
+class Manifests:
+    """Applies manifests with the field manager `flotilla`."""
+
+    def __init__(
+        self, clusters: Clusters, fingerprints: Fingerprints, *, privileged_allowed: bool
+    ) -> None:
+        self._clusters = clusters
+        self._fingerprints = fingerprints
+        self._privileged_allowed = privileged_allowed
+
+    def tools(self) -> tuple[Tool, ...]:
+        return (
+            reads("infra.k8s.diffManifest", self.diff_manifest, title="Compare a manifest"),
+            writes(
+                "infra.k8s.applyManifest",
+                self.apply_manifest,
+                title="Apply a manifest",
+                idempotent=True,
+                approval=True,
+                long=True,
+                preview=Preview(operation=PREVIEW, taken={name: name for name in TAKEN}),
+                risk="what it changes takes effect at once; pods may be replaced",
+            ),
+        )
+
+    async def diff_manifest(
+        self,
+        context: Context,
+        manifest: Manifest,
+        namespace: Namespace = None,
+        cluster: ClusterName = None,
+        force: Force = False,
+        allow_privileged: AllowPrivileged = False,
+    ) -> ManifestDiff:
+        """Tell what applyManifest would change, by the server's own dry run; nothing changes.
+
+        For each object: new, changed, unchanged, conflict (another manager has set these fields),
+        refused (it asks for the node or for further rights), rejected (the server takes it not) or
+        later (its namespace or kind comes with the same manifest), with a unified diff of at most
+        16 KB. Values of Secrets stand as fingerprints that show only whether they change.
+        """
+        plan = await self.plan(
+            context.deadline,
+            manifest,
+            namespace=namespace,
+            cluster=cluster,
+            force=force,
+            allow_privileged=allow_privileged,
+        )
+        left = MAX_DIFFS_BYTES
+        told: list[DocumentDiff] = []
+        truncated = False
+        for each in plan:
+            text = await told_diff(each.outcome, self._fingerprints, MAX_DIFF_BYTES)
+            kept = bounded(text, max(left, 256))
+            left -= len(kept.encode())
+            truncated = truncated or kept != text
+            told.append(_told(each, kept))
+        return ManifestDiff(
+            cluster=plan[0].target.cluster.alias,
+            clean=all(_is_clean(each.outcome) for each in plan),
+            documents=told,
+            truncated=truncated,
+        )
+
+    async def plan(
+        self,
+        due: Deadline,
+        manifest: str,
+        *,
+        namespace: str | None,
+        cluster: str | None,
+        force: bool,
+        allow_privileged: bool,
+    ) -> list[Planned]:
+        """What each document would do. Raises as `read_manifest` and `planned`."""
+        documents = await asyncio.to_thread(read_manifest, manifest)
+        client = await self._clusters.client(cluster)
+        return await planned(
+            client,
+            documents,
+            due,
+            namespace=namespace,
+            force=force,
+            allowance=self._allowance(allow_privileged),
+        )
+
+    def _allowance(self, asked: bool) -> Allowance:
+        return Allowance(self._privileged_allowed, asked)
+
+    async def apply_manifest(
+        self,
+        context: Context,
+        manifest: Manifest,
+        namespace: Namespace = None,
+        cluster: ClusterName = None,
+        force: Force = False,
+        allow_privileged: AllowPrivileged = False,
+    ) -> Applied:
+        """Apply a manifest by server-side apply, as field manager `flotilla`.
+
+        All documents are tried by a dry run first, and nothing is applied unless all pass. With
+        `namespace`, every document must belong to it. Fields that another manager has set are a
+        conflict unless `force`. What fails half-way is an error whose `applied`, `failed` and
+        `notTried` say how far it came; applying the same again is safe. Follow workloads with
+        getRolloutStatus.
+        """
+        due, allowance = context.deadline, self._allowance(allow_privileged)
+        plan = await self.plan(
+            due,
+            manifest,
+            namespace=namespace,
+            cluster=cluster,
+            force=force,
+            allow_privileged=allow_privileged,
+        )
+        for each in plan:
+            _check(each, allowance)
+        run = _Run(plan, due, allowance, force=force)
+        try:
+            done = await run.all(context)
+        except FlotillaError as error:
+            raise run.told(error) from None
+        rolls = any(each.kind in WORKLOADS for each in done)
+        return Applied(
+            cluster=plan[0].target.cluster.alias, applied=done, follow=FOLLOW if rolls else None
+        )
+
+
+class _Run:
+    """One apply on its way; `told` makes of an error one that says how far it came."""
+
+    def __init__(
+        self, plan: Sequence[Planned], due: Deadline, allowance: Allowance, *, force: bool
+    ) -> None:
+        self._plan = list(plan)
+        self._due = due
+        self._allowance = allowance
+        self._force = force
+        self._done: list[AppliedObject] = []
+        self._sent = False
+
+    async def all(self, context: Context) -> list[AppliedObject]:
+        ahead = sum(each.document.comes_first for each in self._plan)
+        for index in range(len(self._plan)):
+            if index == ahead:
+                await self._tell_the_later_ones()
+            each = self._plan[index]
+            self._sent = True
+            live = await each.target.patch(each.content, APPLY, self._due, force=self._force)
+            self._sent = False
+            metadata = members(live, "metadata")
+            self._done.append(
+                AppliedObject(
+                    document=each.document.number,
+                    api_version=each.document.api_version,
+                    kind=each.target.ref.kind,
+                    namespace=each.target.namespace,
+                    name=each.target.name,
+                    uid=uid_of(live),
+                    state=each.outcome.state if each.outcome.state != "later" else "new",
+                    generation=number(metadata.get("generation")),
+                )
+            )
+            await context.report(len(self._done), len(self._plan), f"applied {each.target}")
+            if each.target.ref.kind == "CustomResourceDefinition":
+                await _established(each, self._due)
+        return self._done
+
+    async def _tell_the_later_ones(self) -> None:
+        """What waited for a namespace or a kind is tried now, before any of the rest is applied."""
+        for index, each in enumerate(self._plan):
+            if each.outcome.state == "later":
+                self._plan[index] = told = await again(
+                    each, self._due, self._allowance, force=self._force
+                )
+                _check(told, self._allowance)
+
+    def told(self, error: FlotillaError) -> FlotillaError:
+        count, total = len(self._done), len(self._plan)
+        uncertain = self._sent and is_uncertain(error)
+        log.warning("apply_stopped", applied=count, of=total, uncertain=uncertain, code=error.code)
+        failed = self._plan[count] if self._sent else None
+        if failed is not None:
+            error.message = f"{failed}: {error.message}"
+            error.details["failed"] = f"{failed.target}"
+        error.message += f"; {count} of {total} documents were applied"
+        if uncertain:
+            error.message += ", and of this one it is not known"
+            error.details["uncertain"] = True
+        error.details["applied"] = [str(each.target) for each in self._plan[:count]]
+        rest = self._plan[count + (failed is not None) :]
+        error.details["notTried"] = [str(each.target) for each in rest]
+        if error.code != "not_allowed":
+            error.hint = "Mend what failed and apply the same manifest again, which is safe."
+        return error
+
+
+async def _established(each: Planned, due: Deadline) -> None:
+    """Return once the server serves the kind that a definition defines."""
+    within = due.no_later_than(ESTABLISHED_WITHIN_S)
+    while within.remaining_s() > ESTABLISHED_EVERY_S:
+        live = await each.target.live(within)
+        for condition in objects(members(live, "status").get("conditions")):
+            if condition.get("type") == "Established" and condition.get("status") == "True":
+                return
+        await asyncio.sleep(ESTABLISHED_EVERY_S)
+    raise Conflict(f"{each.target} is there, but the server does not serve its kind yet")
+
+
+def _check(each: Planned, allowance: Allowance) -> None:
+    """Raise what keeps a document from being applied."""
+    outcome = each.outcome
+    if outcome.state == "refused":
+        raise allowance.refusal(str(each), outcome.findings)
+    if outcome.state == "conflict":
+        raise taken_over(str(each), outcome.conflicts)
+    if outcome.error is not None and outcome.state == "rejected":
+        error = outcome.error
+        error.message = f"{each}: {error.message}"
+        if is_of_object(error) and error.hint is None:
+            error.hint = "Nothing of the manifest was applied; mend this document."
+        raise error
+    if outcome.state == "later" and each.document.comes_first:
+        raise InvalidArgument(f"{each} waits for itself")
+
+
+def taken_over(told: str, conflicts: Sequence[FieldConflict]) -> Conflict:
+    """The error for an apply that would take fields of others."""
+    first = conflicts[0]
+    more = f" and {len(conflicts) - 1} more" if len(conflicts) > 1 else ""
+    return Conflict(
+        f"{told}: {first.field} is managed by {first.manager or 'another manager'}{more}",
+        hint="Leave these fields out, or take them over with force: true.",
+        details={
+            "reason": "field_conflict",
+            "conflicts": [{"manager": each.manager, "field": each.field} for each in conflicts],
+        },
+    )
+
+
+def _told(each: Planned, text: str) -> DocumentDiff:
+    outcome = each.outcome
+    problem = outcome.error.message if outcome.error is not None else None
+    if outcome.state == "later":
+        problem = "its namespace or kind comes with this manifest; it is tried once that is there"
+    return DocumentDiff(
+        document=each.document.number,
+        api_version=each.document.api_version,
+        kind=each.target.ref.kind,
+        namespace=each.target.namespace,
+        name=each.target.name,
+        uid=uid_of(outcome.live) if outcome.live is not None else None,
+        state=outcome.state,
+        diff=text,
+        conflicts=[
+            ManagedField(manager=found.manager, field=found.field) for found in outcome.conflicts
+        ],
+        refused_fields=[str(found) for found in outcome.findings[:MAX_TOLD]],
+        problem=problem,
+    )
+
+
+def _is_clean(outcome: Outcome) -> bool:
+    return outcome.state in ("new", "changed", "unchanged", "later")
