@@ -14,6 +14,7 @@ from cmdb.relation_tools import RelationTools
 from cmdb.search_tools import SearchTools
 from cmdb.seeding import Catalogues
 from cmdb.servicenow.estate import FILE_NAME, Estate
+from cmdb.servicenow.pull_tools import PullTools
 from cmdb.servicenow.query_tools import QueryTools
 from cmdb.settings import Settings
 from cmdb.store import Store
@@ -55,6 +56,7 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
         ImportTools(store, catalogues),
         reconciling,
         QueryTools(estate),
+        PullTools(store, catalogues, estate),
     )
 
     @asynccontextmanager

@@ -28,7 +28,7 @@ WRITES = "createItem updateItem createRelation defineClass importItems applyReco
 DESTROYS = "retireItem deleteRelation"
 TOOLS = sorted(f"{READS} {WRITES} {DESTROYS}".split())
 SERVICENOW_READS = "queryServiceNow"
-SERVICENOW_WRITES = ""
+SERVICENOW_WRITES = "pullServiceNow"
 """Their own tests are in servicenow/: they need an instance."""
 
 

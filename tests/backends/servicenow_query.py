@@ -35,6 +35,7 @@ _OPERATORS = (
     "<",
 )
 _TERM = re.compile(rf"([a-z0-9_.]+)({'|'.join(map(re.escape, _OPERATORS))})(.*)", re.DOTALL)
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _ESCAPED = "\x00"
 
 
@@ -57,10 +58,10 @@ def _ordered(compare: Callable[[float | str, float | str], bool]) -> Callable[[s
     def check(held: str, value: str) -> bool:
         if not held:
             return False
-        try:
+        # A sys_id may look like a number, and is none.
+        if len(held) < 20 and _NUMBER.fullmatch(held) and _NUMBER.fullmatch(value):
             return compare(float(held), float(value))
-        except ValueError:
-            return compare(held, value)
+        return compare(held, value)
 
     return check
 

@@ -16,6 +16,9 @@ KEY = "servicenow_sys_id"
 """Our attribute that holds the sys_id of the CI in ServiceNow."""
 INSTANCE = "servicenow_instance"
 """Our attribute that holds the alias of the instance that the sys_id is of."""
+CLASS = "servicenow_class"
+"""Our attribute that holds the CI's class there, which may be below the table that we read."""
+OWN = (KEY, INSTANCE, CLASS)
 
 TABLE_PATTERN = r"^[a-z][a-z0-9_]{0,79}$"
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,79}")
@@ -29,7 +32,7 @@ def _known_type(name: str) -> str:
 
 def _fields(told: dict[str, str]) -> dict[str, str]:
     for ours, theirs in told.items():
-        if not re.fullmatch(ATTRIBUTE_PATTERN, ours) or ours in (KEY, INSTANCE):
+        if not re.fullmatch(ATTRIBUTE_PATTERN, ours) or ours in OWN:
             raise ValueError("an attribute of ours cannot have that name")
         if not _FIELD.fullmatch(theirs):
             raise ValueError("a field of theirs is lower case letters, digits and _")

@@ -6,6 +6,7 @@ Source: "Encoded query strings" and GlideStringUtil.escapeQueryTermSeparator of 
 product documentation, by which `^^` is a `^` inside a value.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -49,6 +50,7 @@ _SIGNS: dict[Op, str] = {
     "isEmpty": "ISEMPTY",
     "isNotEmpty": "ISNOTEMPTY",
 }
+_SYS_ID = re.compile(r"[0-9A-Za-z]{32}")
 _LONGER = (">=", "<=", "<>")
 """What `>` and `<` become with the first character of a value."""
 
@@ -109,6 +111,18 @@ def encoded(
             hint="Give fewer values, or ask in parts.",
         )
     return query
+
+
+def related_to(sys_ids: Sequence[str], after_sys_id: str | None = None) -> str:
+    """The query for the relations that have one of these CIs at an end."""
+    told = ",".join(one for one in sys_ids if is_sys_id(one))
+    after = "" if after_sys_id is None else f"^sys_id>{after_sys_id}"
+    return f"parentIN{told}^ORchildIN{told}{after}^ORDERBYsys_id"
+
+
+def is_sys_id(text: str) -> bool:
+    """Whether it is 32 letters and digits, as every sys_id; hexadecimal but for some shipped."""
+    return _SYS_ID.fullmatch(text) is not None
 
 
 def fields_of(*told: Sequence[Condition] | Sequence[Order]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import orjson
 from pydantic import Field
 
-from cmdb.servicenow.encoded_query import Conditions, Order, encoded, fields_of
+from cmdb.servicenow.encoded_query import Conditions, Order, encoded, fields_of, is_sys_id
 from cmdb.servicenow.estate import Estate, InstanceName
 from cmdb.servicenow.fields import check_field, check_not_hidden, check_table
 from cmdb.servicenow.records import Asked, Records, Row, check_fields_known, read_page, text_of
@@ -164,11 +164,6 @@ def _position(kind: str, cursor: str | None) -> tuple[str | None, int]:
             return None, offset
         case _:
             raise InvalidArgument("cursor is not one that this tool gave out")
-
-
-def is_sys_id(text: str) -> bool:
-    """Whether it is 32 hexadecimal digits, as every sys_id of a record that people made."""
-    return len(text) == 32 and all(c in "0123456789abcdef" for c in text)
 
 
 def _next(

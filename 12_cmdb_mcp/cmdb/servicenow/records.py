@@ -1,12 +1,13 @@
 """Records of a table by the Table API: one page of them, and what was kept from us."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from cmdb.servicenow.answers import PROVIDER, whole
 from cmdb.servicenow.connection import Connection
-from flotilla import Deadline, InvalidArgument, NotFound, UpstreamError
+from cmdb.servicenow.encoded_query import is_sys_id
+from flotilla import Deadline, InvalidArgument, NotFound, TooLarge, UpstreamError
 
 PATH = "/api/now/table"
 TOTAL = "X-Total-Count"
@@ -74,6 +75,44 @@ async def read_page(connection: Connection, asked: Asked, deadline: Deadline) ->
     total = whole(answered.headers, TOTAL)
     expected = 0 if total is None else min(asked.limit, max(0, total - asked.offset))
     return Records(found, total, max(0, expected - len(found)))
+
+
+async def every_record(
+    connection: Connection,
+    asked: Callable[[str | None], Asked],
+    deadline: Deadline,
+    progress: Callable[[int, int | None], Awaitable[None]],
+    *,
+    most: int,
+) -> tuple[list[Row], int]:
+    """All records of a query in the order of their sys_ids, and how many were kept from us.
+
+    `asked(after)` is the page behind a sys_id. Raises TooLarge where there are more than `most`,
+    which the first page tells.
+    """
+    found: dict[str, Row] = {}
+    after: str | None = None
+    offset, in_all = 0, 0
+    while True:
+        page_asked = replace(asked(after), offset=offset)
+        page = await read_page(connection, page_asked, deadline)
+        if after is None and offset == 0:
+            in_all = page.total or 0
+        if max(in_all, len(found) + len(page.rows)) > most:
+            raise TooLarge(
+                f"{page_asked.table} has {in_all or 'more'} such records; {most} are read at once",
+                hint="Narrow the conditions, say by class, location or the beginning of the name.",
+            )
+        before = len(found)
+        found.update((text_of(row.get("sys_id")), row) for row in page.rows)
+        if len(found) - before != len(page.rows):
+            raise UpstreamError(f"{PROVIDER} gives records of {page_asked.table} a second time")
+        await progress(len(found), in_all or None)
+        if not page.more_after(page_asked):
+            return list(found.values()), max(0, in_all - len(found))
+        last = text_of(page.rows[-1].get("sys_id")) if page.rows else ""
+        # Behind the last one that we may read; a page of which all is kept back is stepped over.
+        after, offset = (last, 0) if is_sys_id(last) else (after, offset + page_asked.limit)
 
 
 def check_fields_known(
