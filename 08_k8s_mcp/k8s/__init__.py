@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from flotilla import CommonSettings, Misconfigured, Spoke, __version__
 from flotilla.credentials import Credentials
 from k8s.clusters import Clusters, found_accounts
-from k8s.contexts import Contexts
 from k8s.kubeconfig import named_files
-from k8s.pods import Pods
+from k8s.reading import reading_tools
 from k8s.settings import Settings
 from k8s.writing import Writing
 
@@ -37,8 +36,7 @@ def build(
         instructions=INSTRUCTIONS,
         namespaces=("infra.k8s",),
         tools=(
-            *Contexts(clusters).tools(),
-            *Pods(clusters).tools(),
+            *reading_tools(clusters),
             *writing.tools(),
         ),
         lifespan=clusters.open,

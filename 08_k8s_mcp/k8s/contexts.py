@@ -1,9 +1,10 @@
 """Which clusters there are."""
 
 from flotilla.model import Model
-from flotilla.paging import Cursor, Limit, Page, page_of
+from flotilla.paging import Cursor, Limit, Page
 from flotilla.tool import Tool, reads
 from k8s.clusters import Clusters
+from k8s.fitting import fitting_page
 
 
 class ContextEntry(Model):
@@ -45,4 +46,4 @@ class Contexts:
             )
             for known in self._clusters.known()
         ]
-        return page_of("contexts", entries, limit=limit, cursor=cursor)
+        return fitting_page("k8s_contexts", entries, limit=limit, cursor=cursor)

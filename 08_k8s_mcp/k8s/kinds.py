@@ -71,6 +71,18 @@ class ResourceRef:
         return base if subresource is None else f"{base}/{segment(subresource, 'subresource')}"
 
 
+NAMESPACES = ResourceRef(
+    group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False
+)
+NODES = ResourceRef(group="", version="v1", plural="nodes", kind="Node", namespaced=False)
+PODS = ResourceRef(group="", version="v1", plural="pods", kind="Pod")
+EVENTS = ResourceRef(group="", version="v1", plural="events", kind="Event")
+DEPLOYMENTS = ResourceRef(group="apps", version="v1", plural="deployments", kind="Deployment")
+STATEFUL_SETS = ResourceRef(group="apps", version="v1", plural="statefulsets", kind="StatefulSet")
+DAEMON_SETS = ResourceRef(group="apps", version="v1", plural="daemonsets", kind="DaemonSet")
+"""Those that every cluster has: nothing needs to be asked for them."""
+
+
 def segment(name: str, what: str) -> str:
     """A name as a segment of a path. Raises InvalidArgument for what is no object's name."""
     too_long = len(name) > MAX_NAME_CHARS

@@ -4,12 +4,24 @@ from typing import Annotated
 
 from pydantic import Field
 
-from flotilla import Context, Cursor, Limit, Model, Page, Tool, reads
+from flotilla import Context, Cursor, Limit, Model, NotAllowed, Page, Tool, reads
 from k8s.clusters import Clusters
-from k8s.parameters import AllNamespaces, ClusterName, FieldSelector, LabelSelector, Namespace
-from k8s.tables import Row, Wanted, shown, table_page
+from k8s.events import newest_first, read_events
+from k8s.kinds import PODS
+from k8s.objects import members, text
+from k8s.parameters import (
+    AllNamespaces,
+    ClusterName,
+    FieldSelector,
+    LabelSelector,
+    Namespace,
+    ObjectName,
+)
+from k8s.pod_detail import PodDetail, detail_of
+from k8s.tables import Row, Wanted, paged, shown
 
-PATH = "/api/v1"
+MAX_EVENTS = 10
+MAX_EVENTS_READ = 500
 
 NodeName = Annotated[str | None, Field(max_length=253, description="Only pods on this node.")]
 
@@ -35,7 +47,10 @@ class Pods:
         self._clusters = clusters
 
     def tools(self) -> tuple[Tool, ...]:
-        return (reads("infra.k8s.listPods", self.list_pods, title="List pods", untrusted=True),)
+        return (
+            reads("infra.k8s.listPods", self.list_pods, title="List pods", untrusted=True),
+            reads("infra.k8s.getPod", self.get_pod, title="Read a pod", untrusted=True),
+        )
 
     async def list_pods(
         self,
@@ -60,19 +75,43 @@ class Pods:
         if node:
             fields.append(f"spec.nodeName={node}")
         wanted = Wanted(
-            path=f"{PATH}/pods" if where is None else f"{PATH}/namespaces/{where}/pods",
+            path=PODS.path(where),
             namespace=where,
             labels=label_selector,
             fields=",".join(fields),
         )
-        page = await table_page(client, wanted, limit=limit, cursor=cursor, due=context.deadline)
-        return Page[PodEntry](
-            items=[_entry(row) for row in page.rows],
-            returned=len(page.rows),
-            next_cursor=page.next_cursor,
-            total=page.total,
-            truncated=page.next_cursor is not None,
-        )
+        return await paged(client, wanted, _entry, limit=limit, cursor=cursor, due=context.deadline)
+
+    async def get_pod(
+        self,
+        context: Context,
+        name: ObjectName,
+        cluster: ClusterName = None,
+        namespace: Namespace = None,
+    ) -> PodDetail:
+        """Read one pod in short: containers with their states and last runs, and its last events.
+
+        It says why a pod does not run: what each container waits for or ended with, conditions that
+        do not hold, events of the scheduler and the kubelet. Secrets are left out. The whole object
+        is in getResource, what it printed in getPodLogs.
+        """
+        client = await self._clusters.client(cluster)
+        where = namespace or client.namespace
+        found = members(await client.request("GET", PODS.path(where, name), due=context.deadline))
+        uid = text(members(found, "metadata").get("uid"))
+        try:
+            told, _ = await read_events(
+                client,
+                where,
+                f"involvedObject.kind=Pod,involvedObject.name={name}",
+                context.deadline,
+                MAX_EVENTS_READ,
+            )
+        except NotAllowed:
+            return detail_of(found, None)
+        # One of the same name may have been there before it.
+        own = [each for each in told if members(each, "involvedObject").get("uid") in (uid, None)]
+        return detail_of(found, newest_first(own)[:MAX_EVENTS])
 
 
 def _entry(row: Row) -> PodEntry:

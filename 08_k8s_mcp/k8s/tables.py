@@ -7,18 +7,25 @@ chunks".
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from flotilla.context import Deadline
-from flotilla.errors import Conflict, FlotillaError, InvalidArgument, UpstreamError
-from flotilla.paging import decode_cursor, encode_cursor
+from flotilla.errors import Conflict, FlotillaError, InvalidArgument, TooLarge, UpstreamError
+from flotilla.model import Model
+from flotilla.paging import Page, decode_cursor, encode_cursor
 from k8s.answers import upstream_status
 from k8s.api import Cluster
+from k8s.fitting import how_many_fit
 from k8s.objects import members, number, objects, text
 
 AS_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+
+
+Entry = TypeVar("Entry", bound=Model)
+
+MAX_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +162,57 @@ def _position(kind: str, cursor: str | None) -> tuple[str | None, int]:
     ):
         return position[0], position[1]
     raise InvalidArgument("cursor is not one that this tool gave out")
+
+
+async def fitting(
+    cluster: Cluster,
+    wanted: Wanted,
+    make: Callable[[Table], list[Entry]],
+    *,
+    limit: int,
+    cursor: str | None,
+    due: Deadline,
+) -> tuple[Table, list[Entry]]:
+    """A page whose entries fit into an answer; `make` turns its rows into entries.
+
+    Where they do not, the page is asked for again with as many as fit: the server's `continue`
+    stands behind the last row, so rows cannot just be left away.
+    """
+    for _ in range(MAX_TRIES):
+        table = await table_page(cluster, wanted, limit=limit, cursor=cursor, due=due)
+        entries = make(table)
+        fit = how_many_fit(entries)
+        if fit >= len(entries):
+            return table, entries
+        limit = max(1, fit)
+    raise TooLarge("a page of this list does not fit", hint="Ask with a smaller limit.")
+
+
+async def paged(
+    cluster: Cluster,
+    wanted: Wanted,
+    make: Callable[[Row], Entry],
+    *,
+    limit: int,
+    cursor: str | None,
+    due: Deadline,
+) -> Page[Entry]:
+    """As `fitting`, for an entry a row."""
+    table, items = await fitting(
+        cluster,
+        wanted,
+        lambda table: [make(row) for row in table.rows],
+        limit=limit,
+        cursor=cursor,
+        due=due,
+    )
+    return Page[Entry](
+        items=items,
+        returned=len(items),
+        next_cursor=table.next_cursor,
+        total=table.total,
+        truncated=table.next_cursor is not None,
+    )
 
 
 def shown(cells: Mapping[str, str], column: str) -> str | None:
