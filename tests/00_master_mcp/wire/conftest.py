@@ -1,4 +1,4 @@
-"""The hub and the servers behind it, started once a module, and every way to them."""
+"""The hub and the servers behind it, started once, and every way to them."""
 
 import socket
 from collections.abc import AsyncGenerator
@@ -22,7 +22,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"use_uvloop": True}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def house(
     anyio_backend: Any, start_fleet_in: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[House]:
