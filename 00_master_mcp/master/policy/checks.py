@@ -57,17 +57,21 @@ def check_annotations(rule: pst.Template, at: Statement) -> Iterator[Mistake]:
 
 def check_expressions(rule: pst.Template, at: Statement) -> Iterator[Mistake]:
     for path in sorted(paths_in(rule.clauses)):
-        if path in ((), ("arguments",), ("numbers",)):
+        if path in ((), ("arguments",), ("numbers",), ("tags",)):
             whole = ".".join(("context", *path))
             yield at.about(f"{whole} as a whole cannot be judged; name a part of it", "context")
     named: dict[str, str] = {}
     for path in sorted(paths_in(rule.clauses)):
-        if len(path) > 1 and path[0] in ("arguments", "numbers"):
+        if len(path) > 1 and path[0] in ("arguments", "numbers", "tags"):
+            tag = path[0] == "tags"
             if '"' in path[1] or "\\" in path[1]:
-                yield at.about("an argument's name has no quotes or backslashes", "context")
-            other = named.setdefault(f"{path[0]} {folded(path[1])}", path[1])
+                what = "a tag's name" if tag else "an argument's name"
+                yield at.about(f"{what} has no quotes or backslashes", "context")
+            alike = path[1].casefold() if tag else folded(path[1])
+            other = named.setdefault(f"{path[0]} {alike}", path[1])
             if other != path[1]:
-                yield at.about(f"{path[1]} and {other} are one argument; write it one way", path[1])
+                what = "tag" if tag else "argument"
+                yield at.about(f"{path[1]} and {other} are one {what}; write it one way", path[1])
     for node in nodes(rule.clauses):
         yield from _never_equal(node, at)
 

@@ -9,6 +9,7 @@ from flotilla.json_text import to_json
 from master.policy import clock as times
 from master.policy.clock import Clock
 from master.policy.rules import Rule
+from master.policy.tags import named_tags
 from master.policy.target import (
     PARAMETERS,
     Parameters,
@@ -41,6 +42,7 @@ class Wanted:
     targets: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     time: tuple[str, ...] = ()
     utc: tuple[str, ...] = ()
     now: bool = False
@@ -59,6 +61,7 @@ class Wanted:
             targets=below("target", PARAMETERS),
             arguments=below("arguments", ()),
             numbers=below("numbers", ()),
+            tags=below("tags", ()),
             time=below("time", _CLOCK),
             utc=below("utc", _CLOCK),
             now=("now",) in paths,
@@ -78,13 +81,15 @@ def contexts_of(
         context[name] = getattr(situation, name)
     if wanted.time or wanted.utc or wanted.now:
         _tell_time(context, wanted, clock)
-    if not (wanted.targets or wanted.arguments or wanted.numbers):
+    if not (wanted.targets or wanted.arguments or wanted.numbers or wanted.tags):
         return [to_json(context).decode()]
     arguments = parameters.completed(situation.arguments)
     if wanted.arguments:
         context["arguments"] = named_texts(arguments, wanted.arguments, parameters)
     if wanted.numbers:
         context["numbers"] = named_numbers(arguments, wanted.numbers, parameters)
+    if wanted.tags:
+        context["tags"] = named_tags(arguments, wanted.tags, parameters)
     if not wanted.targets:
         return [_json(context)]
     targets = targets_of(arguments, wanted.targets, parameters)

@@ -26,8 +26,8 @@ BUILT_IN = "roles.cedar"
 MAX_FILE_BYTES = 1024 * 1024
 MAX_RULES = 2000
 
-_EMPTY = {kind: f"type {kind.capitalize()} = {{}};" for kind in ("arguments", "numbers")}
-_TYPE = {"arguments": "String", "numbers": "Long"}
+_EMPTY = {kind: f"type {kind.capitalize()} = {{}};" for kind in ("arguments", "numbers", "tags")}
+_TYPE = {"arguments": "String", "numbers": "Long", "tags": "String"}
 
 
 @dataclass(frozen=True)
