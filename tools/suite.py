@@ -38,7 +38,7 @@ APART = {
 }
 """Folders whose tests are too many for one process: which of what is in them goes together; the
 rest goes together too."""
-MEASURING = (f"{HUB}/shed", "attacks", "chaos", "crash", "real")
+MEASURING = (f"{HUB}/shed", "chaos", "real")
 """What stands still while anything else has the processors would fail, or tell nothing."""
 FIRST = (f"{HUB}/wire", "fleet", f"{HUB}/external")
 """The longest, so that no process runs on when the others are done."""
