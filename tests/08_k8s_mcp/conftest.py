@@ -16,8 +16,9 @@ from tests.backends.kube.fleet import KubeFleet
 from tests.backends.tls_server import TlsServer
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def anyio_backend() -> str:
+    """Of the module, so that one fleet can serve all its tests."""
     return "asyncio"
 
 
@@ -60,3 +61,28 @@ def start_kube(start_fleet: Any, tmp_path: Path) -> StartKube:
                 yield KubeFleet(client, emulator, server)
 
     return started
+
+
+@pytest.fixture(scope="module")
+async def one_kube(
+    start_fleet_in: Any, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[KubeFleet]:
+    folder = tmp_path_factory.mktemp("kube")
+    emulator = KubeEmulator()
+    server = TlsServer(emulator.application, folder / "tls")
+    async with server.running():
+        spoke = kube_spoke(folder, server)
+        async with (
+            start_fleet_in(folder, [spoke], approvals="off") as hub,
+            hub.client() as client,
+        ):
+            yield KubeFleet(client, emulator, server)
+
+
+@pytest.fixture
+async def k8s(one_kube: KubeFleet) -> KubeFleet:
+    """The fleet that the tests of a module share, with a cluster that is empty and healthy."""
+    one_kube.kube.forget()
+    one_kube.server.faults.clear()
+    one_kube.server.asked.clear()
+    return one_kube

@@ -98,6 +98,15 @@ class KubeEmulator:
         self.application = web.Application(client_max_size=8 * 1024 * 1024)
         self.application.router.add_route("*", "/{path:.*}", self._answer)
 
+    def forget(self) -> None:
+        """No objects, logs or users but those that there are at first."""
+        self.store.of_kind.clear()
+        self.store.compact()
+        self.logs.clear()
+        self.previous_logs.clear()
+        self.users = Users()
+        self.aggregates, self.tables, self.without = True, True, frozenset()
+
     def kind(self, name: str) -> Kind:
         return next(kind for kind in KINDS if name in (kind.kind, kind.plural))
 
