@@ -135,6 +135,6 @@ class Discovery:
             return await self.page(asked.within, asked.cursor)
 
         return (
-            Operation(name=DESCRIBE, takes=Scope, run=describe, role=HUB_ROLE),
-            Operation(name=PAGE, takes=Asked, run=page, role=HUB_ROLE),
+            Operation(name=DESCRIBE, takes=Scope, run=describe, role=HUB_ROLE, reads=True),
+            Operation(name=PAGE, takes=Asked, run=page, role=HUB_ROLE, reads=True),
         )

@@ -69,6 +69,8 @@ class Operation:
     takes: type[Model]
     run: Callable[[Any], Awaitable[Model]]
     role: str
+    reads: bool = False
+    """It changes nothing, and so ends at once when whoever asked has gone."""
 
     def __post_init__(self) -> None:
         if not is_name(self.name):

@@ -2,7 +2,7 @@
 
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from time import monotonic, perf_counter
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive
 
 from flotilla import correlation
 from flotilla.errors import (
@@ -21,6 +22,7 @@ from flotilla.errors import (
     NotFound,
     TimedOut,
     TooLarge,
+    Unavailable,
 )
 from flotilla.identity import LEEWAY_S, LIFETIME_S, Caller
 from flotilla.json_text import to_json
@@ -128,6 +130,8 @@ class OperationDesk:
             raise TooLarge("the body has over 4 MiB")
         body = body_read(operation.takes, raw)
         with anyio.move_on_after(self._within_s(request)):
+            if operation.reads:
+                return await _while_waited_for(operation.run(body), request.receive)
             return await operation.run(body)
         raise TimedOut(f"operation {operation.name!r} did not end before its deadline")
 
@@ -141,6 +145,30 @@ class OperationDesk:
         if not asked.isascii() or not asked.isdigit() or len(asked) > 9:
             return self._limit_s
         return min(self._limit_s, int(asked) / 1000)
+
+
+async def _while_waited_for(work: Awaitable[Model], receive: Receive) -> Model:
+    """What the work answers; Unavailable where whoever asked has hung up, and it has ended."""
+    found: list[Model] = []
+    failed: list[Exception] = []
+    async with anyio.create_task_group() as group:
+
+        async def done() -> None:
+            try:
+                found.append(await work)
+            except Exception as error:  # noqa: BLE001  it is raised again, but for the group around
+                failed.append(error)
+            group.cancel_scope.cancel()
+
+        group.start_soon(done)
+        while (await receive())["type"] != "http.disconnect":
+            continue
+        group.cancel_scope.cancel()
+    if failed:
+        raise failed[0]
+    if not found:
+        raise Unavailable("whoever asked has gone")
+    return found[0]
 
 
 def body_read(kind: type[Model], raw: bytes) -> Model:
