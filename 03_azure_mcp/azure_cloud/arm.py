@@ -11,7 +11,7 @@ import aiohttp
 import structlog
 
 from azure_cloud.account import AzureAccount
-from azure_cloud.arm_errors import failure
+from azure_cloud.arm_errors import asked_pause, failure
 from azure_cloud.ids import is_guid
 from azure_cloud.wire import Answer, Wire
 from flotilla import (
@@ -114,7 +114,7 @@ class Arm:
             answer = await self._once(method, url, sent, body, left_s, reading)
             if 200 <= answer.status < 300:
                 return answer
-            after = answer.headers.get("retry-after")
+            after = asked_pause(answer.headers)
             pause_s = pause_before_retry(
                 reading, answer.status, after, tries, context.deadline.remaining_s()
             )

@@ -3,6 +3,7 @@
 Source: Azure Resource Manager, "Common error codes" and the OData error of its API guidelines.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from flotilla.upstream import retry_after_s, upstream_error
 
 PROVIDER = "Azure"
 _MOST_DETAILS = 3
+_LIMITS = re.compile(r"x-ms-ratelimit-microsoft\.costmanagement-[a-z-]*retry-after")
 
 _HINTS: Mapping[str, str] = {
     "ScopeLocked": "A lock protects it; who may manage locks must take it away in Azure first.",
@@ -31,7 +33,7 @@ def failure(status: int, headers: Mapping[str, str], body: Any) -> FlotillaError
         message or f"the request failed with status {status}",
         code=code,
         request_id=headers.get("x-ms-request-id"),
-        retry_after_s=retry_after_s(headers.get("retry-after")),
+        retry_after_s=retry_after_s(asked_pause(headers)),
         hint=_HINTS.get(code or ""),
     )
     if correlated := headers.get("x-ms-correlation-request-id"):
@@ -55,3 +57,9 @@ def told(body: Any) -> tuple[str | None, str | None]:
             if inner:
                 said.append(f"{inner_code}: {inner}" if inner_code else inner)
     return (code if isinstance(code, str) else None), " ".join(said) or None
+
+
+def asked_pause(headers: Mapping[str, str]) -> str | None:
+    """What Azure asks to wait: Retry-After, or the header that Cost Management has instead."""
+    own = [value for name, value in headers.items() if _LIMITS.fullmatch(name) and value.isdigit()]
+    return headers.get("retry-after") or (max(own, key=int) if own else None)

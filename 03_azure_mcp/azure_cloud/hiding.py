@@ -8,7 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
+from flotilla.json_text import from_json, to_json
+
 HIDDEN = "[hidden]"
+MOST_JSON_CHARS = 256 * 1024
 
 # By the last words of a member's name: `adminPassword`, `primaryConnectionString`, `sasToken`.
 _SECRET = re.compile(
@@ -23,7 +26,8 @@ _SECRET = re.compile(
 )
 _NOT_SECRET = re.compile(
     r"^disablepasswordauthentication$|^(?:password)?expir|passwordpolicy|^enable|^allow|^disable"
-    r"|keyvault(?:id|uri|url|name)?$|secretpermissions|^require|^is[A-Z]|^has[A-Z]",
+    r"|keyvault(?:id|uri|url|name)?$|secretpermissions",
+    re.IGNORECASE,
 )
 _TYPED = ("securestring", "secureobject")
 """Types of parameters and outputs of templates whose values are secrets."""
@@ -91,6 +95,12 @@ def _settings(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
+    if text[:1] in ("{", "[") and len(text) <= MOST_JSON_CHARS:
+        # A whole object as text: by its names alone can its secrets be told.
+        try:
+            return to_json(shown(from_json(text.encode()))).decode()
+        except ValueError:
+            pass
     if "=" not in text:
         return text
     return _CONNECTION.sub(rf"\1{HIDDEN}", _SAS.sub(rf"\1{HIDDEN}", text))

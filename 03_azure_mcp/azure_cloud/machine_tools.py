@@ -65,8 +65,13 @@ class MachineTools:
 
     def tools(self) -> tuple[Tool, ...]:
         return (
-            reads("cloud.azure.listVirtualMachines", self.list_virtual_machines, ttl_s=10),
-            reads("cloud.azure.getVirtualMachine", self.get_virtual_machine),
+            reads(
+                "cloud.azure.listVirtualMachines",
+                self.list_virtual_machines,
+                ttl_s=10,
+                untrusted=True,
+            ),
+            reads("cloud.azure.getVirtualMachine", self.get_virtual_machine, untrusted=True),
         )
 
     async def list_virtual_machines(

@@ -24,3 +24,14 @@ def text_at(value: Any, *path: str) -> str | None:
     """The text that stands there."""
     found = at(value, *path)
     return found if isinstance(found, str) else None
+
+
+def strings_at(value: Any, *path: str) -> list[str]:
+    """The values of a list that stands there, as texts."""
+    found = at(value, *path)
+    return [str(each) for each in cast("list[Any]", found)] if isinstance(found, list) else []
+
+
+def pairs_at(value: Any, *path: str) -> dict[str, str]:
+    """The members of an object that stands there, such as tags, as texts."""
+    return {name: str(each) for name, each in members(at(value, *path)).items()}

@@ -47,8 +47,13 @@ class SubscriptionTools:
     def tools(self) -> tuple[Tool, ...]:
         return (
             reads("cloud.azure.listSubscriptions", self.list_subscriptions, ttl_s=60),
-            reads("cloud.azure.listResourceGroups", self.list_resource_groups, ttl_s=10),
-            reads("cloud.azure.getResourceGroup", self.get_resource_group),
+            reads(
+                "cloud.azure.listResourceGroups",
+                self.list_resource_groups,
+                ttl_s=10,
+                untrusted=True,
+            ),
+            reads("cloud.azure.getResourceGroup", self.get_resource_group, untrusted=True),
         )
 
     async def list_subscriptions(
@@ -89,7 +94,7 @@ class SubscriptionTools:
             context,
             path=f"/subscriptions/{chosen}/resourcegroups",
             version=versions.RESOURCES,
-            shown=_summary,
+            shown=group_summary_of,
             limit=limit,
             cursor=cursor,
             top=True,
@@ -111,7 +116,10 @@ class SubscriptionTools:
             f"{path}/providers/Microsoft.Authorization/locks", versions.LOCKS, context
         )
         return Group(
-            **{**_summary(found).model_dump(by_alias=False), "tags": shown(found.get("tags"))},
+            **{
+                **group_summary_of(found).model_dump(by_alias=False),
+                "tags": shown(found.get("tags")),
+            },
             managed_by=found.get("managedBy"),
             locks=locks_of(locks),
         )
@@ -125,7 +133,7 @@ def locks_of(answer: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _summary(group: Mapping[str, Any]) -> GroupSummary:
+def group_summary_of(group: Mapping[str, Any]) -> GroupSummary:
     return GroupSummary(
         id=str(group["id"]),
         name=str(group["name"]),

@@ -107,7 +107,11 @@ def open_house(tmp_path: Path, start_fleet: StartFleet) -> OpenHouse:
             config.write_text(yaml.safe_dump({"accounts": {"main": own}}))
             settings = Settings(
                 config=config,
-                **{"retail_prices_url": f"{server.url}/api/retail/prices", **more},
+                **{
+                    "retail_prices_url": f"{server.url}/api/retail/prices",
+                    "retail_prices_ca_file": server.trusted,
+                    **more,
+                },
             )
             spoke = build(settings, CommonSettings(data_dir=tmp_path / "data"))
             async with start_fleet([spoke], timeout_s=timeout_s) as fleet:

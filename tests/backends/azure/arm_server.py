@@ -57,7 +57,7 @@ ROUTES: Routes = (
         )
         for scope in (_S, _G)
     ),
-    ("GET", rf"{_S}/providers/microsoft\.compute/locations/[^/]+/vmsizes", compute.list_sizes),
+    ("GET", rf"(?P<scope>{_VM})/vmsizes", compute.list_sizes),
     ("GET", rf"(?P<scope>{_VM})", compute.get_machine),
     ("PUT", rf"(?P<scope>{_VM})", compute.put_machine),
     ("PATCH", rf"(?P<scope>{_VM})", compute.patch_machine),
@@ -154,7 +154,9 @@ def _answered(
     base = f"https://{request.host}"
     for method, pattern, do in table:
         if method == request.method and (found := pattern.fullmatch(path)):
-            return do(Request(method, base, path, query, body, estate, found.groupdict()))
+            asked = Request(method, base, path, query, body, estate, request.headers)
+            asked.groups = found.groupdict()
+            return do(asked)
     raise Refused(
         404, "InvalidResourceType", f"The resource type could not be found: {request.method} {path}"
     )

@@ -52,6 +52,10 @@ def turn_machine(request: Request) -> Reply:
 
 def put_machine(request: Request) -> Reply:
     body: Json = request.body
+    if request.headers.get("If-None-Match") == "*" and (
+        request.scope.lower() in request.estate.resources
+    ):
+        raise Refused(412, "PreconditionFailed", "The resource exists already.")
     for member in ("hardwareProfile", "storageProfile", "osProfile", "networkProfile"):
         if member not in body.get("properties", {}):
             raise Refused(400, "InvalidParameter", f"Required parameter '{member}' is missing.")
@@ -120,7 +124,14 @@ def delete_machine(request: Request) -> Reply:
 
 
 def list_sizes(request: Request) -> Reply:
-    sizes = [{"name": name, "numberOfCores": 2, "memoryInMB": 8192} for name in SIZES]
+    """Those that the machine can take where it is now."""
+    request.estate.find(request.scope)
+    near = request.estate.power[request.scope.lower()] != "deallocated"
+    sizes = [
+        {"name": name, "numberOfCores": 2, "memoryInMB": 8192}
+        for name in SIZES
+        if not near or name != FAR_SIZE
+    ]
     return Reply(body={"value": sizes})
 
 

@@ -15,6 +15,7 @@ class Request:
     query: Mapping[str, str]
     body: Any
     estate: Estate
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
     groups: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property

@@ -23,7 +23,7 @@ def query(request: Request) -> Reply:
     for each in scopes:
         if each not in request.estate.subscriptions:
             raise Refused(403, "AuthorizationFailed", f"No access to subscription {each}.")
-    rows = _run(body.get("query", ""), [_row(each, request) for each in _in(request, scopes)])
+    rows = _run(body.get("query", ""), request, scopes)
     start = 0
     if (token := options.get("$skipToken")) is not None:
         if not re.fullmatch(r"arg\d+", token):
@@ -69,10 +69,23 @@ def _row(resource: Json, request: Request) -> Json:
     return row
 
 
-def _run(text: str, rows: list[Json]) -> list[Json]:
+def _containers(request: Request, scopes: list[str]) -> list[Json]:
+    return [
+        {**each, "type": "microsoft.resources/subscriptions/resourcegroups"}
+        for scope in scopes
+        for each in request.estate.groups(scope)
+    ]
+
+
+def _run(text: str, request: Request, scopes: list[str]) -> list[Json]:
     parts = [part.strip() for part in re.split(r"\|(?=(?:[^']*'[^']*')*[^']*$)", text)]
-    if parts[0].lower() != "resources":
-        raise _invalid(f"Table '{parts[0]}' is not known")
+    match parts[0].lower():
+        case "resources":
+            rows = [_row(each, request) for each in _in(request, scopes)]
+        case "resourcecontainers":
+            rows = _containers(request, scopes)
+        case other:
+            raise _invalid(f"Table '{other}' is not known")
     for part in parts[1:]:
         rows = _step(part, rows)
     return rows
