@@ -38,7 +38,7 @@ from k8s.tables import Table, Wanted, fitting, rendered
 MAX_OBJECT_BYTES = 8 * 1024 * 1024
 MAX_CONTENT_BYTES = 40 * 1024
 """As JSON text its line breaks and quotes are two bytes each; all must stay within 48 KB."""
-MAX_CELL_CHARS = 120
+MAX_SHOWN_CHARS = 120
 
 Fields = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=300)]] | None,
@@ -194,7 +194,7 @@ def _entries(table: Table, *, wide: bool) -> list[ResourceEntry]:
             namespace=row.namespace or None,
             name=row.name,
             cells={
-                column: row.cells[column][:MAX_CELL_CHARS]
+                column: row.cells[column][:MAX_SHOWN_CHARS]
                 for column in columns
                 if column != "Name" and column in row.cells
             },

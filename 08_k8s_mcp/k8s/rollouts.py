@@ -9,8 +9,8 @@ from pydantic import Field
 
 from flotilla import Context, FlotillaError, Model, NotAllowed, NotFound, Tool, Unavailable, reads
 from flotilla.context import Deadline
-from flotilla.errors import TimedOut, TooLarge, UpstreamError
-from k8s.answers import refused, upstream_status
+from flotilla.errors import Conflict, TimedOut, TooLarge, UpstreamError
+from k8s.answers import refused
 from k8s.api import Cluster
 from k8s.clusters import Clusters
 from k8s.kinds import DAEMON_SETS, DEPLOYMENTS, PODS, STATEFUL_SETS, ResourceRef
@@ -24,6 +24,7 @@ SPARE_S = 3.0
 """What is left of the deadline for looking at the pods once the wait has ended."""
 MAX_PODS = 50
 MAX_PROBLEMS = 20
+GONE = 410
 PAUSE_S = 0.2
 MAX_BREAKS = 3
 """A watch that breaks off so often in a row is an error."""
@@ -115,7 +116,6 @@ class Rollouts:
         thing = members(await client.request("GET", ref.path(where, name), due=context.deadline))
         at = progress_of(kind, thing)
         if wait_s and not _is_over(at):
-            await _report(context, at)
             thing = await _waited(client, ref, where, thing, wait_s, context)
             at = progress_of(kind, thing)
         problems = None
@@ -144,53 +144,63 @@ async def _waited(
 
     left_s = max(0.0, context.deadline.remaining_s() - SPARE_S)
     until = context.deadline.no_later_than(min(wait_s, left_s))
-    await follow(cluster, ref, namespace, thing, until, seen)
+    name = text(members(thing, "metadata").get("name"))
+    await follow(cluster, ref, namespace, name, until, seen)
     return last
 
 
 async def follow(
-    cluster: Cluster, ref: ResourceRef, namespace: str, thing: Object, until: Deadline, seen: Seen
+    cluster: Cluster, ref: ResourceRef, namespace: str, name: str, until: Deadline, seen: Seen
 ) -> None:
-    """Show `seen` the object each time that it changes, until it answers True or time is over.
-
-    A watch that breaks off is begun anew. Raises NotFound where the object is deleted meanwhile.
+    """Show `seen` the object, and again each time that it changes, until it answers True or time
+    is over. A watch that breaks off is begun anew. Raises NotFound for what is not there any more.
     """
-    name = text(members(thing, "metadata").get("name"))
     broke = 0
     while until.remaining_s() > 0:
         try:
-            before = thing
-            thing, over = await _watched(cluster, ref, namespace, thing, until, seen)
-            if over:
+            thing, version = await _now(cluster, ref, namespace, name, until)
+            if await seen(thing) or await _watched(
+                cluster, ref, namespace, name, version, until, seen
+            ):
                 return
-            # One that ends at once and tells of nothing must not be begun anew without a pause.
-            broke = broke + 1 if thing is before else 0
-            await asyncio.sleep(min(broke * PAUSE_S, until.remaining_s()))
+            broke = 0
         except TimedOut:
             return
-        except NotFound as error:
-            if upstream_status(error) != 410:
-                raise
-            # Its version is too old to go on from.
-            thing = members(await cluster.request("GET", ref.path(namespace, name), due=until))
-            if await seen(thing):
-                return
-        except (Unavailable, UpstreamError):
+        except (Conflict, Unavailable, UpstreamError):
             broke += 1
             if broke > MAX_BREAKS:
                 raise
-            await asyncio.sleep(min(broke * PAUSE_S, until.remaining_s()))
+        # One that ends at once must not be begun anew without a pause.
+        await asyncio.sleep(min((broke + 1) * PAUSE_S, until.remaining_s()))
+
+
+async def _now(
+    cluster: Cluster, ref: ResourceRef, namespace: str, name: str, until: Deadline
+) -> tuple[Object, str]:
+    """The object, and the version of the list that has it: an object's own may be so old that no
+    watch goes on from it."""
+    query = {"fieldSelector": f"metadata.name={name}"}
+    answer = members(await cluster.request("GET", ref.path(namespace), due=until, query=query))
+    found = objects(answer.get("items"))
+    if not found:
+        raise NotFound(f"{ref.kind} {name} was deleted meanwhile")
+    return found[0], text(members(answer, "metadata").get("resourceVersion"))
 
 
 async def _watched(
-    cluster: Cluster, ref: ResourceRef, namespace: str, thing: Object, until: Deadline, seen: Seen
-) -> tuple[Object, bool]:
-    """The last state that one watch told of, and whether that was enough."""
-    meta = members(thing, "metadata")
+    cluster: Cluster,
+    ref: ResourceRef,
+    namespace: str,
+    name: str,
+    version: str,
+    until: Deadline,
+    seen: Seen,
+) -> bool:
+    """Whether what one watch told was enough. Raises Conflict where `version` is too old."""
     query = {
         "watch": True,
-        "fieldSelector": f"metadata.name={text(meta.get('name'))}",
-        "resourceVersion": text(meta.get("resourceVersion")),
+        "fieldSelector": f"metadata.name={name}",
+        "resourceVersion": version,
         "timeoutSeconds": max(1, int(until.remaining_s())),
     }
     rest = b""
@@ -200,11 +210,9 @@ async def _watched(
             if len(rest) > MAX_LINE_BYTES:
                 raise TooLarge(f"{ref.kind} has become too large to be watched")
             for line in lines:
-                if line.strip():
-                    thing = _changed(line, cluster.alias, ref)
-                    if await seen(thing):
-                        return thing, True
-    return thing, False
+                if line.strip() and await seen(_changed(line, cluster.alias, ref)):
+                    return True
+    return False
 
 
 def _changed(line: bytes, alias: str, ref: ResourceRef) -> Object:
@@ -216,6 +224,8 @@ def _changed(line: bytes, alias: str, ref: ResourceRef) -> Object:
     found = members(told, "object")
     if told.get("type") == "ERROR":
         code = number(found.get("code")) or 500
+        if code == GONE:
+            raise Conflict(f"cluster {alias}: the watch began too long ago")
         raise refused(alias, code, orjson.dumps(found), retry_after=None, audit_id=None)
     if told.get("type") == "DELETED":
         name = text(members(found, "metadata").get("name"))

@@ -15,9 +15,11 @@ from flotilla.context import Deadline
 from flotilla.errors import Conflict, FlotillaError, InvalidArgument, TooLarge, UpstreamError
 from flotilla.model import Model
 from flotilla.paging import Page, decode_cursor, encode_cursor
+from flotilla.secret_shapes import names_a_secret
 from k8s.answers import upstream_status
 from k8s.api import Cluster
 from k8s.fitting import how_many_fit
+from k8s.hiding import HIDDEN
 from k8s.objects import members, number, objects, text
 
 AS_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
@@ -26,6 +28,7 @@ AS_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 Entry = TypeVar("Entry", bound=Model)
 
 MAX_TRIES = 4
+MAX_CELL_CHARS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +124,8 @@ def parsed_rows(
 
 
 def _row(names: list[str], row: dict[str, Any], namespace: str) -> Row:
-    values = [_cell(each) for each in row.get("cells") or ()]
-    cells = dict(zip(names, values, strict=False))
+    values = zip(names, row.get("cells") or (), strict=False)
+    cells = {name: _cell(name, value) for name, value in values}
     meta = members(row, "object", "metadata")
     return Row(
         text(meta.get("namespace")) or namespace,
@@ -138,10 +141,12 @@ def _plain(thing: dict[str, Any], namespace: str) -> Row:
     return Row(text(meta.get("namespace")) or namespace, name, cells)
 
 
-def _cell(value: Any) -> str:
+def _cell(column: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return text(value)[:500]
+    told = text(value)[:MAX_CELL_CHARS]
+    # The columns of a custom resource are its author's choice.
+    return HIDDEN if names_a_secret(column, told) else told
 
 
 def _query_of(alias: str, wanted: Wanted) -> str:

@@ -13,7 +13,9 @@ import asyncio
 import base64
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 from aiohttp import web
@@ -30,6 +32,8 @@ from tests.backends.kube.kinds import (
 )
 from tests.backends.kube.store import BadSelector, Object, Store, by_fields, by_labels
 
+LOOK_S = 0.02
+"""How soon it is seen that whoever watches has gone."""
 VERB_OF = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -91,6 +95,7 @@ class KubeEmulator:
     logs: dict[tuple[str, str, str], list[str]] = field(default_factory=dict)
     previous_logs: dict[tuple[str, str, str], list[str]] = field(default_factory=dict)
     watching: int = 0
+    cut: asyncio.Event = field(default_factory=asyncio.Event)
     verbs: dict[tuple[str, str], Verb] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -282,6 +287,7 @@ class KubeEmulator:
             await response.write(f'{{"type":"ERROR","object":{told}}}\n'.encode())
             return response
         self.watching += 1
+        ends_at, cut = monotonic() + float(ask.query.get("timeoutSeconds", 60)), self.cut
         try:
             while True:
                 changed = self.store.changed
@@ -290,11 +296,25 @@ class KubeEmulator:
                     if self._is_chosen(ask, change.object):
                         told = {"type": change.type, "object": change.object}
                         await response.write(json.dumps(told).encode() + b"\n")
-                await asyncio.wait_for(changed.wait(), float(ask.query.get("timeoutSeconds", 60)))
-        except TimeoutError:
-            return response
+                while not changed.is_set():
+                    if self._is_over(ask, ends_at, cut):
+                        return response
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(changed.wait(), LOOK_S)
         finally:
             self.watching -= 1
+
+    def _is_over(self, ask: Ask, ends_at: float, cut: asyncio.Event) -> bool:
+        """Whether whoever watches has gone, or its time is over; one that is cut is broken off."""
+        transport = ask.request.transport
+        if cut.is_set() and transport is not None:
+            transport.abort()
+        return transport is None or transport.is_closing() or monotonic() >= ends_at
+
+    def cut_watches(self) -> None:
+        """Break off the connections of all that watch now."""
+        self.cut.set()
+        self.cut = asyncio.Event()
 
     def _is_chosen(self, ask: Ask, thing: Object) -> bool:
         return (
