@@ -19,7 +19,7 @@ from .house import House
 from .raw import answer_of, call
 from .scripted import OK, Asked, Scripted
 from .test_tools import tools_of
-from .ways import SOUTHS, THROUGH, South, Way
+from .ways import SLOWLY, SOUTHS, THROUGH, South, Way
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +75,7 @@ def code_of(result: Any) -> str | None:
     return result.meta["io.flotilla/error"]["code"] if result.is_error else None
 
 
-@pytest.mark.parametrize("way", THROUGH, ids=str)
+@pytest.mark.parametrize("way", SLOWLY, ids=str)
 async def test_a_restarted_server_works_again_and_its_clients_keep_their_sessions(
     start_fleet_in: Any, tmp_path: Path, way: Way
 ) -> None:
@@ -116,7 +116,7 @@ async def test_a_session_that_its_server_forgot_is_opened_anew_within_the_call(
             assert not (await client.call_tool("echo", {"text": "on"})).is_error
 
 
-@pytest.mark.parametrize("way", THROUGH, ids=str)
+@pytest.mark.parametrize("way", SLOWLY, ids=str)
 async def test_a_server_that_stops_in_the_middle_of_a_call_is_an_error_at_once(
     start_fleet_in: Any, tmp_path: Path, way: Way
 ) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.everything import Era
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -97,8 +99,11 @@ PIPES = (
     South("stdio-handshake", "stdio", Era.HANDSHAKE),
 )
 """The same as programs that the hub starts; nobody reaches them without it."""
+ALIKE = ("modern-modern", "handshake-handshake", "sse-sse")
 PIPED = [Way(north, south) for south in PIPES for north in NORTHS]
 THROUGH = [Way(north, south) for south in SOUTHS for north in NORTHS]
 """Every way through the hub."""
+SLOWLY = [pytest.param(way, marks=() if str(way) in ALIKE else pytest.mark.real) for way in THROUGH]
+"""The same for tests that take seconds: but for the long run, each client and each server once."""
 WAYS = [*(Way(None, south) for south in SOUTHS), *THROUGH]
 """Those, and the ways past it: what fails there is no fault of the hub's."""
