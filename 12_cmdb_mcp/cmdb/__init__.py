@@ -15,6 +15,7 @@ from cmdb.search_tools import SearchTools
 from cmdb.seeding import Catalogues
 from cmdb.servicenow.estate import FILE_NAME, Estate
 from cmdb.servicenow.pull_tools import PullTools
+from cmdb.servicenow.push_tools import PushTools
 from cmdb.servicenow.query_tools import QueryTools
 from cmdb.settings import Settings
 from cmdb.store import Store
@@ -45,6 +46,7 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
     )
     catalogues = Catalogues()
     reconciling = ReconcileTools(store, catalogues, settings.plan_ttl_s)
+    pushing = PushTools(store, estate)
     families = (
         ClassTools(store, catalogues),
         SearchTools(store, catalogues),
@@ -57,6 +59,7 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
         reconciling,
         QueryTools(estate),
         PullTools(store, catalogues, estate),
+        pushing,
     )
 
     @asynccontextmanager
@@ -72,7 +75,7 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
         tools=tuple(tool for family in families for tool in family.tools()),
         lifespan=opened,
         ready=store.ready,
-        operations=reconciling.operations(),
+        operations=(*reconciling.operations(), *pushing.operations()),
         secrets=(*place.secrets, *estate.secrets),
         credentials=estate.credentials,
     )

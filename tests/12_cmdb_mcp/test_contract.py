@@ -27,8 +27,8 @@ READS = (
 WRITES = "createItem updateItem createRelation defineClass importItems applyReconcile"
 DESTROYS = "retireItem deleteRelation"
 TOOLS = sorted(f"{READS} {WRITES} {DESTROYS}".split())
-SERVICENOW_READS = "queryServiceNow"
-SERVICENOW_WRITES = "pullServiceNow"
+SERVICENOW_READS = "queryServiceNow previewServiceNowPush"
+SERVICENOW_WRITES = "pullServiceNow pushServiceNow"
 """Their own tests are in servicenow/: they need an instance."""
 
 

@@ -1,5 +1,6 @@
 """How ServiceNow identifies and reconciles: by source, by serial number, by name; item by item."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ class Identification:
         self.masked: set[str] = set()
         self.all_or_nothing = False
         """One item with an error keeps the whole payload from being committed."""
+        self.loses_values = False
+        """It says that it has changed a CI and does not."""
+        self.commits = 0
+        self.after_commit: Callable[[int], object] = lambda _number: None
+        """Told how many commits there were."""
         self._by_source: dict[tuple[str, str], str] = {}
 
     def done(self, payload: Any, source: str | None, *, commits: bool) -> dict[str, Any]:
@@ -37,6 +43,9 @@ class Identification:
             for index, relation in enumerate(payload.get("relations", ()))
         ]
         failed = failed or any(one["errors"] for one in relations)
+        if commits:
+            self.commits += 1
+            self.after_commit(self.commits)
         return {
             "items": told,
             "relations": relations,
@@ -133,7 +142,7 @@ class Identification:
             row = instance.rows[sys_id]
             changed = {k: v for k, v in values.items() if row.get(k) != v}
             told["operation"] = "UPDATE" if changed else "NO_CHANGE"
-            if commits:
+            if commits and not self.loses_values:
                 row.update(changed)
         if commits and known.get("source_native_key"):
             self._by_source[known["source_name"], known["source_native_key"]] = told["sysId"]

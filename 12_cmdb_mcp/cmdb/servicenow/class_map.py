@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cmdb.relation_types import RELATION_TYPES
+from cmdb.servicenow.fields import is_secret
 from cmdb.values import ATTRIBUTE_PATTERN
 
 KEY = "servicenow_sys_id"
@@ -36,6 +37,8 @@ def _fields(told: dict[str, str]) -> dict[str, str]:
             raise ValueError("an attribute of ours cannot have that name")
         if not _FIELD.fullmatch(theirs):
             raise ValueError("a field of theirs is lower case letters, digits and _")
+        if is_secret(theirs):
+            raise ValueError("a field of that name may hold a secret and is never carried")
     return told
 
 

@@ -3,12 +3,13 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from mcp_types import TextContent
+from mcp_types import ElicitResult, TextContent
 
 from cmdb import build
 from cmdb.settings import Settings
@@ -60,11 +61,25 @@ async def now(connected: Any, instance: ServiceNow) -> AsyncIterator[Any]:
         yield cmdb
 
 
-class Hub:
-    """Calls through a hub, as a client does."""
+@dataclass
+class Person:
+    """Answers what is asked in the client."""
 
-    def __init__(self, client: Any) -> None:
-        self.client = client
+    decision: str = "allow_once"
+    asked: list[str] = field(default_factory=list[str])
+
+    async def __call__(self, context: Any, params: Any) -> ElicitResult:
+        self.asked.append(params.message)
+        return ElicitResult(action="accept", content={"decision": self.decision})
+
+
+@dataclass
+class Hub:
+    """Calls through a hub, as a client does; `person` sits before it."""
+
+    client: Any
+    fleet: Any
+    person: Person
 
     async def raw(self, tool: str, **arguments: Any) -> Any:
         return await self.client.call_tool(f"data.cmdb.{tool}", arguments)
@@ -94,9 +109,11 @@ def through_hub(start_fleet: Any, tmp_path: Path) -> Callable[..., Any]:
     @asynccontextmanager
     async def opened_hub(*instances: ServiceNow, **more: Any) -> AsyncIterator[Hub]:
         spoke = build(settings_of(tmp_path, *instances), CommonSettings(data_dir=tmp_path / "d"))
-        async with start_fleet([spoke], **more) as fleet, fleet.client() as client:
-            hub = Hub(client)
-            hub.fleet = fleet
-            yield hub
+        person = Person()
+        async with (
+            start_fleet([spoke], **more) as fleet,
+            fleet.client(elicitation_callback=person) as client,
+        ):
+            yield Hub(client, fleet, person)
 
     return opened_hub
