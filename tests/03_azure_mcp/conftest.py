@@ -1,8 +1,10 @@
 """The Azure spoke behind a hub, against a pretended Azure over TLS."""
 
-from collections.abc import AsyncGenerator, Callable
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,61 +82,92 @@ class House:
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
 
 
-@pytest.fixture
-def open_house(tmp_path: Path, start_fleet: StartFleet) -> OpenHouse:
-    """`async with open_house() as house`; `account` are further members of the one account."""
-
-    @asynccontextmanager
-    async def opened(
-        timeout_s: float = 30, account: dict[str, Any] | None = None, **more: Any
-    ) -> AsyncGenerator[House]:
-        estate = Estate()
-        server = TlsServer(application_of(estate), tmp_path / "azure")
-        async with server.running():
-            secret = tmp_path / "client_secret"
-            secret.write_text(estate.client_secret)
-            own = {
-                "tenant": TENANT,
-                "clientId": CLIENT,
-                "clientSecret": str(secret),
-                "authority": server.url,
-                "resourceManager": server.url,
-                "caFile": str(server.trusted),
-                "subscription": SUBSCRIPTION,
-                **(account or {}),
-            }
-            config = tmp_path / "azure.yaml"
-            config.write_text(yaml.safe_dump({"accounts": {"main": own}}))
-            settings = Settings(
-                config=config,
-                **{
-                    "retail_prices_url": f"{server.url}/api/retail/prices",
-                    "retail_prices_ca_file": server.trusted,
-                    **more,
-                },
-            )
-            spoke = build(settings, CommonSettings(data_dir=tmp_path / "data"))
-            async with start_fleet([spoke], timeout_s=timeout_s) as fleet:
-                yield House(estate, server, fleet, spoke)
-
-    return opened
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """Of the module, so that one fleet can serve all its tests."""
+    return "asyncio"
 
 
-@pytest.fixture
-async def house(open_house: OpenHouse) -> AsyncGenerator[House]:
-    """One with a group, a network, two machines and a storage account."""
-    async with open_house() as opened:
-        estate = opened.estate
-        estate.group("web", team="shop")
-        estate.resource(
-            "web",
-            "Microsoft.Network/virtualNetworks",
-            "main",
-            {
-                "addressSpace": {"addressPrefixes": ["10.0.0.0/16"]},
-                "subnets": [{"name": "default", "properties": {"addressPrefix": "10.0.0.0/24"}}],
+@asynccontextmanager
+async def house_in(
+    folder: Path,
+    start_fleet_in: StartFleet,
+    *,
+    timeout_s: float = 30,
+    account: dict[str, Any] | None = None,
+    **more: Any,
+) -> AsyncGenerator[House]:
+    """A hub with the spoke; `account` are further members of its one account, `more` settings."""
+    estate = Estate()
+    server = TlsServer(application_of(estate), folder / "azure")
+    server.faults.body_of_status = arm_error
+    async with server.running():
+        secret = folder / "client_secret"
+        secret.write_text(estate.client_secret)
+        own = {
+            "tenant": TENANT,
+            "clientId": CLIENT,
+            "clientSecret": str(secret),
+            "authority": server.url,
+            "resourceManager": server.url,
+            "caFile": str(server.trusted),
+            "subscription": SUBSCRIPTION,
+            **(account or {}),
+        }
+        config = folder / "azure.yaml"
+        config.write_text(yaml.safe_dump({"accounts": {"main": own}}))
+        settings = Settings(
+            config=config,
+            **{
+                "retail_prices_url": f"{server.url}/api/retail/prices",
+                "retail_prices_ca_file": server.trusted,
+                **more,
             },
         )
-        estate.machine("web", "web-1", tags={"owner": "ada"})
-        estate.machine("web", "web-2", power="deallocated")
+        spoke = build(settings, CommonSettings(data_dir=folder / "data"))
+        async with start_fleet_in(folder, [spoke], timeout_s=timeout_s) as fleet:
+            yield House(estate, server, fleet, spoke)
+
+
+def arm_error(status: int) -> bytes:
+    code = {429: "TooManyRequests", 503: "ServerBusy"}.get(status, "Broken")
+    return json.dumps({"error": {"code": code, "message": f"pretended {status}"}}).encode()
+
+
+@pytest.fixture
+def open_house(tmp_path: Path, start_fleet_in: StartFleet) -> OpenHouse:
+    """`async with open_house(...) as house`: one of its own."""
+    return partial(house_in, tmp_path, start_fleet_in)
+
+
+@pytest.fixture(scope="module")
+async def one_house(
+    start_fleet_in: StartFleet, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[House]:
+    async with house_in(tmp_path_factory.mktemp("azure"), start_fleet_in) as opened:
         yield opened
+
+
+@pytest.fixture
+async def house(one_house: House) -> House:
+    """The one that the tests of a module share; each works in a group of its own."""
+    one_house.server.faults.clear()
+    one_house.server.asked.clear()
+    one_house.estate.looks = 1
+    return one_house
+
+
+def furnished(estate: Estate, group: str, machines: Mapping[str, str] | None = None) -> str:
+    """A group with a network and machines in these states; returns the ID of the group."""
+    made = estate.group(group, team="shop")
+    vnet = "Microsoft.Network/virtualNetworks"
+    subnet = {
+        "name": "default",
+        "id": f"{made['id']}/providers/{vnet}/main/subnets/default",
+        "properties": {"addressPrefix": "10.0.0.0/24"},
+    }
+    space = {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": [subnet]}
+    estate.resource(group, vnet, "main", space)
+    for name, power in (machines or {}).items():
+        estate.machine(group, name, power, tags={"owner": "ada"})
+    return made["id"]
