@@ -17,6 +17,7 @@ import yaml
 
 from flotilla.secret_shapes import names_a_secret
 from flotilla.sizes import cut
+from k8s.hiding import APPLIED, is_secret_flag, is_secret_literal
 
 Object = dict[str, Any]
 
@@ -26,7 +27,6 @@ MAX_DIFF_BYTES: Final = 16 * 1024
 CUT: Final = "... the rest is left out\n"
 
 _NOISE: Final = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")
-_NOISY_ANNOTATIONS: Final = ("kubectl.kubernetes.io/last-applied-configuration",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def shown(content: Mapping[str, Any], fingerprints: Fingerprints) -> Object:
         metadata.pop(name, None)
     if isinstance(metadata.get("annotations"), dict):
         notes = cast("Object", metadata["annotations"])
-        kept = {key: value for key, value in notes.items() if key not in _NOISY_ANNOTATIONS}
+        kept = {key: value for key, value in notes.items() if key not in APPLIED}
         if kept:
             metadata["annotations"] = kept
         else:
@@ -72,7 +72,13 @@ def shown(content: Mapping[str, Any], fingerprints: Fingerprints) -> Object:
 
 def _hidden(node: Any, place: str, fingerprints: Fingerprints) -> Any:
     if isinstance(node, list):
-        return [_hidden(each, place, fingerprints) for each in cast("list[Any]", node)]
+        items = cast("list[Any]", node)
+        return [
+            fingerprints.of(each, f"{place}[{index}]")
+            if index and isinstance(each, str) and is_secret_flag(items[index - 1])
+            else _hidden(each, place, fingerprints)
+            for index, each in enumerate(items)
+        ]
     if not isinstance(node, dict):
         return node
     members = cast("Object", node)
@@ -85,7 +91,7 @@ def _hidden(node: Any, place: str, fingerprints: Fingerprints) -> Any:
         for key, value in members.items()
     }
     name, value = members.get("name"), members.get("value")
-    if isinstance(name, str) and isinstance(value, str) and names_a_secret(name, value):
+    if isinstance(name, str) and isinstance(value, str) and is_secret_literal(name, value):
         # A literal of a container's environment.
         out["value"] = fingerprints.of(value, f"{place}/{name}")
     return out

@@ -5,6 +5,7 @@ of its channel; v5 adds a message that closes one.
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import urlencode
@@ -19,7 +20,6 @@ from flotilla import (
     FlotillaError,
     InvalidArgument,
     NotFound,
-    TimedOut,
     Unavailable,
     UpstreamError,
 )
@@ -47,6 +47,7 @@ MAX_READ_BYTES: Final = 8 * 1024 * 1024
 """A program that never stops printing is left after this much."""
 MAX_ERROR_BYTES: Final = 64 * 1024
 SPARE_S: Final = 1.0
+HANG_UP_S: Final = 0.3
 
 Argument = Annotated[str, Field(max_length=32 * 1024)]
 Command = Annotated[
@@ -136,7 +137,7 @@ class Exec:
         heard = _Heard()
         # With a spare second, so that what it printed until then still comes to the caller.
         due = Deadline(context.deadline.at - SPARE_S).no_later_than(timeout_s)
-        await self._run(target, chosen, command, stdin, due, heard)
+        await self._run(target, chosen, command, stdin, (due, context.deadline), heard)
         return _ran(target, pod, chosen, heard)
 
     async def chosen(
@@ -166,9 +167,10 @@ class Exec:
         container: str,
         command: list[str],
         stdin: str | None,
-        due: Deadline,
+        dues: tuple[Deadline, Deadline],
         heard: "_Heard",
     ) -> None:
+        """Listen until the first of `dues`; all of it is over by the second."""
         query = [
             *(("command", each) for each in command),
             ("container", container),
@@ -182,18 +184,20 @@ class Exec:
         opened = False
         try:
             async with target.cluster.websocket(
-                target.path("exec"), due=due, query=urlencode(query), protocols=protocols
+                target.path("exec"), due=dues[1], query=urlencode(query), protocols=protocols
             ) as socket:
                 opened = True
                 if socket.protocol not in protocols:
                     raise UpstreamError(f"cluster {target.cluster.alias} speaks no {protocols[0]}")
-                if stdin is not None:
-                    await _say(socket, stdin)
-                await _listen(socket, heard)
-        except TimedOut:
-            if not opened:
-                raise
-            heard.ended = "timed_out"
+                try:
+                    async with asyncio.timeout(dues[0].remaining_s()):
+                        if stdin is not None:
+                            await _say(socket, stdin)
+                        await _listen(socket, heard)
+                except TimeoutError:
+                    heard.ended = "timed_out"
+                finally:
+                    await _hang_up(socket)
         except Unavailable as error:
             if opened and not heard.over:
                 error.message += "; whether the program has ended is not known"
@@ -261,6 +265,13 @@ async def _say(socket: "ClientWebSocketResponse", stdin: str) -> None:
     for start in range(0, len(raw), 16 * 1024):
         await socket.send_bytes(bytes([STDIN]) + raw[start : start + 16 * 1024])
     await socket.send_bytes(bytes([CLOSE, STDIN]))
+
+
+async def _hang_up(socket: "ClientWebSocketResponse") -> None:
+    """Close it. A program that goes on printing would keep the closing from ever ending."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HANG_UP_S):
+            await socket.close()
 
 
 async def _listen(socket: "ClientWebSocketResponse", heard: _Heard) -> None:

@@ -36,6 +36,11 @@ def is_secret_literal(name: str, value: str) -> bool:
     return names_a_secret(name, value) or _SECRET_ENDING.search(name) is not None
 
 
+def is_secret_flag(word: Any) -> bool:
+    """Whether the argument after this one is a secret: `--password`."""
+    return isinstance(word, str) and _SECRET_FLAG.fullmatch(word) is not None
+
+
 def _walked(value: Any) -> Any:
     if isinstance(value, list):
         return [_walked(each) for each in cast("list[Any]", value)]
@@ -98,6 +103,6 @@ def _arguments(words: list[Any]) -> list[Any]:
     """`["--password", "x"]` hides x; `--password=x` is known by its shape anyway."""
     found = list(words)
     for at, word in enumerate(words[:-1]):
-        if isinstance(word, str) and _SECRET_FLAG.fullmatch(word):
+        if is_secret_flag(word):
             found[at + 1] = HIDDEN
     return found

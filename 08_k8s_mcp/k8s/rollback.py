@@ -10,6 +10,7 @@ from pydantic import Field
 from flotilla import Conflict, Context, Deadline, FlotillaError, NotFound
 from flotilla.model import Model
 from flotilla.tool import Preview, Tool, writes
+from k8s.answers import upstream_status
 from k8s.apply import AllowPrivileged
 from k8s.clusters import Clusters
 from k8s.foresight import Allowance, Outcome, weighed
@@ -113,6 +114,13 @@ class Rollbacks:
         try:
             live = await ready.target.patch(ready.body, JSON_PATCH, due)
         except FlotillaError as error:
+            if upstream_status(error) == 422:
+                # It passed a moment ago: by now the template is another one.
+                raise Conflict(
+                    f"{ready.target} has changed since it was looked at",
+                    hint="Look at it again with getRolloutStatus.",
+                    details={"reason": "template_changed"},
+                ) from None
             raise unsettled(error, f"{ready.target} was rolled back") from None
         return RolledBack(
             **identity(ready.target, live),

@@ -204,8 +204,8 @@ class Writes:
         return json_response(_scale(self._kept(ask, live, after, ask.name or "")))
 
     async def delete(self, ask: Ask) -> web.StreamResponse:
-        options = await ask.request.json() if ask.request.can_read_body else {}
-        return json_response(self._gone(ask, options))
+        raw = await ask.request.read()
+        return json_response(self._gone(ask, json.loads(raw) if raw else {}))
 
     def _gone(self, ask: Ask, options: Object) -> Object:
         live = self.kube.one(ask)
@@ -281,8 +281,8 @@ class Writes:
         self.kube.one(ask)
         argv = ask.query.getall("command")
         socket = web.WebSocketResponse(protocols=self.protocols)
-        wanted = ask.request.headers.get("Sec-WebSocket-Protocol", "").split(", ")
-        if not set(wanted) & set(self.protocols):
+        asked = ask.request.headers.get("Sec-WebSocket-Protocol", "")
+        if not {each.strip() for each in asked.split(",")} & set(self.protocols):
             raise Refused(400, "BadRequest", "unable to upgrade: no protocol in common")
         await socket.prepare(ask.request)
         self.ran.append(list(argv))
