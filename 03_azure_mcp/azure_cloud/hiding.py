@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from flotilla.json_text import from_json, to_json
+from flotilla.redaction import REDACTED
 
-HIDDEN = "[hidden]"
+HIDDEN = REDACTED
 MOST_JSON_CHARS = 256 * 1024
 
 # By the last words of a member's name: `adminPassword`, `primaryConnectionString`, `sasToken`.
@@ -46,7 +47,7 @@ def names_secret(name: str) -> bool:
 
 
 def shown(value: Any) -> Any:
-    """The same JSON with `[hidden]` in the place of secrets."""
+    """The same JSON with `[redacted]` in the place of secrets."""
     if isinstance(value, dict):
         return _members(cast("dict[str, Any]", value))
     if isinstance(value, list):

@@ -46,6 +46,7 @@ def put(request: Request) -> Reply:
         deployment["properties"]["provisioningState"] = "Succeeded"
 
     operation = estate.begin(done)
+    operation.error = estate.fail_deployments
     place = f"{request.base}{request.path}/operationStatuses/{operation.token}"
     headers = {
         "Azure-AsyncOperation": f"{place}?api-version={request.query['api-version']}",
@@ -66,7 +67,7 @@ def look(request: Request) -> Reply:
     body: Json = {"status": "Running" if status == "InProgress" else status}
     if status == "Failed":
         body["error"] = operation.error
-    return Reply(body=body)
+    return Reply(body=body, headers={"Retry-After": request.estate.retry_after})
 
 
 def what_if(request: Request) -> Reply:

@@ -68,6 +68,8 @@ class Estate:
     client_secret: str = CLIENT_SECRET
     fail_next: Json | None = None
     """The error that the next operation ends with."""
+    fail_deployments: Json | None = None
+    """The error that deployments end with."""
     prices: dict[str, float] = field(
         default_factory=lambda: {"Standard_D2s_v5": 0.096, "Standard_D4s_v5": 0.192}
     )
