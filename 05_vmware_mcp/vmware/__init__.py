@@ -3,9 +3,12 @@
 from flotilla import CommonSettings, Spoke, __version__
 from flotilla.credentials import Credentials
 from vmware.changes import Changes
+from vmware.events import Events
 from vmware.foreseen import Foreseer
+from vmware.inventory import Inventory
 from vmware.link import Links
 from vmware.machines import Machines
+from vmware.performance import Counters
 from vmware.power import Power
 from vmware.settings import Settings
 from vmware.snapshots import Snapshots
@@ -24,7 +27,16 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
     vcenters = load(settings.config or shared.config_dir / "vmware.yaml")
     credentials = Credentials(vcenters.needs())
     links = Links(vcenters, credentials, settings)
-    families = (Machines(links), Snapshots(links), Tasks(links), Power(links), Changes(links))
+    families = (
+        Machines(links),
+        Inventory(links),
+        Snapshots(links),
+        Events(links),
+        Tasks(links),
+        Counters(links),
+        Power(links),
+        Changes(links),
+    )
     aliases = ", ".join(alias for alias, _ in vcenters)
     return Spoke(
         name="vmware",

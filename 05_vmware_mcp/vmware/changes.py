@@ -9,13 +9,12 @@ from flotilla import Conflict, Context, InvalidArgument, Tool, destroys, writes
 from vmware.foresee import preview_of
 from vmware.link import Links
 from vmware.machines import KIND, VmId, VmName, found
-from vmware.names import VCenterName, decoded, encoded
+from vmware.names import MoId, VCenterName, decoded, encoded
 from vmware.tasks import Task, begun
 
 if TYPE_CHECKING:
     from vmware.reading import Vc
 
-MoId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._:-]+$")]
 HostId = Annotated[MoId | None, Field(description="`hostId` from listHosts.")]
 ClusterId = Annotated[MoId | None, Field(description="`clusterId` from listClusters.")]
 DatastoreId = Annotated[MoId | None, Field(description="`datastoreId` from listDatastores.")]

@@ -125,7 +125,8 @@ class Link:
         refused = self._refused
         if refused is not None and refused.password == password:
             if self._clock() - refused.at < REFUSED_S:
-                raise refused.error
+                error = refused.error
+                raise NotConfigured(error.message, hint=error.hint, details=error.details)
             self._refused = None
         entry = self.entry
 

@@ -21,7 +21,7 @@ from flotilla import (
 from flotilla.paging import DEFAULT_LIMIT
 from vmware.link import Links
 from vmware.listing import Listing, page
-from vmware.names import VCenterName, decoded, encoded
+from vmware.names import MoId, VCenterName, decoded, encoded
 
 if TYPE_CHECKING:
     from vmware.reading import Read, Vc
@@ -32,13 +32,8 @@ NOTES_BYTES = 4096
 
 PowerState = Literal["poweredOn", "poweredOff", "suspended"]
 VmId = Annotated[
-    str | None,
-    Field(
-        min_length=1,
-        max_length=100,
-        pattern=r"^[A-Za-z0-9._:-]+$",
-        description="The machine's ID at its vCenter (moId), such as vm-1042.",
-    ),
+    MoId | None,
+    Field(description="The machine's ID at its vCenter (moId), such as vm-1042."),
 ]
 VmName = Annotated[
     str | None,
@@ -164,7 +159,7 @@ class Machines:
         power_state: PowerState | None = None,
         template: bool | None = None,
         host_id: Annotated[
-            str | None, Field(max_length=100, description="Only those on this host (listHosts).")
+            MoId | None, Field(description="Only those on this host (listHosts).")
         ] = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
@@ -336,7 +331,7 @@ def _hardware(devices: Iterable[Any]) -> tuple[list[Disk], list[Adapter]]:
             disks.append(
                 Disk(
                     label=label,
-                    capacity_gb=round(capacity_kb / 1024**2, 2),
+                    capacity_gb=round(capacity_kb / 1024**2, 3),
                     file=getattr(backing, "fileName", None) or None,
                     thin=getattr(backing, "thinProvisioned", None),
                 )

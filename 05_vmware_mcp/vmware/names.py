@@ -18,6 +18,9 @@ VCenterName = Annotated[
     ),
 ]
 
+MoId = Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]+$")]
+"""The ID of an object at its vCenter: `vm-1042`; an ESXi host gives paths for some."""
+
 _ESCAPED = re.compile("%(25|2f|5c)", re.IGNORECASE)
 _SPECIAL = re.compile(r"[%/\\]")
 

@@ -25,7 +25,7 @@ from flotilla.paging import DEFAULT_LIMIT
 from vmware.foresee import preview_of
 from vmware.link import Links
 from vmware.machines import KIND, VmId, VmName, found
-from vmware.names import VCenterName, decoded, encoded
+from vmware.names import MoId, VCenterName, decoded, encoded
 from vmware.tasks import Task, begun
 
 if TYPE_CHECKING:
@@ -40,15 +40,7 @@ PATHS = (
     "layoutEx.file",
 )
 
-SnapshotId = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=100,
-        pattern=r"^[A-Za-z0-9._:-]+$",
-        description="`snapshotId` from listSnapshots.",
-    ),
-]
+SnapshotId = Annotated[MoId, Field(description="`snapshotId` from listSnapshots.")]
 
 
 class Snapshot(Model):

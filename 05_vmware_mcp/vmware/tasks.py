@@ -22,7 +22,7 @@ from flotilla import (
 from flotilla.paging import DEFAULT_LIMIT
 from vmware.faults import fault_error, task_failed
 from vmware.link import Link, Links
-from vmware.names import VCenterName, decoded
+from vmware.names import MoId, VCenterName, decoded
 
 if TYPE_CHECKING:
     from vmware.reading import Vc
@@ -34,15 +34,7 @@ LAST_LOOK_S = 3.0
 ANSWER_S = 1.0
 """What is left of a deadline to answer in, when the wait is cut short by it."""
 
-TaskId = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=100,
-        pattern=r"^[A-Za-z0-9._:-]+$",
-        description="`taskId` as a tool of infra.vmware returned it.",
-    ),
-]
+TaskId = Annotated[MoId, Field(description="`taskId` as a tool of infra.vmware returned it.")]
 
 
 class TaskError(Model):

@@ -109,6 +109,9 @@ class _Stub(Adapter):
         base: Any = super()
         try:
             return base.InvokeMethod(mo, info, args, outerStub)
+        except OSError:
+            # A certificate's error is a ValueError too.
+            raise
         except _UNREADABLE as error:
             raise UpstreamError(
                 "vCenter's answer could not be read: it was cut short, or is no SOAP",
@@ -161,7 +164,7 @@ def trust(entry: VCenter) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=entry.ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise NotConfigured(f"ca_file {entry.ca_file} cannot be read: {error}") from None
+        raise NotConfigured(f"caFile {entry.ca_file} cannot be read: {error}") from None
     if entry.thumbprint is not None or not entry.verify:
         # The certificate itself is compared instead, at every connection.
         context.check_hostname = False
@@ -180,10 +183,14 @@ class Session:
         self.lock = threading.Lock()
 
     def login(self, exchange: Exchange, user: str, password: str) -> None:
-        with _told("log in"), self.stub.within(exchange):
-            instance = vim.ServiceInstance("ServiceInstance", self.stub)
-            self.content = instance.RetrieveContent()
-            self.content.sessionManager.Login(user, password, None)
+        try:
+            with _told("log in"), self.stub.within(exchange):
+                instance = vim.ServiceInstance("ServiceInstance", self.stub)
+                self.content = instance.RetrieveContent()
+                self.content.sessionManager.Login(user, password, None)
+        except FlotillaError:
+            self.stub.DropConnections()
+            raise
 
     def logout(self, exchange: Exchange) -> None:
         try:
@@ -210,10 +217,10 @@ def _told(doing: str) -> Generator[None]:
             name_of(fault), str(fault.msg or ""), members_of(fault), doing=doing
         ) from None
     except ssl.SSLCertVerificationError as error:
-        why = error.verify_message or str(error)
+        why = getattr(error, "verify_message", "") or "it is another one than the thumbprint says"
         raise NotConfigured(
             f"the vCenter's certificate is not trusted: {why}",
-            hint="Give its authority as ca_file, or its SHA-256 as thumbprint, in vmware.yaml.",
+            hint="Give its authority as caFile, or its SHA-256 as thumbprint, in vmware.yaml.",
             details={"reason": "certificate"},
         ) from None
     except TimeoutError:

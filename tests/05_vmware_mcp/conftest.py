@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import mcp_types as types
 import orjson
 import pytest
 import yaml
@@ -42,7 +43,8 @@ def spoke_of(folder: Path, vcenters: Mapping[str, Mapping[str, Any]], **settings
     """The spoke with these vCenters in its file."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "vmware.yaml"
-    file.write_text(yaml.safe_dump({"vcenters": {k: dict(v) for k, v in vcenters.items()}}))
+    entries = {alias: dict(entry) for alias, entry in vcenters.items()}
+    file.write_text(yaml.safe_dump({"vcenters": entries}, sort_keys=False))
     common = CommonSettings(data_dir=folder / "data")
     return build(Settings(config=file, **settings), common)
 
@@ -62,11 +64,23 @@ class Refused(AssertionError):
         self.error = error
 
 
+class Person:
+    """Says yes to everything in the client, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def __call__(self, context: Any, params: Any) -> types.ElicitResult:
+        self.asked.append(params.message)
+        return types.ElicitResult(action="accept", content={"decision": "allow_once"})
+
+
 class Operator:
     """Calls the tools through the hub as a client does."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, person: Person) -> None:
         self.client = client
+        self.person = person
 
     async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
         result = await self.client.call_tool(PREFIX + tool, arguments)
@@ -112,12 +126,12 @@ def operator_of(start_fleet: StartFleet, tmp_path: Path) -> OperatorOf:
     async def opened(
         vcenters: Mapping[str, Mapping[str, Any]], *, approvals: str = "off", **settings: Any
     ) -> AsyncGenerator[Operator]:
-        spoke = spoke_of(tmp_path / "spoke", vcenters, **settings)
+        spoke, person = spoke_of(tmp_path / "spoke", vcenters, **settings), Person()
         async with (
             start_fleet([spoke], approvals=approvals) as fleet,
-            fleet.client() as client,
+            fleet.client(elicitation_callback=person) as client,
         ):
-            yield Operator(client)
+            yield Operator(client, person)
 
     return opened
 

@@ -77,7 +77,7 @@ class Vcsim:
             "port": self.port,
             "user": USER,
             "password": password,
-            "ca_file": str(self.trusted),
+            "caFile": str(self.trusted),
             **more,
         }
 
