@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from flotilla import CommonSettings, Misconfigured, Spoke, __version__
 from flotilla.credentials import Credentials
 from k8s.clusters import Clusters, found_accounts
+from k8s.discovering import Source
 from k8s.kubeconfig import named_files
 from k8s.reading import reading_tools
 from k8s.settings import Settings
@@ -42,6 +43,7 @@ def build(
         lifespan=clusters.open,
         operations=writing.operations(),
         credentials=credentials,
+        discovery=Source(clusters).discovery(),
         not_configured=None
         if len(clusters)
         else problem or "add a cluster to k8s.yaml, or give K8S_KUBECONFIG",

@@ -39,6 +39,7 @@ class Cluster:
     def __init__(self, alias: str, link: Link, kinds: Kinds) -> None:
         self.alias = alias
         self.namespace = link.access.namespace
+        self.server = link.access.server
         self._link = link
         self._kinds = kinds
 

@@ -1,6 +1,6 @@
 """The Kubernetes spoke behind a real hub, with the emulator of an API server over TLS."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,14 @@ StartKube = Callable[..., AbstractAsyncContextManager[KubeFleet]]
 
 @pytest.fixture
 def start_kube(start_fleet: Any, tmp_path: Path) -> StartKube:
-    """`start_kube(kube, settings={...}, **fleet)`: approvals are off unless asked for."""
+    """`start_kube(kube, settings={...}, beside=[...], **fleet)`: approvals are off unless asked
+    for."""
 
     @asynccontextmanager
     async def started(
         kube: KubeEmulator | None = None,
         settings: Mapping[str, Any] | None = None,
+        beside: Sequence[Spoke] = (),
         **fleet: Any,
     ) -> AsyncGenerator[KubeFleet]:
         emulator = kube or KubeEmulator()
@@ -55,7 +57,7 @@ def start_kube(start_fleet: Any, tmp_path: Path) -> StartKube:
         async with server.running():
             spoke = kube_spoke(tmp_path, server, settings)
             async with (
-                start_fleet([spoke], **{"approvals": "off", **fleet}) as hub,
+                start_fleet([spoke, *beside], **{"approvals": "off", **fleet}) as hub,
                 hub.client() as client,
             ):
                 yield KubeFleet(client, emulator, server)
