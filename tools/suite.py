@@ -183,6 +183,8 @@ class Suite:
         name = group.name.replace("/", "-")
         mine = ["-p", "tools.tally", "-q", "-rN", "-o", f"cache_dir=.pytest_cache/{name}"]
         options: list[str] = []
+        if {"--lf", "--last-failed"} & set(self._options):
+            options.append("--last-failed-no-failures=none")
         for each in self._options:
             if each.startswith(BASETEMP):
                 Path(each.removeprefix(BASETEMP)).mkdir(parents=True, exist_ok=True)

@@ -86,6 +86,13 @@ def test_options_of_pytest_reach_every_process(tmp_path: Path) -> None:
     assert outcome.counts == {"passed": 2, "deselected": 2}
 
 
+def test_only_what_failed_is_tested_again(tmp_path: Path) -> None:
+    folder = project(tmp_path, good="def test_good(): pass", bad="def test_bad(): assert 0")
+    assert run(folder)[0].counts == {"passed": 1, "failed": 1}
+    again = run(folder, "--lf")[0].counts
+    assert (again["failed"], again["passed"]) == (1, 0)
+
+
 def test_a_process_that_dies_has_failed(tmp_path: Path) -> None:
     outcome, said = run(project(tmp_path, dies="def test_it(): os._exit(0)", lives="", stays=""))
     assert outcome.code == 1
