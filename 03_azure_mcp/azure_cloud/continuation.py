@@ -7,11 +7,12 @@ reach nothing but another place in the same list.
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Annotated, Any, TypeVar, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from pydantic import Field
 
 from azure_cloud.arm import NOTHING, Arm, Query
+from azure_cloud.links import at_home
 from flotilla import (
     Context,
     InvalidArgument,
@@ -50,23 +51,10 @@ def following(endpoint: str, path: str, query: Query, next_link: Any) -> dict[st
     """
     if not next_link:
         return None
-    link = urlsplit(str(next_link))
-    home = urlsplit(endpoint)
-    try:
-        elsewhere = (link.scheme, link.hostname, link.port) != (
-            home.scheme,
-            home.hostname,
-            home.port,
-        )
-    except ValueError:
-        elsewhere = True
-    # Services add :443 and change the case of paths as they like.
-    if elsewhere and not (
-        link.scheme == "https"
-        and link.hostname == home.hostname
-        and {link.port, home.port} <= {None, 443}
-    ):
+    link = at_home(str(next_link), endpoint)
+    if link is None:
         raise _strange("to another host")
+    # Services change the case of paths as they like.
     if unquote(link.path).rstrip("/").lower() != unquote(path).rstrip("/").lower():
         raise _strange("out of the list")
     known = {name.lower() for name in query} | {"api-version"}

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from azure_cloud.arm_errors import told
 from azure_cloud.ids import is_guid
+from azure_cloud.links import at_home
 from azure_cloud.wire import Answer
 from flotilla import InvalidArgument, Model, UpstreamError, decode_cursor, encode_cursor
 from flotilla.upstream import retry_after_s
@@ -195,14 +196,9 @@ def _place(answer: Answer) -> tuple[Way, str | None]:
 
 def _own(link: str, endpoint: str, way: Way) -> str:
     """The link below the endpoint; UpstreamError for any other: our token would go there."""
-    parts, home = urlsplit(link), urlsplit(endpoint)
-    at_home = parts.scheme == "https" and parts.hostname == home.hostname
-    try:
-        at_home = at_home and (parts.port or 443) == (home.port or 443)
-    except ValueError:
-        at_home = False
-    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    if not at_home or not _may_be_asked(path, way):
+    parts = at_home(link, endpoint)
+    path = "" if parts is None else f"{parts.path}?{parts.query}" if parts.query else parts.path
+    if not _may_be_asked(path, way):
         raise UpstreamError(
             "Azure began it, but the place where it can be followed is not one of its own",
             hint="Look at the target with a get tool; do not repeat the call.",

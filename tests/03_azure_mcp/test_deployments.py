@@ -100,10 +100,8 @@ async def test_a_deployment_that_fails_says_why(house: House) -> None:
         error = await tools.refused(
             "invalid_argument",
             "previewDeployment",
-            **{
-                "resourceGroup": "bad",
-                "template": template("x"),
-            },
+            resourceGroup="bad",
+            template=template("x"),
         )
         assert error["upstreamCode"] == "InvalidTemplate"
         no_template = {"resourceGroup": "bad", "template": {"resources": []}}

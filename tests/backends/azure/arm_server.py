@@ -12,7 +12,7 @@ Source: Azure Resource Manager, REST API reference and its API guidelines.
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from uuid import uuid4
 
 from aiohttp import web
@@ -26,6 +26,7 @@ _G = rf"{_S}/resourcegroups/[^/]+"
 _VM = rf"{_G}/providers/microsoft\.compute/virtualmachines/[^/]+"
 _ANY = rf"{_G}/providers/[^/]+(?:/[^/]+/[^/]+)+"
 
+Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Routes = Iterable[tuple[str, str, Handler]]
 
 ROUTES: Routes = (
@@ -79,7 +80,15 @@ ROUTES: Routes = (
 def application_of(estate: Estate) -> web.Application:
     """The application; what it holds is in `estate`, which tests may look at and change."""
     table = [(method, re.compile(path, re.IGNORECASE), do) for method, path, do in ROUTES]
-    application = web.Application(client_max_size=8 * 1024 * 1024)
+
+    @web.middleware
+    async def seen(request: web.Request, handler: Answering) -> web.StreamResponse:
+        if request.transport is not None:
+            estate.connections.append(request.transport)
+        return await handler(request)
+
+    # The first is around all others, so that one that hangs has been seen.
+    application = web.Application(client_max_size=8 * 1024 * 1024, middlewares=[seen])
 
     async def arm(request: web.Request) -> web.Response:
         ids = {
@@ -151,6 +160,9 @@ def _answered(
         raise Refused(
             404, "SubscriptionNotFound", f"The subscription '{within}' could not be found."
         )
+    for end, (status, told, headers) in estate.instead.items():
+        if path.lower().endswith(end):
+            return Reply(status, told, headers)
     base = f"https://{request.host}"
     for method, pattern, do in table:
         if method == request.method and (found := pattern.fullmatch(path)):

@@ -1,5 +1,6 @@
 """What a pretended Azure holds: subscriptions, resources, power, locks, running operations."""
 
+import asyncio
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -73,6 +74,12 @@ class Estate:
     prices: dict[str, float] = field(
         default_factory=lambda: {"Standard_D2s_v5": 0.096, "Standard_D4s_v5": 0.192}
     )
+    instead: dict[str, tuple[int, Any, dict[str, str]]] = field(
+        default_factory=dict[str, tuple[int, Any, dict[str, str]]]
+    )
+    """What is answered to paths that end so, whatever they ask: status, body, headers."""
+    connections: list[asyncio.Transport] = field(default_factory=list[asyncio.Transport])
+    """Of each request, in their order."""
     page_tokens: dict[str, int] = field(default_factory=dict[str, int])
 
     def find(self, resource_id: str) -> Json:
