@@ -25,8 +25,8 @@ from k8s.scaling import RestartedKind, ScaledKind, Scaling
 from k8s.targets import Target, uid_of
 from k8s.written import WORKLOADS
 
-WITHIN_S: Final = 2.6
-"""The hub waits three seconds, and a person behind it."""
+WITHIN_S: Final = 7.0
+"""The hub waits eight seconds, and a person behind it."""
 MAX_WARNINGS = 20
 MAX_NAMED = 5
 

@@ -1,4 +1,4 @@
-"""Running programs in pods over a WebSocket: what they print, how they end, and when they do not."""
+"""Running programs in pods: what they print, how they end, and when they do not."""
 
 import asyncio
 from typing import Any

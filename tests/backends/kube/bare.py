@@ -79,6 +79,21 @@ class BareKube:
         return [each for each in told if path in each]
 
 
+def spoke_of(
+    folder: Path, url: str, trusted: Path, settings: Mapping[str, Any] | None = None
+) -> Spoke:
+    """The spoke with clusters `main` and `reader` at one server, and their tokens in `folder`."""
+    clusters: dict[str, Any] = {}
+    for alias, user in (("main", "admin"), ("reader", "reader")):
+        token = folder / f"{user}.token"
+        token.write_text(f"{user}-token\n")
+        clusters[alias] = {"server": url, "ca_file": str(trusted), "token": str(token)}
+    file = folder / "k8s.yaml"
+    file.write_text(yaml.safe_dump({"clusters": clusters}))
+    wanted = Settings(config=file, kubeconfig="none", **(settings or {}))
+    return build(wanted, CommonSettings(data_dir=folder / "data"), env={})
+
+
 StartBare = Callable[..., AbstractAsyncContextManager[BareKube]]
 
 
@@ -98,17 +113,7 @@ def start_bare(tmp_path: Path, authority: Path) -> StartBare:
     ) -> AsyncGenerator[BareKube]:
         server = TlsServer(kube.application, authority)
         async with server.running():
-            clusters: dict[str, Any] = {}
-            for alias, user in (("main", "admin"), ("reader", "reader")):
-                token = tmp_path / f"{user}.token"
-                token.write_text(f"{user}-token\n")
-                clusters[alias] = {
-                    "server": server.url, "ca_file": str(server.trusted), "token": str(token)
-                }  # fmt: skip
-            file = tmp_path / "k8s.yaml"
-            file.write_text(yaml.safe_dump({"clusters": clusters}))
-            wanted = Settings(config=file, kubeconfig="none", **(settings or {}))
-            spoke = build(wanted, CommonSettings(data_dir=tmp_path / "data"), env={})
+            spoke = spoke_of(tmp_path, server.url, server.trusted, settings)
             async with spoke.lifespan():
                 yield BareKube(spoke, kube, server, **more)
 
