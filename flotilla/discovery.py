@@ -25,7 +25,8 @@ class Seen(Model):
 
     `name` is one of a kind within its class over all sources, so it is qualified by account,
     cluster or namespace where the provider lets two be called alike. `key` names the attribute
-    (say `resource_id`) by which a renamed item is known again.
+    (say `resource_id`) by which a renamed item is known again. Two items whose `provider` or
+    `account` differ are two, whatever their names and keys.
     """
 
     ci_class: str
@@ -42,7 +43,11 @@ class SeenEnd(Model):
 
 
 class SeenRelation(Model):
-    """A relation as it really is: the source `runs_on`, `contains`, `uses`, ... the target."""
+    """A relation as it really is: the source `runs_on`, `contains`, `uses`, ... the target.
+
+    All that a source tells of one type from one item to those of one class is what there is: older
+    ones between items that it sees end. So let what moves be the relation's source.
+    """
 
     source: SeenEnd
     type: str
@@ -67,8 +72,9 @@ class SeenPage(Told):
 class Covers(Model):
     """Which live items of the CMDB a scope speaks of: those of them not seen have gone.
 
-    Only items of these classes whose attributes have exactly these values, say
-    `{"provider": "azure", "account": "<subscription ID>"}`.
+    Only items of these very classes whose attributes have exactly these values, say
+    `{"provider": "azure", "account": "<subscription ID>"}`; at least one is needed. What the source
+    tells of these classes gets them where it lacks them, and must not differ.
     """
 
     ci_classes: list[str]

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cmdb.catalogue import Catalogue
 from cmdb.items import Item, live_by_ids, live_by_names, live_relations
 from cmdb.ledger import Draft, Ledger, Link
-from cmdb.planning import relations_of
+from cmdb.linking import relations_of
 from cmdb.reconcile_plan import PlanContent, PlannedRelation
 from cmdb.relation_types import relation_type
 from flotilla import Conflict, Context, FlotillaError

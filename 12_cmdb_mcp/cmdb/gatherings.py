@@ -4,10 +4,11 @@ A gathering is used by the principal that had it gathered, and only once it is c
 source failed to tell must never look like what is not there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import anyio.lowlevel
 import orjson
 from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -42,13 +43,16 @@ class Whole:
     covers: Covers
     pages: Sequence[bytes]
 
-    def items(self) -> Iterator[Seen]:
+    async def read(self) -> tuple[list[Seen], list[SeenRelation]]:
+        """Items and relations of all pages; between two of them others get their turn."""
+        items: list[Seen] = []
+        relations: list[SeenRelation] = []
         for page in self.pages:
-            yield from map(Seen.model_validate, orjson.loads(page)["items"])
-
-    def relations(self) -> Iterator[SeenRelation]:
-        for page in self.pages:
-            yield from map(SeenRelation.model_validate, orjson.loads(page)["relations"])
+            await anyio.lowlevel.checkpoint()
+            told = orjson.loads(page)
+            items.extend(map(Seen.model_validate, told["items"]))
+            relations.extend(map(SeenRelation.model_validate, told["relations"]))
+        return items, relations
 
 
 class Gatherings:

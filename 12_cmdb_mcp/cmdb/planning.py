@@ -4,31 +4,29 @@ What a caller tells is taken whole or refused. What a source tells was not writt
 of that the sound items are planned and the others told; they are not retired for being unsound.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio.lowlevel
-from sqlalchemy import RowMapping, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cmdb.catalogue import Catalogue
 from cmdb.faults import Faults
 from cmdb.filters import Filter, condition
-from cmdb.items import ITEM_COLUMNS, Item, live_by_names, live_relations
+from cmdb.items import ITEM_COLUMNS, Item, live_by_names
 from cmdb.ledger import changes_between
+from cmdb.linking import Linking, relations_of
 from cmdb.matching import Named, is_key, is_text, key_value, live_by_key, streamed
 from cmdb.reconcile_plan import (
     Discovered,
     DiscoveredRelation,
     PlanContent,
     PlannedCreate,
-    PlannedEnd,
-    PlannedRelation,
     PlannedRetire,
     PlannedUpdate,
     check_retires,
 )
-from cmdb.relation_types import relation_type
 from cmdb.tables import item
 from cmdb.values import Attributes, check_attributes, check_text, merged
 from flotilla import Conflict, InvalidArgument, TooLarge
@@ -112,7 +110,16 @@ class Planner:
             self._spare(one, by_key, by_name)
         covered = _Covered() if scope is None else await self._covered(scope)
         retires = await self._retires(covered)
-        links, ends = await self._links(relations, covered, {one.id for one in retires})
+        linking = Linking(
+            self._connection,
+            self._catalogue,
+            self.faults,
+            self._wanted,
+            seen=self._seen.keys(),
+            retiring={one.id for one in retires},
+            classes=covered.classes,
+        )
+        links, ends = await linking.planned(relations)
         return PlanContent(
             creates=self._creates,
             updates=self._updates,
@@ -307,96 +314,3 @@ class Planner:
             )
             for one in covered.unseen
         ]
-
-    async def _links(
-        self,
-        relations: Sequence[DiscoveredRelation],
-        covered: _Covered,
-        retiring: set[str],
-    ) -> tuple[list[PlannedRelation], list[PlannedEnd]]:
-        """The discovered relations that are not there yet, and those that have given way."""
-        keys = [(end.ci_class, end.name) for one in relations for end in (one.source, one.target)]
-        asked = (key for key in keys if key not in self._wanted and is_text("".join(key)))
-        live = await live_by_names(self._connection, asked)
-        known: dict[Key, str | None] = {key: one.id for key, one in live.items()}
-        known |= self._wanted
-        ends = dict.fromkeys(known.get(key) for key in keys)
-        held = await live_relations(self._connection, [end for end in ends if end is not None])
-        there = {(row["source_id"], row["type"], row["target_id"]) for row in held}
-        made: dict[tuple[Key, str, Key], PlannedRelation] = {}
-        told: dict[tuple[str | None, str, str | None], str] = {}
-        for row, one in enumerate(relations):
-            if row % _STEP == 0:
-                await anyio.lowlevel.checkpoint()
-            source = (one.source.ci_class, one.source.name)
-            target = (one.target.ci_class, one.target.name)
-            with self.faults.of(f"{source[1]!r} {one.type} {target[1]!r}"):
-                kind = relation_type(one.type)
-                self._check_link(row, source, target, known, retiring)
-                self._catalogue.check_ends(kind, source[0], target[0])
-                ids = (known[source], kind.name, known[target])
-                told[ids] = target[0]
-                if ids not in there:
-                    made[source, kind.name, target] = PlannedRelation(
-                        source=one.source,
-                        type=kind.name,
-                        target=one.target,
-                        source_id=ids[0],
-                        target_id=ids[2],
-                    )
-        given = list(made.values())
-        if self._covers is None:
-            return given, []
-        return given, _given_way(held, told, covered, self._seen.keys() - retiring)
-
-    def _check_link(
-        self,
-        row: int,
-        source: Key,
-        target: Key,
-        known: dict[Key, str | None],
-        retiring: set[str],
-    ) -> None:
-        for key in (source, target):
-            if key not in known or known[key] in retiring:
-                raise InvalidArgument(
-                    f"relations[{row}]: there is no {key[0]} named {key[1]!r}, discovered or live"
-                )
-        if source == target:
-            raise InvalidArgument(f"relations[{row}] relates an item to itself")
-
-
-def _given_way(
-    held: Sequence[RowMapping],
-    told: Mapping[tuple[str | None, str, str | None], str],
-    covered: _Covered,
-    seen: set[str],
-) -> list[PlannedEnd]:
-    """The relations that end: of their source others are told, of the same type and to the same
-    class, and not these.
-
-    A machine that has moved runs on its old host no more. `told` has the class of each target. What
-    the source tells nothing about stays, for people may have drawn it.
-    """
-    others = {(source, kind, ci_class) for (source, kind, _), ci_class in told.items()}
-    return [
-        PlannedEnd(
-            id=row["id"],
-            source_id=row["source_id"],
-            type=row["type"],
-            target_id=row["target_id"],
-        )
-        for row in held
-        if {row["source_id"], row["target_id"]} <= seen
-        and (row["source_id"], row["type"], row["target_id"]) not in told
-        and (row["source_id"], row["type"], covered.classes.get(row["target_id"])) in others
-    ]
-
-
-async def relations_of(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, list[str]]:
-    """The IDs of the live relations of each item."""
-    found: dict[str, list[str]] = {}
-    for row in await live_relations(connection, ids):
-        for end in {row["source_id"], row["target_id"]}:
-            found.setdefault(end, []).append(row["id"])
-    return found

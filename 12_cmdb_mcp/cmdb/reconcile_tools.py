@@ -30,7 +30,7 @@ from cmdb.store import Store
 from cmdb.tables import plan
 from cmdb.values import ClassName
 from flotilla import Conflict, Context, InvalidArgument, Model, NotFound, Tool, reads, writes
-from flotilla.discovery import Covers
+from flotilla.discovery import Covers, SeenRelation
 from flotilla.operations import Operation
 from flotilla.tool import Gathers
 
@@ -174,10 +174,11 @@ class ReconcileTools:
             if relations is not None or scope is not None:
                 raise InvalidArgument("relations and scope go with items, not with discover")
             told = await self._gathered(context, discover, gathering)
+            seen, links = await told.read()
             async with self._store.read() as connection:
                 planner = await self._planner(connection, told.covers, allow_mass_retirement)
                 content = await planner.planned(
-                    list(told.items()), _relations(told), _scope_of(told.covers)
+                    seen, list(map(_as_discovered, links)), _scope_of(told.covers)
                 )
         else:
             async with self._store.read() as connection:
@@ -290,16 +291,13 @@ def _scope_of(covers: Covers) -> tuple[list[str], list[Filter]]:
     return covers.ci_classes, filters
 
 
-def _relations(told: Whole) -> list[DiscoveredRelation]:
-    # What is too long to be a name is none of any item, and is told so.
-    return [
-        DiscoveredRelation.model_construct(
-            source=EndRef.model_construct(ci_class=one.source.ci_class, name=one.source.name),
-            type=one.type,
-            target=EndRef.model_construct(ci_class=one.target.ci_class, name=one.target.name),
-        )
-        for one in told.relations()
+def _as_discovered(one: SeenRelation) -> DiscoveredRelation:
+    # Not validated: an end that cannot be a name is that of no item, and is told so.
+    ends = [
+        EndRef.model_construct(ci_class=end.ci_class, name=end.name)
+        for end in (one.source, one.target)
     ]
+    return DiscoveredRelation.model_construct(source=ends[0], type=one.type, target=ends[1])
 
 
 def _shown(row: dict[str, Any], content: PlanContent, faults: Faults) -> Plan:

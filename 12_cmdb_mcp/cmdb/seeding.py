@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cmdb.catalogue import Catalogue, CiClass
+from cmdb.class_schema import validator_of
+from cmdb.filters import Filter, condition
+from cmdb.items import ITEM_COLUMNS
+from cmdb.matching import streamed
 from cmdb.seed_classes import FORMER, SEED_CLASSES, mark_of
-from cmdb.tables import ci_class
+from cmdb.tables import ci_class, item
 
 _SEEDED = frozenset(each.name for each in SEED_CLASSES)
 
@@ -17,12 +21,16 @@ async def seed(connection: AsyncConnection) -> None:
     """Insert the seed classes that are missing; those that people changed stay as they are.
 
     One that is as an earlier version seeded it gets what is new, unless people have given an
-    attribute of that name a meaning of their own.
+    attribute of that name a meaning of their own, in a class or in an item.
     """
     rows = await connection.execute(select(ci_class.c.name, ci_class.c.attribute_schema))
     there: dict[str, Mapping[str, Any]] = {row.name: row.attribute_schema for row in rows}
     missing = [row_of(seed_class) for seed_class in SEED_CLASSES if seed_class.name not in there]
-    old = [each for each in SEED_CLASSES if each.name in there and _is_old(each, there)]
+    old = [
+        each
+        for each in SEED_CLASSES
+        if (new := _gained(each, there)) and await _takes(connection, new)
+    ]
     if not missing and not old:
         return
     revision = await next_revision(connection)
@@ -38,16 +46,34 @@ async def seed(connection: AsyncConnection) -> None:
         )
 
 
-def _is_old(each: CiClass, there: Mapping[str, Mapping[str, Any]]) -> bool:
-    held = there[each.name]
-    if mark_of(held) not in FORMER.get(each.name, ()):
-        return False
-    new = _names(each.attribute_schema) - _names(held)
-    return not any(new & _names(schema) for name, schema in there.items() if name not in _SEEDED)
+def _gained(each: CiClass, there: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The attributes that a class as an earlier version seeded it lacks; none where it is not."""
+    held = there.get(each.name)
+    if held is None or mark_of(held) not in FORMER.get(each.name, ()):
+        return {}
+    new = {
+        name: schema
+        for name, schema in each.attribute_schema.get("properties", {}).items()
+        if name not in held.get("properties", {})
+    }
+    for name, schema in there.items():
+        if name not in _SEEDED and new.keys() & schema.get("properties", {}).keys():
+            return {}
+    return new
 
 
-def _names(schema: Mapping[str, Any]) -> set[str]:
-    return set(schema.get("properties", {}))
+async def _takes(connection: AsyncConnection, new: Mapping[str, Any]) -> bool:
+    """Whether every live item that has these attributes has them as they are meant."""
+    is_postgresql = connection.dialect.name == "postgresql"
+    given = [
+        condition(Filter(attribute=name, op="exists"), postgresql=is_postgresql) for name in new
+    ]
+    validator = validator_of({"type": "object", "properties": dict(new)})
+    query = select(*ITEM_COLUMNS).where(item.c.retired_at.is_(None), or_(*given))
+    async for page in streamed(connection, query):
+        if not all(validator.is_valid(one.attributes) for one in page):
+            return False
+    return True
 
 
 def row_of(declared: CiClass) -> dict[str, Any]:

@@ -306,7 +306,12 @@ async def test_an_older_database_learns_what_the_classes_gained(
         },
     }
     assert mark_of(was) in FORMER["compute"]
-    for changed, expected in ((None, True), ("owned", False), ("meant_otherwise", False)):
+    for changed, expected in (
+        ("stored_otherwise", False),
+        (None, True),
+        ("owned", False),
+        ("meant_otherwise", False),
+    ):
         async with opened(settings, tmp_path) as cmdb:
             store = cmdb.spoke.tools[0].run.__self__._store
             schema: dict[str, Any] = dict(was)
@@ -321,8 +326,12 @@ async def test_an_older_database_learns_what_the_classes_gained(
             if changed == "meant_otherwise":
                 meant = {"properties": {"zone": {"type": "integer"}}}
                 await cmdb("defineClass", name="cell", parent="compute", attributeSchema=meant)
+            if changed == "stored_otherwise":
+                stored = await cmdb.item("odd", region=["eu", "us"])
             async with store.write() as connection:
                 await seed(connection)
                 query = select(ci_class.c.attribute_schema).where(ci_class.c.name == "compute")
                 now = (await connection.execute(query)).scalar_one()
+            if changed == "stored_otherwise":
+                await cmdb("retireItem", id=stored, expectedVersion=1)
         assert ("resource_id" in now["properties"]) is expected
