@@ -29,17 +29,25 @@ def folder(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def running_in(folder: Path) -> AsyncGenerator[RunnerProcess]:
-    process = RunnerProcess(folder, find_free_port(), {"RUNNERS_SECRET": SECRET})
+async def running_in(folder: Path, **env: str) -> AsyncGenerator[RunnerProcess]:
+    process = RunnerProcess(folder, find_free_port(), {"RUNNERS_SECRET": SECRET, **env})
     await process.start()
     yield process
     await process.kill()
 
 
 @pytest.fixture
-async def runner(anyio_backend: Any, folder: Path) -> AsyncGenerator[RunnerProcess]:
+def told_runner() -> dict[str, str]:
+    """What else stands in the environment of `runner`; tests parametrise it."""
+    return {}
+
+
+@pytest.fixture
+async def runner(
+    anyio_backend: Any, folder: Path, told_runner: dict[str, str]
+) -> AsyncGenerator[RunnerProcess]:
     """One that runs, and that alone knows a secret."""
-    async with running_in(folder) as process:
+    async with running_in(folder, **told_runner) as process:
         yield process
 
 

@@ -166,14 +166,11 @@ async def test_a_stranger_gets_nothing_and_starts_nothing(lasting_runner: Runner
     assert runner.programs() == []
 
 
-async def test_a_hub_whose_word_is_refused_says_so(
-    open_estate: OpenEstate, runner: RunnerProcess, folder: Path
-) -> None:
-    await runner.kill()
-    other = folder / "other"
-    open_signing_key(other)
-    runner.env["FLOTILLA_HUB_PUBLIC_KEY"] = str(other / "public_key.pem")
-    await runner.start()
+@pytest.mark.parametrize(
+    "told_runner", [{"FLOTILLA_HUB_PUBLIC_KEY": "other/public_key.pem"}], ids=[""]
+)
+async def test_a_hub_whose_word_is_refused_says_so(open_estate: OpenEstate, folder: Path) -> None:
+    open_signing_key(folder / "other")
     async with open_estate(a=puppet(folder)) as estate:
         state = await estate.reached("a", "backing_off")
         assert "refused the hub (401)" in state["reason"]
@@ -215,12 +212,8 @@ async def test_what_is_no_message_ends_the_connection(lasting_runner: RunnerProc
                 assert (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE
 
 
-async def test_one_program_too_many_is_refused(
-    open_estate: OpenEstate, runner: RunnerProcess, folder: Path
-) -> None:
-    await runner.kill()
-    runner.env["FLOTILLA_RUNNER_MAX_PROGRAMS"] = "1"
-    await runner.start()
+@pytest.mark.parametrize("told_runner", [{"FLOTILLA_RUNNER_MAX_PROGRAMS": "1"}], ids=[""])
+async def test_one_program_too_many_is_refused(open_estate: OpenEstate, folder: Path) -> None:
     async with open_estate(a=puppet(folder)) as estate:
         await estate.reached("a", "running")
         await estate.add("b", puppet(folder))
