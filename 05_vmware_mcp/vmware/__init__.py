@@ -3,6 +3,7 @@
 from flotilla import CommonSettings, Spoke, __version__
 from flotilla.credentials import Credentials
 from vmware.changes import Changes
+from vmware.discovery import Sources
 from vmware.events import Events
 from vmware.foreseen import Foreseer
 from vmware.inventory import Inventory
@@ -47,5 +48,6 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
         lifespan=links.open,
         operations=(Foreseer(links).operation(),),
         credentials=credentials,
+        discovery=Sources(links).discovery() if len(vcenters) else None,
         not_configured=None if len(vcenters) else "set up a vcenter in vmware.yaml",
     )

@@ -94,16 +94,15 @@ def page(
     kind = f"{vc.alias}|{listing.name}"
     if cursor is None and listing.keep is None:
         return _first(vc, orders, listing, limit, kind)
-    after, begun = ("", "") if cursor is None else _position(decode_cursor(kind, cursor))
+    last, begun = ("", "") if cursor is None else _position(decode_cursor(kind, cursor))
     order = orders.order(vc, listing.kind)
     given = orders.begun(begun)
-    start = bisect_right(order, _place(("", after)), key=_place) if after else 0
-    rest = (ref for ref in order[start:] if ref[1] not in given)
+    rest = (ref for ref in order[after(order, last) :] if ref[1] not in given)
     found = list(_found(vc, listing, rest, limit + 1))
     items = [listing.shape(read) for read in found[:limit]]
     shown = fitting(items)
     more = len(found) > shown
-    last = found[shown - 1].mo_id if found else ""
+    last = found[shown - 1].mo_id if found else last
     return Page[Item](
         items=items[:shown],
         returned=shown,
@@ -149,6 +148,11 @@ def _in_order(reads: "Iterable[Read]", refs: "Sequence[Ref]") -> "list[Read]":
     return [by_id[ref[1]] for ref in refs if ref[1] in by_id]
 
 
+def after(order: "Sequence[Ref]", last: str) -> int:
+    """Where an order goes on behind the object of that ID, which may have gone; 0 for none."""
+    return bisect_right(order, _place(("", last)), key=_place) if last else 0
+
+
 def _place(ref: "Ref") -> tuple[int, str]:
     # vm-9 before vm-10: IDs of a type count up.
     return len(ref[1]), ref[1]
@@ -156,8 +160,8 @@ def _place(ref: "Ref") -> tuple[int, str]:
 
 def _position(position: Any) -> tuple[str, str]:
     match position:
-        case [str(after), str(begun)]:
-            return after, begun
+        case [str(last), str(begun)]:
+            return last, begun
         case _:
             raise InvalidArgument("cursor is not one that this tool gave out")
 
