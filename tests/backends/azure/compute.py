@@ -111,7 +111,12 @@ def patch_machine(request: Request) -> Reply:
 
     operation = request.estate.begin(done)
     return accepted(
-        request, operation, provider=COMPUTE, body=_plain(machine), ways=("operation", "location")
+        request,
+        operation,
+        provider=COMPUTE,
+        status=200,
+        body=_plain(machine),
+        ways=("operation", "location"),
     )
 
 

@@ -195,10 +195,11 @@ def _check_version(request: Request) -> None:
     version = versions.get("/".join(kinds).lower())
     if version is None:
         raise Refused(404, "InvalidResourceType", "The resource type could not be found.")
-    if request.query["api-version"] not in (version, "2019-01-01"):
+    asked = request.query["api-version"]
+    if asked < "2019" or asked.endswith("preview"):
         raise Refused(
             400,
             "NoRegisteredProviderFound",
-            f"No registered resource provider found for API version "
-            f"'{request.query['api-version']}'. The supported api-versions are '{version}'.",
+            f"No registered resource provider found for API version '{asked}'. The supported "
+            f"api-versions are '{version}'.",
         )
