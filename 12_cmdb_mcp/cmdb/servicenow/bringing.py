@@ -1,9 +1,9 @@
 """CIs and relations of ServiceNow as items and relations of ours. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from pydantic import JsonValue
 
@@ -13,9 +13,9 @@ from cmdb.reconcile_plan import Discovered, DiscoveredRelation, EndRef
 from cmdb.relation_types import relation_type
 from cmdb.servicenow.class_map import CLASS, INSTANCE, KEY, ClassMap, MappedClass
 from cmdb.servicenow.encoded_query import is_sys_id
-from cmdb.servicenow.records import Row, text_of
+from cmdb.servicenow.records import Drawn, Row, text_of
 from cmdb.values import check_attributes
-from flotilla import FlotillaError, InvalidArgument
+from flotilla import FlotillaError
 
 MAX_NAME = 200
 MAX_TEXT = 2000
@@ -24,9 +24,21 @@ Key = tuple[str, str]
 """Class and name of an item."""
 
 
+class Ci(NamedTuple):
+    """A CI as far as we keep it."""
+
+    sys_id: str
+    table: str
+    """Its own class there."""
+    name: str
+    values: dict[str, JsonValue]
+    problems: tuple[str, ...]
+    """Which values are left out, and why."""
+
+
 @dataclass
 class Brought:
-    """What a table came to, and what was left out."""
+    """What the CIs came to, and what was left out."""
 
     items: list[Discovered] = field(default_factory=list[Discovered])
     keys: dict[str, Key] = field(default_factory=dict[str, Key])
@@ -49,60 +61,58 @@ def fields_asked(mapped: MappedClass) -> list[str]:
     return list(dict.fromkeys(["sys_id", "sys_class_name", "name", *mapped.fields().values()]))
 
 
-def keys_of(rows: Iterable[Row], ci_class: str) -> list[Key]:
-    """The classes and names under which CIs could be known here."""
-    return [(ci_class, name_of(row)) for row in rows]
+def ci_of(row: Row, mapped: MappedClass, ci_class: str, catalogue: Catalogue) -> Ci:
+    """The CI of a record, with the values that the class takes."""
+    values, problems = _attributes(row, mapped, ci_class, catalogue)
+    table = text_of(row.get("sys_class_name"))
+    return Ci(text_of(row.get("sys_id")), table, _name_of(row), values, tuple(problems))
 
 
-def name_of(row: Row) -> str:
+def keys_of(cis: Iterable[Ci], ci_class: str) -> list[Key]:
+    """The classes and names that the CIs might get."""
+    return [(ci_class, name) for one in cis for name in (one.name, _qualified(one))]
+
+
+def brought(
+    cis: Iterable[Ci], ci_class: str, classes: ClassMap, held: Held, instance: str
+) -> Brought:
+    """The items that the CIs are.
+
+    A CI is the item that holds its sys_id, else one of its class and name that nobody linked yet;
+    where another item has its name, the beginning of its sys_id is put behind it.
+    """
+    told = Brought()
+    taken: set[Key] = set()
+    for one in cis:
+        other = classes.ours(one.table)
+        if other is not None and other != ci_class:
+            told.other_classes[other] += 1
+            continue
+        problem = _unfit(one.sys_id, held.linked.get(one.sys_id), ci_class, instance)
+        if problem is not None:
+            told.problems.append(f"{one.name!r} ({one.sys_id[:40]}): {problem}")
+            continue
+        name = _free_name(one, ci_class, held, taken)
+        own: dict[str, JsonValue] = {KEY: one.sys_id, INSTANCE: instance}
+        if one.table:
+            own[CLASS] = one.table
+        told.problems.extend(f"{name!r}: {each}" for each in one.problems)
+        taken.add((ci_class, name))
+        told.keys[one.sys_id] = (ci_class, name)
+        told.items.append(
+            Discovered(ci_class=ci_class, name=name, attributes={**one.values, **own}, key=KEY)
+        )
+    return told
+
+
+def _name_of(row: Row) -> str:
     """The CI's name as an item may have it; its sys_id where it has none."""
     told = "".join(c if c.isprintable() else " " for c in text_of(row.get("name")))
     return " ".join(told.split())[:MAX_NAME].rstrip() or text_of(row.get("sys_id"))
 
 
-def brought(
-    rows: Sequence[Row],
-    ci_class: str,
-    classes: ClassMap,
-    catalogue: Catalogue,
-    held: Held,
-    instance: str,
-) -> Brought:
-    """The items that the rows are.
-
-    A CI is the item that holds its sys_id, else one of its class and name that nobody linked yet;
-    where another item has its name, the beginning of its sys_id is put behind it. A value that the
-    class refuses is left out and told.
-    """
-    told = Brought()
-    mapped = classes.get(ci_class)
-    if mapped is None:
-        raise InvalidArgument(f"{ci_class} has no class in ServiceNow")
-    taken: set[Key] = set()
-    for row in rows:
-        sys_id = text_of(row.get("sys_id"))
-        table = text_of(row.get("sys_class_name"))
-        other = classes.ours(table)
-        if other is not None and other != ci_class:
-            told.other_classes[other] += 1
-            continue
-        linked = held.linked.get(sys_id)
-        problem = _unfit(sys_id, linked, ci_class, instance)
-        if problem is not None:
-            told.problems.append(f"{name_of(row)!r} ({sys_id[:40]}): {problem}")
-            continue
-        name = _free_name(row, ci_class, sys_id, held, taken)
-        own: dict[str, JsonValue] = {KEY: sys_id, INSTANCE: instance}
-        if table:
-            own[CLASS] = table
-        values, problems = _attributes(row, mapped, ci_class, catalogue)
-        told.problems.extend(f"{name!r}: {one}" for one in problems)
-        taken.add((ci_class, name))
-        told.keys[sys_id] = (ci_class, name)
-        told.items.append(
-            Discovered(ci_class=ci_class, name=name, attributes={**values, **own}, key=KEY)
-        )
-    return told
+def _qualified(one: Ci) -> str:
+    return f"{one.name[:180].rstrip()} ({one.sys_id[:8]})"
 
 
 def _unfit(sys_id: str, linked: Item | None, ci_class: str, instance: str) -> str | None:
@@ -120,18 +130,20 @@ def _unfit(sys_id: str, linked: Item | None, ci_class: str, instance: str) -> st
     return None
 
 
-def _free_name(row: Row, ci_class: str, sys_id: str, held: Held, taken: set[Key]) -> str:
-    name = name_of(row)
-    for told in (name, f"{name[:180].rstrip()} ({sys_id[:8]})"):
-        holder = held.named.get((ci_class, told))
-        known = holder is None or holder.attributes.get(KEY) in (None, sys_id)
-        # One that nobody linked is another's where this CI has an item already.
-        linked = held.linked.get(sys_id)
-        if known and holder is not None and linked is not None and holder.id != linked.id:
-            known = False
-        if known and (ci_class, told) not in taken:
-            return told
-    return f"{name[:160].rstrip()} ({sys_id})"
+def _free_name(one: Ci, ci_class: str, held: Held, taken: set[Key]) -> str:
+    linked = held.linked.get(one.sys_id)
+    for name in (one.name, _qualified(one)):
+        holder = held.named.get((ci_class, name))
+        if holder is None:
+            is_free = True
+        elif linked is not None:
+            is_free = holder.id == linked.id
+        else:
+            # One that nobody linked yet is this CI, as far as its name tells.
+            is_free = holder.attributes.get(KEY) is None
+        if is_free and (ci_class, name) not in taken:
+            return name
+    return f"{one.name[:160].rstrip()} ({one.sys_id})"
 
 
 def _attributes(
@@ -195,22 +207,20 @@ class Related:
 
 
 def related(
-    rows: Iterable[Row],
+    rows: Iterable[Drawn],
     key_of: Callable[[str], Key | None],
     classes: ClassMap,
     catalogue: Catalogue,
 ) -> Related:
-    """The relations of ours that rows of cmdb_rel_ci are; `key_of` knows the item of a sys_id."""
+    """The relations of ours that those are; `key_of` knows the item of a sys_id."""
     told = Related()
     seen: set[tuple[Key, str, Key]] = set()
     for row in rows:
-        name = text_of(row.get("type.name"))
-        mapped = classes.relation(name)
+        mapped = classes.relation(row.type)
         if mapped is None:
-            told.skipped[f"the type {name[:80]!r} is none of ours"] += 1
+            told.skipped[f"the type {row.type[:80]!r} is none of ours"] += 1
             continue
-        source = key_of(text_of(row.get("parent")))
-        target = key_of(text_of(row.get("child")))
+        source, target = key_of(row.parent), key_of(row.child)
         if mapped.reversed:
             source, target = target, source
         if source is None or target is None:

@@ -1,6 +1,7 @@
 """The tool that brings CIs of ServiceNow into our CMDB."""
 
 from collections import Counter
+from collections.abc import Callable
 
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,9 +14,11 @@ from cmdb.reconcile_plan import PlanContent, PlannedUpdate
 from cmdb.seeding import Catalogues
 from cmdb.servicenow.bringing import (
     Brought,
+    Ci,
     Held,
     Key,
     brought,
+    ci_of,
     fields_asked,
     keys_of,
     related,
@@ -27,7 +30,7 @@ from cmdb.servicenow.estate import Estate, InstanceName
 from cmdb.servicenow.fields import check_not_hidden, check_table
 from cmdb.servicenow.links import linked_items
 from cmdb.servicenow.query_tools import TableName
-from cmdb.servicenow.records import Asked, Row, check_fields_known, every_record, text_of
+from cmdb.servicenow.records import DRAWN_FIELDS, Asked, Drawn, Row, drawn, every_record
 from cmdb.store import Store
 from cmdb.values import ClassName
 from flotilla import Context, InvalidArgument, Model, Tool, writes
@@ -123,20 +126,23 @@ class PullTools:
         async with self._store.read() as reading:
             catalogue = await self._catalogues.at(reading)
         ours, place, mapped = _meant(connection, ci_class, table, catalogue)
-        rows, hidden = await self._read(
-            context, connection, place, mapped, conditions or [], any_of or []
-        )
-        ids = [text_of(row.get("sys_id")) for row in rows]
-        drawn = await self._drawn(context, connection, ids) if relations else []
+        wanted, either = conditions or [], any_of or []
+
+        def keep(row: Row) -> Ci:
+            return ci_of(row, mapped, ours, catalogue)
+
+        cis, hidden = await self._read(context, connection, place, mapped, wanted, either, keep)
+        ids = [one.sys_id for one in cis]
+        lines = await self._drawn(context, connection, ids) if relations else []
         session = self._store.read() if dry_run else self._store.write()
         async with session as database:
-            catalogue = await self._catalogues.at(database)
+            current = await self._catalogues.at(database)
             told, content, skipped = await self._planned(
-                database, catalogue, connection, ours, rows, drawn
+                database, current, connection, ours, cis, lines
             )
             if not dry_run:
                 tool = f"pullServiceNow {connection.alias}"
-                await apply_plan(database, catalogue, context, tool, content)
+                await apply_plan(database, current, context, tool, content)
         return _report(
             connection.alias,
             place,
@@ -145,7 +151,7 @@ class PullTools:
             content,
             skipped,
             hidden,
-            len(rows),
+            len(cis),
             dry_run=dry_run,
         )
 
@@ -157,7 +163,8 @@ class PullTools:
         mapped: MappedClass,
         conditions: Conditions,
         any_of: Conditions,
-    ) -> tuple[list[Row], int]:
+        keep: Callable[[Row], Ci],
+    ) -> tuple[list[Ci], int]:
         spoken_of = fields_of(conditions, any_of)
         encoded(conditions, any_of)
         hidden = await self._estate.hidden.of(connection, context.deadline)
@@ -175,18 +182,22 @@ class PullTools:
         async def progress(done: int, total: int | None) -> None:
             await context.report(done, total, f"{done} CIs of {table} read")
 
-        rows, kept_back = await every_record(
-            connection, asked, context.deadline, progress, most=MAX_PULLED
+        return await every_record(
+            connection,
+            asked,
+            context.deadline,
+            progress,
+            keep,
+            most=MAX_PULLED,
+            spoken_of=spoken_of,
         )
-        check_fields_known(table, spoken_of, rows)
-        return rows, kept_back
 
     async def _drawn(
         self, context: Context, connection: Connection, sys_ids: list[str]
-    ) -> list[Row]:
-        """The rows of cmdb_rel_ci that have one of the CIs at an end, each once."""
+    ) -> list[Drawn]:
+        """The relations that have one of the CIs at an end, each once."""
         check_table(RELATIONS, connection.instance.tables)
-        found: dict[str, Row] = {}
+        found: dict[str, Drawn] = {}
         for start in range(0, len(sys_ids), ENDS):
             some = sys_ids[start : start + ENDS]
 
@@ -194,7 +205,7 @@ class PullTools:
                 return Asked(
                     table=RELATIONS,
                     query=related_to(some, after),
-                    fields=["sys_id", "parent", "child", "type.name"],
+                    fields=DRAWN_FIELDS,
                     limit=PAGE,
                 )
 
@@ -202,10 +213,10 @@ class PullTools:
                 message = f"{len(found) + done} relations read"
                 await context.report(len(sys_ids) + start, 2 * len(sys_ids), message)
 
-            rows, _ = await every_record(
-                connection, asked, context.deadline, progress, most=MAX_RELATIONS
+            lines, _ = await every_record(
+                connection, asked, context.deadline, progress, drawn, most=MAX_RELATIONS
             )
-            found.update((text_of(row.get("sys_id")), row) for row in rows)
+            found.update((one.sys_id, one) for one in lines)
         return list(found.values())
 
     async def _planned(
@@ -214,21 +225,14 @@ class PullTools:
         catalogue: Catalogue,
         connection: Connection,
         ci_class: str,
-        rows: list[Row],
-        drawn: list[Row],
+        cis: list[Ci],
+        lines: list[Drawn],
     ) -> tuple[Brought, PlanContent, Counter[str]]:
         postgresql, alias = self._store.is_postgresql, connection.alias
-        ids = {text_of(row.get("sys_id")) for row in rows}
-        ends = {text_of(row.get(end)) for row in drawn for end in ("parent", "child")}
-        linked = await linked_items(database, ids | ends, postgresql=postgresql, instance=alias)
-        keys = keys_of(rows, ci_class)
-        qualified = [
-            (ci_class, f"{name[:180].rstrip()} ({text_of(row.get('sys_id'))[:8]})")
-            for row, (_, name) in zip(rows, keys, strict=True)
-        ]
-        named = await live_by_names(database, [*keys, *qualified])
-        held = Held(linked, named)
-        told = brought(rows, ci_class, connection.classes, catalogue, held, alias)
+        ids = {one.sys_id for one in cis} | {end for one in lines for end in one[1:3]}
+        linked = await linked_items(database, ids, postgresql=postgresql, instance=alias)
+        named = await live_by_names(database, keys_of(cis, ci_class))
+        told = brought(cis, ci_class, connection.classes, Held(linked, named), alias)
 
         def key_of(sys_id: str) -> Key | None:
             known = told.keys.get(sys_id)
@@ -239,7 +243,7 @@ class PullTools:
                 return None
             return one.ci_class, one.name
 
-        links = related(drawn, key_of, connection.classes, catalogue)
+        links = related(lines, key_of, connection.classes, catalogue)
         planner = Planner(database, catalogue, postgresql=postgresql)
         content = await planner.planned(told.items, links.relations, None)
         return told, content, links.skipped

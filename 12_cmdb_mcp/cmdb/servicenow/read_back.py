@@ -6,7 +6,7 @@ from cmdb.servicenow.connection import Connection
 from cmdb.servicenow.encoded_query import Condition, encoded, is_sys_id, related_to
 from cmdb.servicenow.fields import check_table
 from cmdb.servicenow.identification import Outcome, Sent, Tie, all_values, differences
-from cmdb.servicenow.records import Asked, every_record, read_page, text_of
+from cmdb.servicenow.records import DRAWN_FIELDS, Asked, drawn, every_record, read_page, text_of
 from flotilla import Deadline, FlotillaError, NotAllowed
 
 DONE = ("insert", "update", "unchanged")
@@ -120,16 +120,18 @@ async def drawn_already(
             return Asked(
                 table=_RELATIONS,
                 query=related_to(some, after),
-                fields=["sys_id", "parent", "child", "type.name"],
+                fields=DRAWN_FIELDS,
                 limit=_PAGE,
             )
 
-        rows, _ = await every_record(connection, asked, deadline, _silently, most=MAX_RELATIONS)
-        for row in rows:
-            mapped = connection.classes.relation(text_of(row.get("type.name")))
+        lines, _ = await every_record(
+            connection, asked, deadline, _silently, drawn, most=MAX_RELATIONS
+        )
+        for one in lines:
+            mapped = connection.classes.relation(one.type)
             if mapped is None:
                 continue
-            ends = text_of(row.get("parent")), text_of(row.get("child"))
+            ends = one.parent, one.child
             source, target = reversed(ends) if mapped.reversed else ends
             there.add((source, mapped.type, target))
     return {tie for tie in asked_for if _as_ours(connection, tie, linked) in there}

@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, TypeVar, cast
+
+import anyio.lowlevel
 
 from cmdb.servicenow.answers import PROVIDER, whole
 from cmdb.servicenow.connection import Connection
@@ -12,6 +14,10 @@ from flotilla import Deadline, InvalidArgument, NotFound, TooLarge, UpstreamErro
 PATH = "/api/now/table"
 TOTAL = "X-Total-Count"
 
+_STEP = 200
+"""Records between two looks at who else waits."""
+
+Kept = TypeVar("Kept")
 Row = dict[str, Any]
 """Field -> value, or `{display_value, value}` where both were asked for."""
 
@@ -55,6 +61,22 @@ class Records:
         return asked.offset + asked.limit < self.total
 
 
+class Drawn(NamedTuple):
+    """A relation of cmdb_rel_ci: the sys_ids of its ends, and the name of its type."""
+
+    sys_id: str
+    parent: str
+    child: str
+    type: str
+
+
+DRAWN_FIELDS = ("sys_id", "parent", "child", "type.name")
+
+
+def drawn(row: Row) -> Drawn:
+    return Drawn(*(text_of(row.get(name)) for name in DRAWN_FIELDS))
+
+
 async def read_page(connection: Connection, asked: Asked, deadline: Deadline) -> Records:
     """The page; a table without a record that meets the query is an empty one."""
     try:
@@ -82,20 +104,23 @@ async def every_record(
     asked: Callable[[str | None], Asked],
     deadline: Deadline,
     progress: Callable[[int, int | None], Awaitable[None]],
+    keep: Callable[[Row], Kept],
     *,
     most: int,
-) -> tuple[list[Row], int]:
-    """All records of a query in the order of their sys_ids, and how many were kept from us.
+    spoken_of: Sequence[str] = (),
+) -> tuple[list[Kept], int]:
+    """What is kept of all records of a query, by their sys_ids, and how many were kept from us.
 
-    `asked(after)` is the page behind a sys_id. Raises TooLarge where there are more than `most`,
-    which the first page tells.
+    `asked(after)` is the page behind a sys_id, `spoken_of` are the fields of its conditions. Raises
+    TooLarge where there are more than `most`, which the first page tells.
     """
-    found: dict[str, Row] = {}
+    found: dict[str, Kept] = {}
     after: str | None = None
     offset, in_all = 0, 0
     while True:
         page_asked = replace(asked(after), offset=offset)
         page = await read_page(connection, page_asked, deadline)
+        check_fields_known(page_asked.table, spoken_of, page.rows)
         if after is None and offset == 0:
             in_all = page.total or 0
         if max(in_all, len(found) + len(page.rows)) > most:
@@ -104,7 +129,10 @@ async def every_record(
                 hint="Narrow the conditions, say by class, location or the beginning of the name.",
             )
         before = len(found)
-        found.update((text_of(row.get("sys_id")), row) for row in page.rows)
+        for number, row in enumerate(page.rows):
+            if number % _STEP == 0:
+                await anyio.lowlevel.checkpoint()
+            found[text_of(row.get("sys_id"))] = keep(row)
         if len(found) - before != len(page.rows):
             raise UpstreamError(f"{PROVIDER} gives records of {page_asked.table} a second time")
         await progress(len(found), in_all or None)
