@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+one_database = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+"""Of what is decided before either database is asked."""
 OURS = {"provider": "cloud", "account": "one"}
 
 
@@ -143,6 +145,7 @@ async def test_what_moves_is_renamed_or_goes_is_seen_as_that(hub: Hub) -> None:
         assert [each["target"]["name"] for each in found["items"]] == [on]
 
 
+@one_database
 async def test_a_name_that_one_gives_up_goes_to_a_new_one_in_the_same_plan(hub: Hub) -> None:
     await hub.applied([machine("web", "id-1")])
     first = (await hub.live())["web"]["id"]
@@ -170,6 +173,7 @@ async def test_two_sources_with_the_same_names_leave_each_others_items_alone(hub
     assert counts(again) == (0, 0, 0, 1)
 
 
+@one_database
 async def test_an_item_of_nobodys_is_taken_over_by_its_name(hub: Hub) -> None:
     made = await hub.cmdb.item("web", "virtual_machine", owner="ops")
     plan = await hub.applied([machine("web")])
@@ -178,6 +182,7 @@ async def test_an_item_of_nobodys_is_taken_over_by_its_name(hub: Hub) -> None:
     assert held["attributes"]["owner"] == "ops" and held["attributes"]["account"] == "one"
 
 
+@one_database
 @pytest.mark.parametrize("left", [0, 13])
 async def test_a_source_that_lost_sight_retires_nothing_unless_that_is_said(
     hub: Hub, left: int
@@ -201,6 +206,7 @@ async def test_a_source_that_lost_sight_retires_nothing_unless_that_is_said(
     assert plan["counts"]["retires"] == 20 - len(rest)
 
 
+@one_database
 async def test_the_last_item_of_a_source_does_not_go_silently(hub: Hub) -> None:
     await hub.applied([machine("only")])
     gathering = await hub.bring([])
@@ -236,6 +242,7 @@ async def test_what_does_not_fit_is_told_and_neither_planned_nor_retired(hub: Hu
     assert "no virtual_machine named 'nowhere'" in told and "does not fit class" in told
 
 
+@one_database
 async def test_only_a_whole_gathering_of_ones_own_is_planned_with(hub: Hub) -> None:
     def arguments(gathering: str) -> dict[str, Any]:
         return {"source": "x", "discover": {"service": "toys"}, "gathering": gathering}
@@ -254,6 +261,7 @@ async def test_only_a_whole_gathering_of_ones_own_is_planned_with(hub: Hub) -> N
     await hub.cmdb.refused("not_found", "previewReconcile", **arguments(mine))
 
 
+@one_database
 async def test_items_and_a_source_are_not_given_together(hub: Hub) -> None:
     gathering = await hub.bring([])
     given: dict[str, Any] = {"discover": {"service": "toys"}, "gathering": gathering}
@@ -267,6 +275,7 @@ async def test_items_and_a_source_are_not_given_together(hub: Hub) -> None:
         await hub.cmdb.refused("invalid_argument", "previewReconcile", source="x", **more)
 
 
+@one_database
 async def test_pages_come_in_turn_and_none_after_the_last(hub: Hub) -> None:
     whole = await hub.bring([machine("a")])
     page = {
@@ -280,6 +289,7 @@ async def test_pages_come_in_turn_and_none_after_the_last(hub: Hub) -> None:
         assert raised.value.code == "invalid_argument"
 
 
+@one_database
 async def test_a_discovery_of_a_callers_own_does_not_retire_most_of_a_scope_either(
     cmdb: Cmdb,
 ) -> None:

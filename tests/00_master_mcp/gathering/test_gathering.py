@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import anyio
@@ -16,23 +16,41 @@ from .toys import KEY, World, world_in
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture
-async def world(
-    anyio_backend: Any, tmp_path: Path, start_fleet: StartFleet
+@pytest.fixture(scope="module")
+async def opened(
+    anyio_backend: Any, start_fleet_in: StartFleet, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[World]:
-    async with world_in(tmp_path, start_fleet) as world:
+    folder = tmp_path_factory.mktemp("toys")
+    async with world_in(folder, partial(start_fleet_in, folder)) as world:
         yield world
 
 
-async def rows(world: World) -> list[Any]:
-    """What the audit has of what the toys were asked for, oldest first."""
-    told = await world.call("master.audit.query", {"limit": 100, "tool": "test.toys.*"})
-    return [each["row"] for each in reversed(told["items"])]
+@pytest.fixture
+async def world(opened: World) -> World:
+    """The one world, in which nothing has happened yet."""
+    await opened.begin_anew()
+    return opened
+
+
+async def rows(world: World, count: int) -> list[Any]:
+    """What the audit has of the last calls of the toys' own tool, so many, oldest first."""
+    found: list[Any] = []
+
+    async def written() -> bool:
+        told = await world.call(
+            "master.audit.query",
+            {"limit": 100, "tool": "test.toys.*", "since": world.since},
+        )
+        found[:] = [each["row"] for each in reversed(told["items"])]
+        return len(found) >= count
+
+    await until(written)
+    return found
 
 
 async def test_what_runs_is_planned_applied_and_told_in_the_audit(world: World) -> None:
@@ -46,7 +64,7 @@ async def test_what_runs_is_planned_applied_and_told_in_the_audit(world: World) 
     again = await world.preview()
     assert again["counts"]["unchanged"] == 6 and again["counts"]["creates"] == 0
     await until(lambda: _none_left(world))
-    told = await rows(world)
+    told = await rows(world, 2)
     assert told[0]["details"] == {
         "gatheredFor": "data.cmdb.previewReconcile", "pages": 3, "items": 6, "relations": 5
     }  # fmt: skip
@@ -71,12 +89,32 @@ async def test_a_caller_is_given_no_more_than_its_own_calls_would_tell(world: Wo
         error = await world.preview(token, discover=named)
         assert (error["code"], error["rules"]) == ("not_allowed", ["nobody-sees-secret-toys"])
     assert not world.box.pages
-    assert [each["outcome"] for each in await rows(world)][-2:] == ["not_allowed", "not_allowed"]
+    outcomes = [each["outcome"] for each in await rows(world, 3)]
+    assert outcomes == ["ok", "not_allowed", "not_allowed"]
     # What waits for a person is not gathered past them.
     asked = await world.token("asked")
     error = await world.preview(asked)
     assert error["code"] == "not_allowed" and "waits for a person" in error["message"]
     assert not world.box.pages
+
+
+async def test_nothing_is_gathered_before_the_call_itself_may_run(world: World) -> None:
+    approver = await world.token("approver")
+    assert (await world.preview(approver))["code"] == "not_allowed"
+    careful = await world.token("careful")
+    error = await world.preview(careful)
+    assert error["code"] == "approval_required" and not world.box.pages
+    held = f"/approvals/{error['approvalId']}"
+    assert "toys" in (await world.api("GET", held))["shown"]
+    await world.api("POST", f"{held}/decide", {"decision": "approve"})
+
+    async def done() -> bool:
+        return (await world.api("GET", held))["state"] == "done"
+
+    await until(done)
+    told = await world.api("GET", held)
+    assert told["result"]["structuredContent"]["counts"]["creates"] == 6
+    assert len(world.box.pages) == 3
 
 
 async def test_only_what_a_source_stands_for_by_a_reading_tool_of_its_own_is_read(
@@ -86,6 +124,13 @@ async def test_only_what_a_source_stands_for_by_a_reading_tool_of_its_own_is_rea
         world.box.named = name
         assert (await world.preview())["code"] == "not_allowed"
     assert not world.box.pages
+
+
+async def test_an_endpoint_that_leaves_the_source_out_gathers_nothing_of_it(world: World) -> None:
+    error = await world.preview(path="/mcp/p/cmdb?names=dotted")
+    assert error["code"] == "not_found" and not world.box.pages
+    for path in ("/mcp/p/both?names=dotted", "/servers/cmdb/mcp?names=dotted"):
+        assert (await world.preview(path=path))["counts"]["creates"] == 6
 
 
 async def test_a_gathering_of_a_clients_own_making_is_refused(world: World) -> None:

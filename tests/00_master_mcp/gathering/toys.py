@@ -2,20 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from cmdb import build as build_cmdb
 from cmdb.settings import Settings as CmdbSettings
-from cmdb.tables import gathering
+from cmdb.tables import change, gathered_page, gathering, item, plan, relation
 from flotilla import CommonSettings, InvalidArgument, Model, Spoke, reads
 from flotilla.discovery import (
     Covers,
@@ -41,6 +43,17 @@ permit (principal in Role::"reconciler", action == Action::"call",
 permit (principal in Role::"asked", action == Action::"call", resource in Namespace::"test.toys");
 @id("asked-reconciles")
 permit (principal in Role::"asked", action == Action::"call", resource in Namespace::"data.cmdb");
+"""
+CAREFUL = """
+@id("careful-reads") @role("careful")
+permit (principal in Role::"careful", action == Action::"call", resource in Namespace::"test.toys");
+@id("careful-reconciles") @consent("always")
+permit (principal in Role::"careful", action == Action::"call", resource in Namespace::"data.cmdb");
+"""
+PROFILES = """
+profiles:
+  cmdb: {include: ["data.cmdb.*"]}
+  both: {include: ["data.cmdb.*", "test.toys.*"]}
 """
 KEY = "canary-of-the-toys-5ecret"
 
@@ -131,9 +144,24 @@ class World:
     fleet: InProcessFleet
     box: Toybox
     cmdb: Spoke
+    since: str = ""
+    """When the last test began."""
+    _names: Iterator[int] = field(default_factory=count)
+
+    @property
+    def _store(self) -> Any:
+        return self.cmdb.operations[0].run.__self__._store  # pyright: ignore
+
+    async def begin_anew(self) -> None:
+        self.box.__init__()
+        self.since = datetime.now(UTC).isoformat()
+        async with self._store.write() as connection:
+            for table in (gathered_page, gathering, plan, change, relation, item):
+                await connection.execute(delete(table))
 
     async def token(self, *roles: str) -> str:
-        made = await self.api("POST", "/tokens", {"name": "-".join(roles), "roles": list(roles)})
+        name = f"{'-'.join(roles)}-{next(self._names)}"
+        made = await self.api("POST", "/tokens", {"name": name, "roles": list(roles)})
         return made["secret"]
 
     async def api(self, method: str, path: str, body: Any = None) -> Any:
@@ -178,8 +206,7 @@ class World:
 
     async def gatherings(self) -> int:
         """How many the CMDB still keeps."""
-        store = self.cmdb.operations[0].run.__self__._store  # pyright: ignore
-        async with store.read() as connection:
+        async with self._store.read() as connection:
             found = await connection.execute(select(func.count()).select_from(gathering))
             return int(found.scalar_one())
 
@@ -190,7 +217,8 @@ async def world_in(folder: Path, start_fleet: StartFleet, **more: Any) -> AsyncG
     (config / "policy").mkdir(parents=True)
     shipped = Path(__file__).resolve().parents[3] / "config" / "policy" / "roles.cedar"
     (config / "policy" / "roles.cedar").write_bytes(shipped.read_bytes())
-    (config / "policy" / "ours.cedar").write_text(RULES)
+    (config / "policy" / "ours.cedar").write_text(RULES + CAREFUL)
+    (config / "profiles.yaml").write_text(PROFILES)
     box = Toybox()
     cmdb = build_cmdb(
         CmdbSettings(database_url=f"sqlite:///{folder}/cmdb.sqlite3"),
