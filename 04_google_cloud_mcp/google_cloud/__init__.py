@@ -5,11 +5,19 @@ from contextlib import asynccontextmanager
 
 from flotilla import CommonSettings, Spoke, __version__
 from flotilla.credentials import Credentials
+from google_cloud.buckets import Buckets
+from google_cloud.catalogue import Catalogue
 from google_cloud.cloud import Cloud, accounts_of
+from google_cloud.creating import Creating
+from google_cloud.disks import Disks
 from google_cloud.foreseeing import ForeseenInstances
 from google_cloud.instances import Instances
 from google_cloud.life import Life
 from google_cloud.long_operations import Operations
+from google_cloud.networks import Networks
+from google_cloud.prices import Prices
+from google_cloud.projects import Projects
+from google_cloud.serial import Serial
 from google_cloud.settings import Settings
 
 INSTRUCTIONS = """\
@@ -30,10 +38,20 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
     credentials = Credentials(accounts.needs())
     cloud = Cloud(settings, accounts, credentials)
     instances = Instances(cloud)
+    disks = Disks(cloud)
+    prices = Prices(cloud)
+    creating = Creating(cloud, prices)
     families = (
+        Projects(cloud),
+        Catalogue(cloud),
         instances,
-        Life(cloud, instances),
+        Serial(cloud, instances),
+        disks,
+        Networks(cloud),
+        Buckets(cloud),
         Operations(cloud),
+        creating,
+        Life(cloud, instances),
     )
 
     @asynccontextmanager
@@ -41,6 +59,7 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
         try:
             yield
         finally:
+            await prices.close()
             cloud.close()
 
     return Spoke(
@@ -50,7 +69,11 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
         namespaces=("cloud.gcp",),
         tools=tuple(tool for family in families for tool in family.tools()),
         lifespan=lifespan,
-        operations=ForeseenInstances(instances).operations(),
+        operations=(
+            *ForeseenInstances(instances).operations(),
+            *disks.operations(),
+            *creating.operations(),
+        ),
         credentials=credentials,
         not_configured=None if len(accounts) else "add an account to google_cloud.yaml",
     )

@@ -140,10 +140,8 @@ class Cloud:
         )
 
     def close(self) -> None:
-        with self._lock:
-            for connection in self._connections.values():
-                connection.close()
-            self._connections.clear()
+        while self._connections:
+            self._connections.popitem()[1].close()
 
     def _on_thread(
         self, due: Deadline, alias: str, account: GoogleAccount, work: Work[T], sdk: Sdk
@@ -179,7 +177,8 @@ class Cloud:
             if secret in account.secrets():
                 # No lock: this runs in the loop, which must not wait for a sign-in; a single
                 # operation on a dict needs none.
-                self._connections.pop(alias, None)
+                if (before := self._connections.pop(alias, None)) is not None:
+                    before.close()
 
 
 def check_project(alias: str, account: GoogleAccount, project: str) -> None:

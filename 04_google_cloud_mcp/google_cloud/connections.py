@@ -48,6 +48,13 @@ class Adapter(HTTPAdapter):
                 request.prepare_url(request.url or "", {parameter: value})
         return super().send(request, *places, **more)
 
+    def close(self) -> None:
+        # The pools alone would keep their connections until the last error that saw one is gone.
+        pools = self.poolmanager.pools
+        for key in pools.keys():  # noqa: SIM118  it cannot be iterated, being used by threads
+            pools[key].close()
+        super().close()
+
 
 class SignedIn(ga_credentials.Credentials):
     """Google's credentials, whose tokens are fetched over the account's own connections.
@@ -94,6 +101,19 @@ class Connection:
             if kind not in self._clients:
                 self._clients[kind] = self._made(kind)
             return self._clients[kind]
+
+    def fetched(self, url: str, parameters: dict[str, str], timeout_s: float) -> dict[str, Any]:
+        """The JSON object at an address for which there is no client of the SDK."""
+        from google.api_core import exceptions
+
+        session = AuthorizedSession(self._signed_in)
+        prepare(session, self._adapter)
+        answer = session.get(url, params=parameters, timeout=timeout_s)
+        if answer.status_code != 200:
+            of: Any = exceptions
+            raise of.from_http_response(answer)
+        found = answer.json()
+        return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
     def close(self) -> None:
         """Close what no call uses any more; one that still runs opens its connection again."""

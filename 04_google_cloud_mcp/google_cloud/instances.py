@@ -95,7 +95,7 @@ class Instances:
         wanted = combined(
             filter_of(filter), equal("status", status) if status else None, *by_labels(labels)
         )
-        kind = f"instances:{aim.alias}:{aim.project}:{zone or ''}"
+        kind = f"instances:{aim.alias}:{aim.project}:{zone or ''}:{wanted}"
 
         async def fetch(token: str, size: int) -> Batch[Instance]:
             return await self._cloud.read(
@@ -248,4 +248,4 @@ def zones_of(
         token = page.next_page_token
         if not token:
             break
-    return zones, missing
+    return zones, list(dict.fromkeys(missing))

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import Field
@@ -43,6 +44,7 @@ async def listed(kind: str, fetch: Fetch[Item], *, limit: int, cursor: str | Non
 
     `kind` names the list and what was asked of it, so that a cursor serves no other one.
     """
+    kind = sha256(kind.encode()).hexdigest()[:16]
     token, offset = _position(kind, cursor)
     unreachable: dict[str, None] = {}
     batch = await fetch(token, min(MAX_LIMIT, limit + offset))

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.backends.google.answers import error_body
+from tests.backends.google.answers import error_body, refusing
 from tests.backends.google.compute import compute_routes
 from tests.backends.google.others import billing_routes, project_routes, storage_routes
 from tests.backends.google.tokens import token_routes
@@ -32,7 +32,7 @@ class GoogleServer:
     def __init__(self, folder: Path) -> None:
         self.world = World()
         self.folder = folder
-        application = web.Application()
+        application = web.Application(middlewares=[refusing])
         for routes in (
             compute_routes,
             storage_routes,

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -25,25 +25,38 @@ def error_body(status: int, message: str, reason: str | None = None) -> bytes:
     return json.dumps({"error": {"code": status, "message": message, "errors": [told]}}).encode()
 
 
-def refused(status: int, message: str, reason: str | None = None) -> web.HTTPException:
+class Refused(Exception):
+    """An error as Google answers it."""
+
+    def __init__(self, status: int, message: str, reason: str | None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.reason = status, message, reason
+
+    def response(self) -> web.Response:
+        return web.Response(
+            status=self.status,
+            body=error_body(self.status, self.message, self.reason),
+            content_type="application/json",
+            headers={"x-goog-request-id": f"request-{self.status}"},
+        )
+
+
+@web.middleware
+async def refusing(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refused as refusal:
+        return refusal.response()
+
+
+def refused(status: int, message: str, reason: str | None = None) -> Refused:
     """The answer of an error, to be raised."""
-    kinds: dict[int, type[web.HTTPException]] = {
-        400: web.HTTPBadRequest,
-        401: web.HTTPUnauthorized,
-        403: web.HTTPForbidden,
-        404: web.HTTPNotFound,
-        409: web.HTTPConflict,
-        412: web.HTTPPreconditionFailed,
-        503: web.HTTPServiceUnavailable,
-    }
-    return kinds[status](
-        body=error_body(status, message, reason),
-        content_type="application/json",
-        headers={"x-goog-request-id": f"request-{status}"},
-    )
+    return Refused(status, message, reason)
 
 
-def not_found(path: str) -> web.HTTPException:
+def not_found(path: str) -> Refused:
     return refused(404, f"The resource '{path}' was not found")
 
 
@@ -89,7 +102,7 @@ def filtered(request: web.Request, items: Sequence[Any]) -> Sequence[Any]:
     return [item for item in items if all(test(item) for test in tests)]
 
 
-_CONDITION = re.compile(r'([A-Za-z][\w.-]*)\s*(!=|=)\s*("(?:[^"\\]|\\.)*"|[^\s()"]+)\s*')
+_CONDITION = re.compile(r'([A-Za-z][\w.-]*)\s*(!=|=| eq )\s*("(?:[^"\\]|\\.)*"|[^\s()"]+)\s*')
 
 
 def _conditions(text: str) -> list[str]:
@@ -112,6 +125,8 @@ def _condition(text: str) -> Callable[[Any], bool]:
         at: Any = item
         for part in path.split(".", 1):
             at = at.get(part) if isinstance(at, dict) else None
+        if operator == " eq ":
+            return re.fullmatch(value, str(at)) is not None
         return (str(at) == value) == (operator == "=")
 
     return holds
