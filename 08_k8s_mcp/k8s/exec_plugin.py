@@ -8,7 +8,9 @@ Source: client.authentication.k8s.io/v1, ExecCredential.
 import asyncio
 import json
 import os
+import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -88,6 +90,8 @@ async def printed(plugin: Plugin, due: Deadline) -> bytes:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            # So that what it starts in its turn can be ended with it.
+            start_new_session=True,
         )
     except OSError as error:
         raise NotConfigured(
@@ -108,7 +112,8 @@ async def printed(plugin: Plugin, due: Deadline) -> bytes:
         raise TimedOut(f"the exec plugin {plugin.command!r} did not answer in time") from None
     finally:
         if process.returncode is None:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if status != 0:
         log.warning("k8s_exec_plugin_failed", command=plugin.command, status=status)
