@@ -7,7 +7,7 @@ from pydantic import Field
 from azure_cloud import versions
 from azure_cloud.choosing import Account
 from azure_cloud.clouds import Cloud, Clouds
-from azure_cloud.foreseeing import MachineAsked, looking
+from azure_cloud.foreseeing import MachineAsked, foresees, looking
 from azure_cloud.group_tools import confirmed
 from azure_cloud.ids import GroupName, ResourceName, last_of, path_of, resource_id
 from azure_cloud.long_operations import OperationHandle, begun
@@ -26,7 +26,7 @@ from azure_cloud.reading import at, each_of, text_at
 from azure_cloud.subscription_tools import locks_of
 from azure_cloud.subscriptions import Subscription
 from flotilla import Conflict, Context, Preview, Tool, destroys, writes
-from flotilla.operations import HUB_ROLE, Operation
+from flotilla.operations import Operation
 from flotilla.preview import Change, Foreseen
 
 Size = Annotated[
@@ -64,15 +64,8 @@ class ChangingTools:
 
     def operations(self) -> tuple[Operation, ...]:
         return (
-            Operation(
-                name="preview.resize", takes=ResizeAsked, run=self.foresee_size, role=HUB_ROLE
-            ),
-            Operation(
-                name="preview.deleteMachine",
-                takes=MachineAsked,
-                run=self.foresee_deletion,
-                role=HUB_ROLE,
-            ),
+            foresees("preview.resize", ResizeAsked, self.foresee_size),
+            foresees("preview.deleteMachine", MachineAsked, self.foresee_deletion),
         )
 
     async def resize_virtual_machine(

@@ -10,7 +10,7 @@ from azure_cloud import versions
 from azure_cloud.choosing import Account
 from azure_cloud.clouds import Cloud, Clouds
 from azure_cloud.continuation import MAX_PAGE_BYTES, size_of
-from azure_cloud.foreseeing import looking
+from azure_cloud.foreseeing import foresees, looking
 from azure_cloud.ids import GroupName, ResourceName, group_id, path_of
 from azure_cloud.long_operations import OperationHandle, begun, poll_after_s, problem_of, read
 from azure_cloud.subscriptions import Subscription
@@ -35,7 +35,7 @@ from flotilla import (
     writes,
 )
 from flotilla.meta import members
-from flotilla.operations import HUB_ROLE, Operation
+from flotilla.operations import Operation
 from flotilla.preview import Foreseen
 from flotilla.secret_text import SecretText
 
@@ -100,11 +100,7 @@ class DeploymentTools:
         )
 
     def operations(self) -> tuple[Operation, ...]:
-        return (
-            Operation(
-                name="preview.deployment", takes=DeploymentAsked, run=self.foresee, role=HUB_ROLE
-            ),
-        )
+        return (foresees("preview.deployment", DeploymentAsked, self.foresee),)
 
     async def preview_deployment(
         self,

@@ -6,6 +6,7 @@ its services spell the same ID in different ways.
 
 import ipaddress
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from azure_cloud import graph
@@ -26,6 +27,8 @@ from flotilla.discovery import (
 TOOL = "cloud.azure.listResources"
 PAGE_ROWS = 500
 """Groups, their resources and relations stay below the 1000 items of a page."""
+MOST_NAME_CHARS = 200
+"""Of an item of the CMDB."""
 _KIND = "azdisc"
 
 _CLASSES: Mapping[str, str] = {
@@ -196,7 +199,10 @@ def name_of(resource_id: str) -> str:
     rest = "/".join(parts[4:]).partition("providers/")[2].split("/")
     kind, name = "/".join([rest[0], *rest[1::2]]), "/".join(rest[2::2])
     plain = kind in ("microsoft.compute/virtualmachines", "microsoft.network/virtualnetworks")
-    return "/".join([subscription, group, *([] if plain else [kind]), name])
+    whole = "/".join([subscription, group, *([] if plain else [kind]), name])
+    if len(whole) <= MOST_NAME_CHARS:
+        return whole
+    return f"{whole[: MOST_NAME_CHARS - 17]}~{sha256(whole.encode()).hexdigest()[:16]}"
 
 
 def _machine(resource_id: str) -> SeenEnd:

@@ -7,7 +7,7 @@ from pydantic import Field
 from azure_cloud import graph, versions
 from azure_cloud.choosing import Account, Tags
 from azure_cloud.clouds import Cloud, Clouds
-from azure_cloud.foreseeing import looking
+from azure_cloud.foreseeing import foresees, looking
 from azure_cloud.ids import GroupName, Location, group_id, path_of, same
 from azure_cloud.long_operations import OperationHandle, begun
 from azure_cloud.reading import each_of, text_at
@@ -24,7 +24,7 @@ from flotilla import (
     destroys,
     writes,
 )
-from flotilla.operations import HUB_ROLE, Operation
+from flotilla.operations import Operation
 from flotilla.preview import Change, Foreseen
 
 MOST_TYPES = 30
@@ -63,18 +63,8 @@ class GroupTools:
 
     def operations(self) -> tuple[Operation, ...]:
         return (
-            Operation(
-                name="preview.createGroup",
-                takes=GroupAsked,
-                run=self.foresee_creation,
-                role=HUB_ROLE,
-            ),
-            Operation(
-                name="preview.deleteGroup",
-                takes=GroupAsked,
-                run=self.foresee_deletion,
-                role=HUB_ROLE,
-            ),
+            foresees("preview.createGroup", GroupAsked, self.foresee_creation),
+            foresees("preview.deleteGroup", GroupAsked, self.foresee_deletion),
         )
 
     async def create_resource_group(

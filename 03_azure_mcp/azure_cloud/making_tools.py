@@ -12,7 +12,7 @@ from azure_cloud import versions
 from azure_cloud.changing_tools import Size
 from azure_cloud.choosing import Account, Tags
 from azure_cloud.clouds import Cloud, Clouds
-from azure_cloud.foreseeing import MachineAsked, looking
+from azure_cloud.foreseeing import MachineAsked, foresees, looking
 from azure_cloud.ids import GroupName, Location, ResourceName, parsed, path_of, resource_id, same
 from azure_cloud.long_operations import OperationHandle, begun, read, stood
 from azure_cloud.machine_tools import MACHINE
@@ -30,7 +30,7 @@ from flotilla import (
     UpstreamError,
     writes,
 )
-from flotilla.operations import HUB_ROLE, Operation
+from flotilla.operations import Operation
 from flotilla.preview import Change, Foreseen
 from flotilla.secret_text import SecretText
 
@@ -102,14 +102,7 @@ class MakingTools:
         )
 
     def operations(self) -> tuple[Operation, ...]:
-        return (
-            Operation(
-                name="preview.createMachine",
-                takes=CreationAsked,
-                run=self.foresee,
-                role=HUB_ROLE,
-            ),
-        )
+        return (foresees("preview.createMachine", CreationAsked, self.foresee),)
 
     async def create_virtual_machine(
         self,

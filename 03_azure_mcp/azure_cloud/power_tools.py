@@ -7,13 +7,13 @@ from pydantic import Field
 from azure_cloud import versions
 from azure_cloud.choosing import Account
 from azure_cloud.clouds import Clouds
-from azure_cloud.foreseeing import MachineAsked, looking
+from azure_cloud.foreseeing import MachineAsked, foresees, looking
 from azure_cloud.ids import GroupName, ResourceName, path_of, resource_id
 from azure_cloud.long_operations import OperationHandle, begun
 from azure_cloud.machine_tools import MACHINE, machine_of, power_of, size_of_machine
 from azure_cloud.subscriptions import Subscription
 from flotilla import Context, Preview, Tool, writes
-from flotilla.operations import HUB_ROLE, Operation
+from flotilla.operations import Operation
 from flotilla.preview import Change, Foreseen
 
 Turn = Literal["start", "deallocate", "powerOff", "restart"]
@@ -80,7 +80,7 @@ class PowerTools:
         )
 
     def operations(self) -> tuple[Operation, ...]:
-        return (Operation(name="preview.power", takes=PowerAsked, run=self.foresee, role=HUB_ROLE),)
+        return (foresees("preview.power", PowerAsked, self.foresee),)
 
     async def start_virtual_machine(
         self,

@@ -11,7 +11,7 @@ from azure_cloud.choosing import Account, Group, Tags, short_tags
 from azure_cloud.clouds import Cloud, Clouds
 from azure_cloud.continuation import LongCursor, listed
 from azure_cloud.fitting import fitted, part_of
-from azure_cloud.foreseeing import looking
+from azure_cloud.foreseeing import foresees, looking
 from azure_cloud.group_tools import confirmed
 from azure_cloud.hiding import shown
 from azure_cloud.ids import ResourceId, ResourceIdText, group_in, parsed, path_of
@@ -33,7 +33,7 @@ from flotilla import (
     reads,
     writes,
 )
-from flotilla.operations import HUB_ROLE, Operation
+from flotilla.operations import Operation
 from flotilla.paging import DEFAULT_LIMIT
 from flotilla.preview import Change, Foreseen
 
@@ -107,15 +107,8 @@ class ResourceTools:
 
     def operations(self) -> tuple[Operation, ...]:
         return (
-            Operation(
-                name="preview.tag", takes=ResourceAsked, run=self.foresee_tags, role=HUB_ROLE
-            ),
-            Operation(
-                name="preview.deleteResource",
-                takes=ResourceAsked,
-                run=self.foresee_deletion,
-                role=HUB_ROLE,
-            ),
+            foresees("preview.tag", ResourceAsked, self.foresee_tags),
+            foresees("preview.deleteResource", ResourceAsked, self.foresee_deletion),
         )
 
     async def list_resources(

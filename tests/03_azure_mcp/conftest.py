@@ -1,7 +1,7 @@
 """The Azure spoke behind a hub, against a pretended Azure over TLS."""
 
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -95,6 +95,7 @@ async def house_in(
     *,
     timeout_s: float = 30,
     account: dict[str, Any] | None = None,
+    others: Sequence[Spoke] = (),
     **more: Any,
 ) -> AsyncGenerator[House]:
     """A hub with the spoke; `account` are further members of its one account, `more` settings."""
@@ -125,7 +126,7 @@ async def house_in(
             },
         )
         spoke = build(settings, CommonSettings(data_dir=folder / "data"))
-        async with start_fleet_in(folder, [spoke], timeout_s=timeout_s) as fleet:
+        async with start_fleet_in(folder, [spoke, *others], timeout_s=timeout_s) as fleet:
             yield House(estate, server, fleet, spoke)
 
 
