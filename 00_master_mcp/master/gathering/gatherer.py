@@ -29,6 +29,7 @@ from master.catalogue import Catalogue
 from master.entry import Entry, View
 from master.gathering.wanted import Wanted
 from master.policy.seam import Policy, Verdict
+from master.stages.audit import CANCELLED, OK
 from master.stages.authorise import denial, profile_of
 from master.upstream.operations import limited
 
@@ -87,18 +88,7 @@ class Gatherer:
             described = await self._described(call, wanted)
             verdict = self._judged(call, wanted, described)
             begun = True
-            outcome, told = FlotillaError.code, _Told()
-            try:
-                await self._all(call, wanted, described, gathering, told)
-                outcome = "ok"
-            except FlotillaError as error:
-                outcome = error.code
-                raise
-            except asyncio.CancelledError:
-                outcome = "cancelled"
-                raise
-            finally:
-                self._audit.note(_row(call, wanted, described, verdict, outcome, told.as_json()))
+            await self._written(call, wanted, described, verdict, gathering)
             yield gathering
         finally:
             self._running -= 1
@@ -155,6 +145,23 @@ class Gatherer:
             self._audit.note(_row(call, wanted, described, verdict, error.code, {}))
             raise error
         return verdict
+
+    async def _written(
+        self, call: Call, wanted: Wanted, described: Described, verdict: Verdict, gathering: str
+    ) -> None:
+        """Gather it all, and have the audit say how much of what that was, however it ends."""
+        outcome, told = FlotillaError.code, _Told()
+        try:
+            await self._all(call, wanted, described, gathering, told)
+            outcome = OK
+        except FlotillaError as error:
+            outcome = error.code
+            raise
+        except asyncio.CancelledError:
+            outcome = CANCELLED
+            raise
+        finally:
+            self._audit.note(_row(call, wanted, described, verdict, outcome, told.as_json()))
 
     async def _all(
         self, call: Call, wanted: Wanted, described: Described, gathering: str, told: "_Told"
