@@ -59,7 +59,7 @@ def _clusters(
     try:
         accounts, current = found_accounts(file, wanted, env)
     except Misconfigured as error:
-        if settings.kubeconfig is not None or file.exists():
+        if settings.kubeconfig is not None:
             raise
         # A kubeconfig that nobody named here must not keep the spoke from starting.
         problem = str(error)
