@@ -94,6 +94,8 @@ class Spokes:
                     "FLOTILLA_DATA_DIR": str(self.data),
                     "FLOTILLA_CONFIG_DIR": str(config),
                     "FLOTILLA_LOG_LEVEL": "WARNING",
+                    # Calls that hang are left behind, and nobody waits for them at the end.
+                    "FLOTILLA_SHUTDOWN_GRACE_S": "1",
                     "MCP_PORT_BASE": "",
                     **env,
                 },
