@@ -10,8 +10,10 @@ import secrets
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -23,10 +25,14 @@ if TYPE_CHECKING:
     from vmware.reading import Read, Ref, Vc
 
 Item = TypeVar("Item", bound=Model)
+Pieces = Generator[tuple[list["Read"], bool]]
+"""Objects as they come from vCenter, and with each piece whether there are more."""
 
 ORDER_S = 60.0
 """An order this old is read again: what was made since comes in, and what has gone goes."""
 MAX_BEGUN = 512
+STEP = 128
+"""Objects that are read in one request for a page: of larger pages some may not fit any more."""
 SCAN = 500
 """Objects that are looked at in one request where a filter decides."""
 PAGE_BYTES = MAX_TEXT_BYTES - 1024
@@ -90,57 +96,78 @@ class Orders:
 def page(
     vc: "Vc", orders: Orders, listing: Listing[Item], limit: int, cursor: str | None
 ) -> Page[Item]:
-    """One page, cut where its items would take more than 48 KB."""
+    """One page, cut where its items would take more than 48 KB; little more is read than shown."""
     kind = f"{vc.alias}|{listing.name}"
     if cursor is None and listing.keep is None:
-        return _first(vc, orders, listing, limit, kind)
+        taken = _taken(listing, vc.first(listing.kind, listing.paths, min(limit, STEP)), limit)
+        begun = orders.begin(taken.ids) if taken.more else ""
+        total = None if taken.more else len(taken.items)
+        return taken.page(kind, ["", begun], total)
     last, begun = ("", "") if cursor is None else _position(decode_cursor(kind, cursor))
     order = orders.order(vc, listing.kind)
     given = orders.begun(begun)
     rest = (ref for ref in order[after(order, last) :] if ref[1] not in given)
-    found = list(_found(vc, listing, rest, limit + 1))
-    items = [listing.shape(read) for read in found[:limit]]
-    shown = fitting(items)
-    more = len(found) > shown
-    last = found[shown - 1].mo_id if found else last
-    return Page[Item](
-        items=items[:shown],
-        returned=shown,
-        next_cursor=encode_cursor(kind, [last, begun]) if more else None,
-        total=len(order) if listing.keep is None else None,
-        truncated=more,
-    )
+    if listing.keep is not None:
+        rest = _kept(vc, listing, listing.keep, rest)
+    taken = _taken(listing, _read(vc, listing, rest, limit), limit)
+    total = len(order) if listing.keep is None else None
+    return taken.page(kind, [taken.ids[-1] if taken.ids else last, begun], total)
 
 
-def _first(vc: "Vc", orders: Orders, listing: Listing[Item], limit: int, kind: str) -> Page[Item]:
-    found, more = vc.first(listing.kind, listing.paths, limit)
-    items = [listing.shape(read) for read in found]
-    shown = fitting(items)
-    more = more or shown < len(items)
-    begun = orders.begin(read.mo_id for read in found[:shown]) if more else ""
-    return Page[Item](
-        items=items[:shown],
-        returned=shown,
-        next_cursor=encode_cursor(kind, ["", begun]) if more else None,
-        total=None if more else shown,
-        truncated=more,
-    )
+@dataclass(frozen=True, slots=True)
+class _Taken(Generic[Item]):
+    items: list[Item]
+    ids: list[str]
+    more: bool
+
+    def page(self, kind: str, position: list[str], total: int | None) -> Page[Item]:
+        return Page[Item](
+            items=self.items,
+            returned=len(self.items),
+            next_cursor=encode_cursor(kind, position) if self.more else None,
+            total=total,
+            truncated=self.more,
+        )
 
 
-def _found(vc: "Vc", listing: Listing[Item], rest: "Iterator[Ref]", most: int) -> "Iterator[Read]":
-    """The next objects that belong to the list, read no further than `most` of them need."""
-    left = most
-    while left > 0:
-        step = SCAN if listing.keep is not None else left
-        refs = [ref for ref, _ in zip(rest, range(step), strict=False)]
-        if not refs:
-            return
-        if listing.keep is not None:
-            looked = _in_order(vc.these(listing.kind, refs, listing.keep_paths), refs)
-            refs = [read.ref for read in looked if listing.keep(read)][:left]
-        reads = _in_order(vc.these(listing.kind, refs, listing.paths), refs)
-        yield from reads
-        left -= len(reads)
+def _taken(listing: Listing[Item], pieces: "Pieces", limit: int) -> _Taken[Item]:
+    """What a page holds of the pieces, which are read no further."""
+    items: list[Item] = []
+    ids: list[str] = []
+    size = 0
+    more = False
+    with closing(pieces):
+        for reads, again in pieces:
+            more = again
+            for read in reads:
+                item = listing.shape(read)
+                size += size_of(item)
+                if len(items) == limit or (items and size > PAGE_BYTES):
+                    return _Taken(items, ids, more=True)
+                items.append(item)
+                ids.append(read.mo_id)
+            if len(items) == limit:
+                break
+    return _Taken(items, ids, more)
+
+
+def _read(vc: "Vc", listing: Listing[Item], refs: "Iterator[Ref]", limit: int) -> "Pieces":
+    """Objects in pieces, and with each whether there are more."""
+    ahead, left = next(refs, None), limit
+    while ahead is not None and left > 0:
+        piece = [ahead, *islice(refs, min(left, STEP) - 1)]
+        left -= len(piece)
+        ahead = next(refs, None)
+        yield _in_order(vc.these(listing.kind, piece, listing.paths), piece), ahead is not None
+
+
+def _kept(
+    vc: "Vc", listing: Listing[Item], keep: "Callable[[Read], bool]", refs: "Iterator[Ref]"
+) -> "Iterator[Ref]":
+    """Those that belong to a list, looked at as they are taken."""
+    while piece := list(islice(refs, SCAN)):
+        looked = _in_order(vc.these(listing.kind, piece, listing.keep_paths), piece)
+        yield from (read.ref for read in looked if keep(read))
 
 
 def _in_order(reads: "Iterable[Read]", refs: "Sequence[Ref]") -> "list[Read]":
@@ -166,11 +193,16 @@ def _position(position: Any) -> tuple[str, str]:
             raise InvalidArgument("cursor is not one that this tool gave out")
 
 
+def size_of(item: Model) -> int:
+    """How many bytes an item takes in an answer."""
+    return len(to_json(item.model_dump(mode="json"))) + 1
+
+
 def fitting(items: Sequence[Model], max_bytes: int = PAGE_BYTES) -> int:
     """How many of the items, from the first on, an answer of that size holds; one at least."""
     size = 0
     for count, item in enumerate(items):
-        size += len(to_json(item.model_dump(mode="json"))) + 1
+        size += size_of(item)
         if size > max_bytes and count:
             return count
     return len(items)

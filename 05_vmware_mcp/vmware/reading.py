@@ -3,7 +3,8 @@
 Never an object's attributes one by one: each would be a request, and whole objects are large.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,19 +54,28 @@ class Vc:
                 view = self.session.views.setdefault(kind, made)
         return view
 
-    def first(self, kind: str, paths: Iterable[str], most: int) -> tuple[list["Read"], bool]:
-        """At most `most` objects of a type with their leaf paths, and whether there are more."""
-        found: list[Read] = []
-        answer = self._retrieve(kind, self._all_of(kind), paths, most)
-        while answer is not None:
-            found += _read(answer.objects)
-            if not answer.token:
-                return found[:most], len(found) > most
-            if len(found) >= most:
-                self.content.propertyCollector.CancelRetrievePropertiesEx(answer.token)
-                return found[:most], True
-            answer = self.content.propertyCollector.ContinueRetrievePropertiesEx(answer.token)
-        return found, False
+    def first(
+        self, kind: str, paths: Iterable[str], step: int
+    ) -> Generator[tuple[list["Read"], bool]]:
+        """Objects of a type with their leaf paths, `step` at a time, and whether there are more.
+
+        What is not taken is not read: when it is closed, vCenter forgets the rest.
+        """
+        answer = self._retrieve(kind, self._all_of(kind), paths, step)
+        token = None
+        try:
+            while answer is not None:
+                token = answer.token
+                yield list(_read(answer.objects)), bool(token)
+                if not token:
+                    return
+                used, token = token, None
+                answer = self.content.propertyCollector.ContinueRetrievePropertiesEx(used)
+        finally:
+            if token:
+                # What vCenter has forgotten already needs no forgetting.
+                with suppress(vmodl.MethodFault):
+                    self.content.propertyCollector.CancelRetrievePropertiesEx(token)
 
     def each(self, kind: str, paths: Iterable[str]) -> Iterator["Read"]:
         """All objects of a type with their leaf paths, page by page as they are taken."""
