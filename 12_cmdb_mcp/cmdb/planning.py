@@ -298,7 +298,10 @@ class Planner:
                 )
         if not self._mass_retirement:
             check_retires(
-                len(covered.unseen), len(covered.classes), of_source=self._covers is not None
+                (one.ci_class for one in covered.unseen),
+                (one.ci_class for one in self._creates),
+                covered.classes.values(),
+                of_source=self._covers is not None,
             )
         return covered
 

@@ -1,7 +1,8 @@
 """What a reconciliation would do, decided from what was discovered and what is live. Pure."""
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Self
 
 import orjson
@@ -12,6 +13,8 @@ from cmdb.relation_types import RelationTypeName
 from cmdb.values import ATTRIBUTE_PATTERN, Attributes, ClassName, Name
 from flotilla import Conflict, InvalidArgument, Model
 
+FLEETING = frozenset(("pod", "container"))
+"""Classes whose items are replaced all the time, each by another one."""
 MASS_SHARE = 0.3
 MASS_ITEMS = 10
 """More retired items than this, and a greater share of what is covered, want to be asked for."""
@@ -108,20 +111,30 @@ class PlannedEnd(Model):
     target_id: str
 
 
-def check_retires(retires: int, covered: int, *, of_source: bool) -> None:
+def check_retires(
+    retired: Iterable[str], created: Iterable[str], covered: Iterable[str], *, of_source: bool
+) -> None:
     """Raise Conflict where more has gone than goes: somebody lost a permission, not a fleet.
 
-    `covered` is how many live items the discovery speaks of.
+    All are the classes of items; `covered` those of the live ones that the discovery speaks of. It
+    is looked at by class too, since a permission may be for one alone. What comes and goes by
+    itself has gone only where less came.
     """
-    nothing_left = of_source and retires > 0 and retires == covered
-    if nothing_left or (retires > MASS_ITEMS and retires > MASS_SHARE * covered):
-        raise Conflict(
-            f"{retires} of the {covered} items that this speaks of were not seen and would be "
-            "retired",
-            hint="A source that lost its access sees nothing. Look at it first; where they have "
-            "really gone, say allowMassRetirement.",
-            details={"reason": "mass_retirement", "retires": retires, "covered": covered},
-        )
+    gone, came, there = Counter(retired), Counter(created), Counter(covered)
+    missing = {
+        name: max(0, count - came[name]) if name in FLEETING else count
+        for name, count in gone.items()
+    }
+    whole = (sum(missing.values()), there.total())
+    nothing_left = of_source and 0 < whole[0] == whole[1]
+    for lost, of in (whole, *((count, there[name]) for name, count in missing.items())):
+        if nothing_left or (lost > MASS_ITEMS and lost > MASS_SHARE * of):
+            raise Conflict(
+                f"{lost} of {of} items that this speaks of were not seen and would be retired",
+                hint="A source that lost its access sees nothing. Look at it first; where they "
+                "have really gone, say allowMassRetirement.",
+                details={"reason": "mass_retirement", "retires": lost, "covered": of},
+            )
 
 
 class PlanContent(Model):

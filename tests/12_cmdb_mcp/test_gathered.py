@@ -207,6 +207,43 @@ async def test_a_source_that_lost_sight_retires_nothing_unless_that_is_said(
 
 
 @one_database
+async def test_pods_that_others_have_replaced_are_no_mass_that_went(hub: Hub) -> None:
+    covers = {"ciClasses": ["pod"], "attributes": OURS}
+
+    def pods(first: int, last: int) -> list[Any]:
+        names = [f"p{number}" for number in range(first, last)]
+        return [{"ciClass": "pod", "name": name, "attributes": dict(OURS)} for name in names]
+
+    await hub.applied(pods(0, 20), covers=covers)
+    replaced = await hub.planned(pods(20, 40), covers=covers)
+    assert counts(replaced) == (20, 0, 20, 0)
+    gathering = await hub.bring(pods(20, 28), covers=covers)
+    error = await hub.cmdb.refused(
+        "conflict",
+        "previewReconcile",
+        source="toys",
+        discover={"service": "toys"},
+        gathering=gathering,
+    )
+    assert error["retires"] == 12
+
+
+@one_database
+async def test_a_source_that_lost_sight_of_one_class_retires_none_of_it(hub: Hub) -> None:
+    machines = [machine(f"m{number}") for number in range(60)]
+    await hub.applied([*machines, *(host(f"h{number}") for number in range(11))])
+    gathering = await hub.bring(machines)
+    error = await hub.cmdb.refused(
+        "conflict",
+        "previewReconcile",
+        source="toys",
+        discover={"service": "toys"},
+        gathering=gathering,
+    )
+    assert (error["retires"], error["covered"]) == (11, 11)
+
+
+@one_database
 async def test_the_last_item_of_a_source_does_not_go_silently(hub: Hub) -> None:
     await hub.applied([machine("only")])
     gathering = await hub.bring([])
