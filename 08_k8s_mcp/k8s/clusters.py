@@ -2,10 +2,11 @@
 that this service itself runs in."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 import structlog
 from pydantic import model_validator
@@ -18,12 +19,14 @@ from k8s.access import Access, Pem, judged
 from k8s.api import Cluster
 from k8s.kinds import Kinds
 from k8s.kubeconfig import Kubeconfig
-from k8s.link import Link, stamp_of
+from k8s.link import Link, Stamp, stamp_of
 from k8s.tokens import FromFile, FromSecret
 
 log = structlog.get_logger(__name__)
 
 IN_CLUSTER = "in-cluster"
+RETIRED_S = 900.0
+"""No call lasts as long."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -74,16 +77,19 @@ class Clusters:
         current: str = "",
         exec_plugins: bool = False,
         insecure_tls: bool = False,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._accounts = accounts
         self._credentials = credentials
         self._current = current
         self._exec_plugins = exec_plugins
         self._insecure_tls = insecure_tls
+        self._clock = clock
         self._links: dict[str, Link] = {}
         self._kinds: dict[str, Kinds] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._retired: list[Link] = []
+        self._retired: list[tuple[float, Link]] = []
+        self._kubeconfigs: dict[str, tuple[Stamp, Kubeconfig]] = {}
         self._stale: set[str] = set()
 
     def __len__(self) -> int:
@@ -103,7 +109,7 @@ class Clusters:
                 fresh.stamp = _stamp(entry, access)
                 self._stale.discard(alias)
                 if link is not None:
-                    self._retired.append(link)
+                    self._retired.append((self._clock(), link))
                 self._links[alias] = link = fresh
         await self._close_idle()
         return Cluster(alias, link, self._kinds.setdefault(alias, Kinds()))
@@ -124,15 +130,18 @@ class Clusters:
         try:
             yield
         finally:
-            for link in (*self._links.values(), *self._retired):
+            for link in (*self._links.values(), *(link for _, link in self._retired)):
                 await link.close()
             self._links.clear()
             self._retired.clear()
 
     async def _close_idle(self) -> None:
-        idle = [link for link in self._retired if link.idle]
-        for link in idle:
-            self._retired.remove(link)
+        # A call that began before may still make requests on it, one after the other.
+        before = self._clock() - RETIRED_S
+        idle = [each for each in self._retired if each[0] < before and each[1].idle]
+        for each in idle:
+            self._retired.remove(each)
+        for _, link in idle:
             await link.close()
 
     def _access(self, alias: str, entry: ClusterAccount) -> Access:
@@ -140,8 +149,7 @@ class Clusters:
 
     def _said(self, entry: ClusterAccount) -> Access:
         if entry.kubeconfig:
-            files = [Path(part) for part in entry.kubeconfig.split(":")]
-            kubeconfig = Kubeconfig.read(files)
+            kubeconfig = self._kubeconfig(entry.kubeconfig)
             return kubeconfig.access(
                 entry.context or kubeconfig.current, exec_plugins=self._exec_plugins
             )
@@ -162,6 +170,16 @@ class Clusters:
             proxy=entry.proxy_url,
             insecure=entry.insecure_skip_tls_verify,
         )
+
+    def _kubeconfig(self, files: str) -> Kubeconfig:
+        """As the files are now; read again only where they have changed."""
+        paths = files.split(":")
+        stamp = stamp_of(paths)
+        kept = self._kubeconfigs.get(files)
+        if kept is None or kept[0] != stamp:
+            kept = (stamp, Kubeconfig.read([Path(path) for path in paths]))
+            self._kubeconfigs[files] = kept
+        return kept[1]
 
     def _pem(self, place: str | None) -> Pem:
         if place is None:
@@ -221,6 +239,6 @@ def _own_namespace(own: Path) -> str:
         return "default"
 
 
-def _stamp(entry: ClusterAccount, access: Access) -> tuple[tuple[str, int, int], ...]:
+def _stamp(entry: ClusterAccount, access: Access) -> Stamp:
     files = entry.kubeconfig.split(":") if entry.kubeconfig else ()
     return (*stamp_of(files), *stamp_of(access.files()))

@@ -1,5 +1,7 @@
 """Which clusters there are."""
 
+import asyncio
+
 from flotilla.model import Model
 from flotilla.paging import Cursor, Limit, Page
 from flotilla.tool import Tool, reads
@@ -44,6 +46,6 @@ class Contexts:
                 current=known.current,
                 problem=known.problem,
             )
-            for known in self._clusters.known()
+            for known in await asyncio.to_thread(self._clusters.known)
         ]
         return fitting_page("k8s_contexts", entries, limit=limit, cursor=cursor)

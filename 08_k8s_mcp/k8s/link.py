@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kubernetes.aio.client import ApiClient
 
 MAX_CONNECTIONS = 32
+Stamp = tuple[tuple[str, int, int], ...]
+"""Files with the time and size of what is in them."""
 USER_AGENT = "flotilla-k8s"
 
 
@@ -69,7 +71,7 @@ class Link:
         await self._client.close()
 
 
-def stamp_of(files: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
+def stamp_of(files: Iterable[str]) -> Stamp:
     """Of which state of files a connection is; another stamp asks for another connection."""
     found: list[tuple[str, int, int]] = []
     for name in files:

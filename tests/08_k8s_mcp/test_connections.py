@@ -377,3 +377,16 @@ def test_a_name_cannot_leave_its_place_in_a_path() -> None:
         with pytest.raises(FlotillaError, match="cannot be the name"):
             PODS.path("default", bad)
     assert PODS.path("default", "system:node") == "/api/v1/namespaces/default/pods/system:node"
+
+
+async def test_a_call_that_began_before_a_change_can_go_on(
+    server: TlsServer, tmp_path: Path
+) -> None:
+    ca = {"certificate-authority": str(server.trusted)}
+    clusters = clusters_of(kubeconfig(tmp_path, server.url, {"token": "first"}, **ca))
+    async with clusters.open():
+        before = await clusters.client()
+        kubeconfig(tmp_path, server.url, {"token": "second-one"}, **ca)
+        await clusters.client()
+        await clusters.client()
+        assert (await before.request("GET", NODES, due=soon()))["kind"] == "NodeList"
