@@ -26,7 +26,8 @@ INSTRUCTIONS = """\
 A configuration database (CMDB): items of typed classes, relations between them, full history.
 Find items with searchItems; ask analyzeImpact before you change or retire one. An update names the
 version that was read and is refused when the item has moved since. For many items at once use
-importItems, or previewReconcile and applyReconcile when a source of truth was scanned."""
+importItems, or previewReconcile and applyReconcile when a source of truth was scanned. ServiceNow's
+CMDB is another one: queryServiceNow reads it, pullServiceNow and pushServiceNow go between."""
 
 
 def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:

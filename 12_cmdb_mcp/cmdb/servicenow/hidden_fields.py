@@ -42,11 +42,27 @@ class HiddenFields:
             return found
 
     async def _asked(self, connection: Connection, deadline: Deadline) -> frozenset[str]:
-        asked = Asked(table="sys_dictionary", query=_QUERY, fields=["element"], limit=MAX_FIELDS)
+        asked = Asked(
+            table="sys_dictionary", query=_QUERY, fields=["name", "element"], limit=MAX_FIELDS
+        )
         try:
             page = await read_page(connection, asked, deadline)
         except (NotAllowed, NotFound, InvalidArgument):
             log.warning("servicenow_dictionary_closed", instance=connection.alias)
             return frozenset()
-        names = (text_of(row.get("element")) for row in page.rows)
+        names = (
+            text_of(row.get("element"))
+            for row in page.rows
+            if _may_matter(text_of(row.get("name")), connection.instance.tables)
+        )
         return frozenset(name for name in names if name)
+
+
+def _may_matter(table: str, allowed: tuple[str, ...]) -> bool:
+    """Whether a table may be one that is read, or one that such a one extends.
+
+    Elsewhere passwords stand in fields with names like `value`, which are no secrets here.
+    """
+    if not all(one.startswith("cmdb") for one in allowed):
+        return True
+    return table.startswith(("cmdb", "u_", "x_"))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cmdb.servicenow.encoded_query import Op
+from flotilla.toolbox import error_code_of
 
 if TYPE_CHECKING:
     from tests.backends.servicenow_server import ServiceNow
@@ -137,6 +142,9 @@ async def test_only_tables_of_the_list_are_read_and_references_tell_only_what_id
 
 async def test_passwords_are_neither_shown_nor_guessed_at(instance: ServiceNow, now: Any) -> None:
     instance.add("cmdb_ci_netgear", name="sw", snmp_community="canary-Zx81")
+    # A password of a table that is not read hides no field of ours.
+    instance.add("sys_dictionary", name="sys_user", element="name", internal_type="password2")
+    assert (await now("queryServiceNow", table="cmdb_ci"))["items"][0]["name"] == "sw"
     for field in ("snmp_community", "admin_password", "u_api_key", "owned_by.user_password"):
         await now.refused("not_allowed", "queryServiceNow", table="cmdb_ci_netgear", fields=[field])
         for told in (
@@ -216,3 +224,50 @@ async def test_without_an_instance_the_tools_say_what_to_set_and_the_rest_works(
         error = await cmdb.refused("not_configured", "queryServiceNow", table="cmdb_ci")
         assert "none.yaml" in error["hint"] or "servicenow.yaml" in error["hint"]
         assert await cmdb.item("web")
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.lists(st.text())
+)
+CONDITIONS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "field": st.sampled_from(["name", "serial_number", "owned_by.name", "x^y", "nope"]),
+            "op": st.sampled_from(get_args(Op)),
+            "value": VALUES,
+        }
+    ),
+    max_size=3,
+)
+
+
+async def test_no_argument_breaks_the_tool_or_reaches_servicenow_as_another_request(
+    instance: ServiceNow, now: Any
+) -> None:
+    stocked(instance, 3)
+    examples: list[dict[str, Any]] = []
+
+    @settings(max_examples=40, deadline=None, derandomize=True, database=None)
+    @given(
+        st.fixed_dictionaries(
+            {
+                "table": st.one_of(st.just("cmdb_ci"), st.text(max_size=9)),
+                "conditions": CONDITIONS,
+                "anyOf": CONDITIONS,
+                "limit": st.integers(1, 500),
+            },
+            optional={"fields": st.lists(st.text(max_size=9), max_size=2)},
+        )
+    )
+    def draw(arguments: dict[str, Any]) -> None:
+        examples.append(arguments)
+
+    draw()
+    for arguments in examples:
+        result = await now.raw("queryServiceNow", **arguments)
+        code = error_code_of(result)
+        assert code in (None, "invalid_argument", "not_allowed", "too_large"), (arguments, result)
+    assert all(
+        one.path.startswith(("/api/now/table/cmdb_ci?", "/api/now/table/sys_dictionary?"))
+        for one in instance.server.asked
+    )
