@@ -46,6 +46,12 @@ def settings_of(folder: Path, *instances: ServiceNow, **more: Any) -> Settings:
 
 
 @pytest.fixture
+def servicenow_file(tmp_path: Path) -> Callable[..., Path | None]:
+    """The file that names an instance, for settings of any database."""
+    return lambda instance: settings_of(tmp_path, instance).servicenow_config
+
+
+@pytest.fixture
 def connected(opened: Any, tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Any]]:
     """`connected(instance, ..., **entry)`: a CMDB that knows them, called without a hub."""
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cmdb.settings import Settings
     from tests.backends.servicenow_server import ServiceNow
 
 pytestmark = pytest.mark.anyio
@@ -271,3 +274,19 @@ async def test_an_item_of_another_instance_is_not_linked_anew(
     web = await made(now, "web", serial_number="S1", servicenow_instance="elsewhere")
     error = await now.refused("conflict", "pushServiceNow", items=[web])
     assert error["reason"] == "other_instance"
+
+
+async def test_pulling_and_pushing_are_alike_on_either_database(
+    instance: ServiceNow, opened: Any, settings: Settings, tmp_path: Path, servicenow_file: Any
+) -> None:
+    for number in range(250):
+        instance.add("cmdb_ci_server", name=f"web-{number}", serial_number=f"S{number}")
+    known = settings.model_copy(update={"servicenow_config": servicenow_file(instance)})
+    async with opened(known, tmp_path) as cmdb:
+        assert (await cmdb("pullServiceNow", ciClass="server"))["created"] == 250
+        only = [{"field": "name", "op": "in", "value": ["web-1", "web-2"]}]
+        told = await cmdb("pullServiceNow", ciClass="server", conditions=only)
+        assert (told["read"], told["unchanged"]) == (2, 2)
+        assert (await cmdb("pullServiceNow", ciClass="server"))["unchanged"] == 250
+        told = await cmdb("pushServiceNow", items=(await as_it_is(cmdb))[:60])
+        assert told["counts"] == {"unchanged": 60}
