@@ -131,15 +131,13 @@ class Power:
         """
         link = self._links.to(vcenter)
         if force:
+            mo_id = await link.use(context.deadline, lambda vc: found(vc, vm_id, name))
 
             def start(vc: "Vc") -> object:
-                machine = vc.ref(KIND, found(vc, vm_id, name))
                 vc.changing()
-                return machine.ResetVM_Task()
+                return vc.ref(KIND, mo_id).ResetVM_Task()
 
-            task = await begun(link, context.deadline, start)
-            assert task.target_id is not None
-            mo_id = task.target_id
+            await begun(link, context.deadline, start)
             return await link.use(context.deadline, lambda vc: asked(vc, mo_id, "reset"))
 
         def work(vc: "Vc") -> Asked:
