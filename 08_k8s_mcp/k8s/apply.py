@@ -17,15 +17,17 @@ from k8s.manifests import MAX_BYTES, MAX_DOCUMENTS, read_manifest
 from k8s.objects import members, number, objects
 from k8s.parameters import ClusterName, Namespace
 from k8s.planning import Planned, again, planned
-from k8s.safety import MAX_TOLD
 from k8s.targets import APPLY, is_uncertain, uid_of
 from k8s.written import FOLLOW, WORKLOADS
 
 log = structlog.get_logger(__name__)
 
-MAX_DIFFS_BYTES = 32 * 1024
+MAX_DIFFS_BYTES = 24 * 1024
 """Of all diffs of one answer together, which may have 48 KB."""
+MAX_TOLD_OF_ONE = 5
+"""Conflicts and refused fields that are told of one document."""
 PREVIEW = "preview.applyManifest"
+MAX_PROBLEM_CHARS = 400
 TAKEN = ("manifest", "namespace", "cluster", "force", "allowPrivileged")
 ESTABLISHED_WITHIN_S = 10.0
 ESTABLISHED_EVERY_S = 0.1
@@ -347,7 +349,7 @@ def taken_over(told: str, conflicts: Sequence[FieldConflict]) -> Conflict:
 
 def _told(each: Planned, text: str) -> DocumentDiff:
     outcome = each.outcome
-    problem = outcome.error.message if outcome.error is not None else None
+    problem = outcome.error.message[:MAX_PROBLEM_CHARS] if outcome.error is not None else None
     if outcome.state == "later":
         problem = "its namespace or kind comes with this manifest; it is tried once that is there"
     return DocumentDiff(
@@ -360,9 +362,10 @@ def _told(each: Planned, text: str) -> DocumentDiff:
         state=outcome.state,
         diff=text,
         conflicts=[
-            ManagedField(manager=found.manager, field=found.field) for found in outcome.conflicts
+            ManagedField(manager=found.manager, field=found.field)
+            for found in outcome.conflicts[:MAX_TOLD_OF_ONE]
         ],
-        refused_fields=[str(found) for found in outcome.findings[:MAX_TOLD]],
+        refused_fields=[str(found) for found in outcome.findings[:MAX_TOLD_OF_ONE]],
         problem=problem,
     )
 

@@ -170,6 +170,7 @@ class Deletion:
     async def _left(self, context: Context, target: Target, uid: str, wait_s: int) -> Object | None:
         """What there is of it, once it is gone or nobody waits any more."""
         waits = Deadline(context.deadline.at - SPARE_S).no_later_than(wait_s)
+        looks = 0
         while True:
             try:
                 left = await target.live_or_none(context.deadline)
@@ -183,5 +184,6 @@ class Deletion:
                 return None
             if waits.remaining_s() <= LOOK_EVERY_S:
                 return left
-            await context.report(0, None, f"{target} is terminating")
+            looks += 1
+            await context.report(looks, None, f"{target} is terminating")
             await asyncio.sleep(LOOK_EVERY_S)

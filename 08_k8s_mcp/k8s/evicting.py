@@ -22,7 +22,8 @@ PAGE: Final = 500
 ONE_REQUEST_S: Final = 10.0
 MAX_FAILURES: Final = 3
 """Rounds in a row in which the server fails us, before we say how far it came."""
-MAX_LISTED = 200
+MAX_LISTED = 100
+MAX_REASON_CHARS = 200
 
 State = Literal["drained", "cordoned", "uncordoned", "timed_out", "interrupted"]
 
@@ -84,6 +85,7 @@ class Evictions:
         self._grace_period_s = grace_period_s
         self._look_every_s = look_every_s
         self._api_version = API_VERSIONS[0]
+        self._rounds = 0
         self.progress = Progress(0)
 
     async def all(self, plan: DrainPlan, uid: str) -> Drained:
@@ -114,8 +116,10 @@ class Evictions:
         if self.progress.leaving:
             await self._look()
         done, total = len(self.progress.gone), self.progress.total
+        self._rounds += 1
+        # It must grow each time (MCP, "Progress"), and the number of pods may not.
         await self._context.report(
-            done, total, f"{done} of {total} pods are gone; {self._target.name} is cordoned"
+            self._rounds, None, f"{done} of {total} pods are gone; {self._target.name} is cordoned"
         )
         for result in results:
             if isinstance(result, BaseException):
@@ -201,7 +205,7 @@ class Evictions:
             schedulable=False,
             evicted=[str(ref) for ref in progress.gone[:MAX_LISTED]],
             blocked=[
-                BlockedPod(pod=str(ref), reason=why)
+                BlockedPod(pod=str(ref), reason=why[:MAX_REASON_CHARS])
                 for ref, why in sorted(blocked.items())[:MAX_LISTED]
             ],
             skipped={reason: pods[:MAX_LISTED] for reason, pods in skipped.items()},

@@ -5,6 +5,7 @@ of its channel; v5 adds a message that closes one.
 """
 
 import asyncio
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -22,6 +23,7 @@ from flotilla import (
     NotFound,
     Unavailable,
     UpstreamError,
+    cut,
 )
 from flotilla.model import Model
 from flotilla.tool import Preview, Tool, writes
@@ -41,12 +43,13 @@ STDIN, STDOUT, STDERR, ERROR, CLOSE = 0, 1, 2, 3, 255
 DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 
 MAX_STDIN_BYTES: Final = 64 * 1024
-MAX_SHOWN_BYTES: Final = 32 * 1024
+MAX_SHOWN_BYTES: Final = 24 * 1024
 MAX_STDERR_BYTES: Final = 8 * 1024
 MAX_READ_BYTES: Final = 8 * 1024 * 1024
 """A program that never stops printing is left after this much."""
 MAX_ERROR_BYTES: Final = 64 * 1024
 SPARE_S: Final = 1.0
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 HANG_UP_S: Final = 0.3
 
 Argument = Annotated[str, Field(max_length=32 * 1024)]
@@ -126,7 +129,7 @@ class Exec:
         """Run a program in a container of a running pod and return what it prints.
 
         argv only: for pipes pass ["sh", "-c", "..."] where the image has a shell. There is no
-        terminal, so interactive programs are of no use. 32 KB of stdout and 8 KB of stderr are
+        terminal, so interactive programs are of no use. 24 KB of stdout and 8 KB of stderr are
         shown. At `timeoutS` the connection is cut, and the program may go on in the container.
         """
         if stdin is not None and len(stdin.encode()) > MAX_STDIN_BYTES:
@@ -231,8 +234,10 @@ class _Kept:
         return self.size > len(self.parts)
 
     def text(self) -> str:
-        # What is cut in the middle of a character is no mistake of the program.
-        return self.parts.decode("utf-8", "ignore" if self.truncated else "replace")
+        # What is cut in the middle of a character is no mistake of the program. Control characters
+        # would take six bytes each in JSON.
+        told = self.parts.decode("utf-8", "ignore" if self.truncated else "replace")
+        return cut(_CONTROL.sub("?", told), self.most)[0]
 
 
 @dataclass

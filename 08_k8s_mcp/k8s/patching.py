@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import Field
 
-from flotilla import Conflict, Context, Deadline, FlotillaError, InvalidArgument
+from flotilla import Conflict, Context, Deadline, FlotillaError, InvalidArgument, NotAllowed
 from flotilla.tool import Preview, Tool, writes
 from k8s.apply import AllowPrivileged
 from k8s.clusters import Clusters
@@ -151,6 +151,7 @@ class Patches:
         body = await asyncio.to_thread(read_object, patch, "patch")
         _check_shape(body, patch_type)
         target = await target_of(self._clusters, cluster, kind, name, namespace, due)
+        _check_copies(target, body)
         live = await target.live(due)
         if resource_version is not None:
             found = str(members(live, "metadata").get("resourceVersion") or "")
@@ -180,6 +181,18 @@ def _check_shape(body: Any, patch_type: PatchType) -> None:
         step = members(each)
         if not isinstance(step.get("op"), str) or not isinstance(step.get("path"), str):
             raise InvalidArgument(f"operation {index} of the patch has no `op` and `path`")
+
+
+def _check_copies(target: Target, body: Any) -> None:
+    """Raise NotAllowed for a patch that would bring the value of a Secret to where it is shown."""
+    if (target.ref.group, target.ref.kind) != ("", "Secret") or not isinstance(body, list):
+        return
+    if any(members(each).get("op") in ("copy", "move") for each in cast("list[Any]", body)):
+        raise NotAllowed(
+            f"{target}: values of a Secret are neither copied nor moved",
+            hint="Set its keys to values of your own.",
+            details={"reason": "secret_copied"},
+        )
 
 
 def _in_version(body: Any, version: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from flotilla import NotAllowed
 from tests.backends.kube.bare import StartBare
 from tests.backends.kube.bare import authority as authority
 from tests.backends.kube.bare import start_bare as start_bare
@@ -376,6 +377,24 @@ async def test_a_patch_for_an_earlier_version_is_a_conflict(
         error = await k8s.refused("conflict", "patchResource", **more, resourceVersion=version)
     assert error["reason"] == "version_changed"
     assert kept(kube, "ConfigMap", "a")["data"] == {"x": "2"}
+
+
+async def test_a_patch_does_not_bring_a_secret_to_where_it_is_shown(
+    start_bare: StartBare, kube: KubeEmulator, writes: Writes
+) -> None:
+    kube.put(
+        "Secret",
+        {"metadata": {"name": "s", "namespace": "default"}, "data": {"password": "Y2FuYXJ5"}},
+    )
+    async with start_bare(kube) as k8s:
+        for op in ("copy", "move"):
+            step = {"op": op, "from": "/data/password", "path": "/metadata/annotations"}
+            more = {"kind": "secret", "name": "s", "patchType": "json", "patch": json.dumps([step])}
+            error = await k8s.refused("not_allowed", "patchResource", **more)
+            assert error["reason"] == "secret_copied"
+            with pytest.raises(NotAllowed):
+                await k8s.foreseen("patchResource", **more)
+        assert not k8s.asked("PATCH")
 
 
 async def test_a_patch_that_makes_no_sense_is_told_so(

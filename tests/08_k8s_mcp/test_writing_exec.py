@@ -55,12 +55,17 @@ async def chats(_argv: list[str], _stdin: bytes, out: Out) -> int:
         return -1
 
 
+async def beeps(_argv: list[str], _stdin: bytes, out: Out) -> int:
+    await out(1, b"\0\x07\x1b[31mred" + b"\0" * 40_000)
+    return 0
+
+
 async def vanishes(_argv: list[str], _stdin: bytes, out: Out) -> int:
     await out(1, b"half")
     return -1
 
 
-PROGRAMS = (echo, cat, fails, floods, sleeps, chats, vanishes)
+PROGRAMS = (echo, cat, fails, floods, sleeps, chats, beeps, vanishes)
 
 
 @pytest.fixture
@@ -148,6 +153,15 @@ async def test_a_program_that_never_stops_printing_is_left(
     assert done["ended"] == "too_much_output"
     assert done["stdoutTruncated"]
     assert len(done["stdout"]) == MAX_SHOWN_BYTES
+
+
+async def test_control_characters_neither_reach_a_terminal_nor_swell_the_answer(
+    start_bare: StartBare, kube: KubeEmulator, writes: Writes
+) -> None:
+    async with start_bare(kube) as k8s:
+        result = await k8s.raw("execInPod", name="web", command=["beeps"])
+    assert result["structuredContent"]["stdout"].startswith("???[31mred?")
+    assert len(result["content"][0]["text"]) < 48 * 1024
 
 
 async def test_a_connection_that_ends_without_an_exit_code_is_no_success(

@@ -205,7 +205,9 @@ class Writes:
 
     async def delete(self, ask: Ask) -> web.StreamResponse:
         raw = await ask.request.read()
-        return json_response(self._gone(ask, json.loads(raw) if raw else {}))
+        # As the real one: of a request with a body, what the query says does not count.
+        options = json.loads(raw) if raw else {"dryRun": ask.query.getall("dryRun", [])}
+        return json_response(self._gone(ask, options))
 
     def _gone(self, ask: Ask, options: Object) -> Object:
         live = self.kube.one(ask)
@@ -216,7 +218,7 @@ class Writes:
                 409, "Conflict", f"Precondition failed: UID in precondition: {wanted}, "
                 f"UID in object meta: {metadata['uid']}"
             )  # fmt: skip
-        if ask.query.get("dryRun") == "All":
+        if options.get("dryRun") == ["All"]:
             return live
         if metadata.get("finalizers") or ask.name in self.lingers:
             metadata["deletionTimestamp"] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
