@@ -9,6 +9,7 @@ from google_cloud.buckets import Buckets
 from google_cloud.catalogue import Catalogue
 from google_cloud.cloud import Cloud, accounts_of
 from google_cloud.creating import Creating
+from google_cloud.discovering import Source
 from google_cloud.disks import Disks
 from google_cloud.foreseeing import ForeseenInstances
 from google_cloud.instances import Instances
@@ -75,5 +76,6 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
             *creating.operations(),
         ),
         credentials=credentials,
+        discovery=Source(cloud).discovery(),
         not_configured=None if len(accounts) else "add an account to google_cloud.yaml",
     )

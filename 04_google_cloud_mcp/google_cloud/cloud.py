@@ -174,11 +174,12 @@ class Cloud:
         """A key has changed: the accounts that it is of sign in anew at their next call."""
         self._changes += 1
         for alias, account in self.accounts:
-            if secret in account.secrets():
-                # No lock: this runs in the loop, which must not wait for a sign-in; a single
-                # operation on a dict needs none.
-                if (before := self._connections.pop(alias, None)) is not None:
-                    before.close()
+            if secret not in account.secrets():
+                continue
+            # No lock: this runs in the loop, which must not wait for a sign-in; a single operation
+            # on a dict needs none.
+            if (before := self._connections.pop(alias, None)) is not None:
+                before.close()
 
 
 def check_project(alias: str, account: GoogleAccount, project: str) -> None:

@@ -46,7 +46,11 @@ class Adapter(HTTPAdapter):
         for header, parameter in _PARAMETERS.items():
             if (value := request.headers.pop(header, None)) is not None:
                 request.prepare_url(request.url or "", {parameter: value})
-        return super().send(request, *places, **more)
+        answer = super().send(request, *places, **more)
+        if 300 <= answer.status_code < 400:
+            answer.close()
+            raise requests.TooManyRedirects("Google's interfaces redirect nobody")
+        return answer
 
     def close(self) -> None:
         # The pools alone would keep their connections until the last error that saw one is gone.
@@ -232,6 +236,5 @@ def _of_chain() -> tuple[Any, str | None]:
 def prepare(session: requests.Session, adapter: Adapter) -> None:
     """Have a session use the account's connections, and carry its token to no other place."""
     session.mount("https://", adapter)
-    session.max_redirects = 0
     # With an `auth` of its own a session leaves ~/.netrc alone, which would replace the token.
     session.auth = lambda request: request

@@ -90,7 +90,7 @@ class Serial:
         raw, at = await self._cloud.read(
             context.deadline, found.aim, lambda google, s: _output(google, s, found, port, begin)
         )
-        wanted = max(0, at + len(raw) - max_bytes) if start is None else start
+        wanted = last_lines(raw, at, max_bytes) if start is None else start
         piece = piece_of(raw, at, wanted, max_bytes)
         return SerialOutput(
             text=piece.text,
@@ -113,11 +113,12 @@ def piece_of(raw: bytes, at: int, wanted: int, max_bytes: int) -> Piece:
     place, size, first, last = at, 0, -1, -1
     for line in lines:
         end = place + len(line)
-        text, inside = _hidden(line.decode(errors="replace"), inside)
+        given = line.decode(errors="replace")
+        text, inside = _hidden(given, inside)
         if at > 0 and place == at:
             # The rest of a line whose beginning nobody has seen: half a secret has no shape.
             text = _CUT + text[len(text.rstrip("\r\n")) :]
-        if end == at + len(raw) and not text.endswith("\n") and not _PROMPT.search(text):
+        if end == at + len(raw) and not given.endswith("\n") and not _PROMPT.search(given):
             break
         if end > wanted:
             size += len(text.encode())
@@ -131,6 +132,14 @@ def piece_of(raw: bytes, at: int, wanted: int, max_bytes: int) -> Piece:
     if first < 0:
         return Piece("", place, place)
     return Piece("".join(shown), first, last)
+
+
+def last_lines(raw: bytes, at: int, max_bytes: int) -> int:
+    """Where the last whole lines begin that have at most `max_bytes` together. Pure."""
+    if len(raw) <= max_bytes:
+        return at
+    ends = raw.find(b"\n", len(raw) - max_bytes)
+    return at + (len(raw) - max_bytes if ends < 0 else ends + 1)
 
 
 def _begins_inside(lines: list[bytes]) -> bool:

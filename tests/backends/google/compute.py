@@ -279,8 +279,9 @@ class _Compute:
             made["disks"][0]["diskSizeGb"] = size
             self._world.disks[project, zone, name]["sizeGb"] = size
         made["disks"][0]["autoDelete"] = boot.get("autoDelete", False)
-        for member in ("labels", "metadata", "tags", "serviceAccounts", "deletionProtection"):
-            made[member] = asked.get(member, made[member] if member == "metadata" else {})
+        bare = {"labels": {}, "tags": {}, "serviceAccounts": [], "deletionProtection": False}
+        made.update({**bare, "metadata": {"items": []}})
+        made.update({member: asked[member] for member in (*bare, "metadata") if member in asked})
         made.update(machineType=asked["machineType"], _asked=asked)
         if any("accessConfigs" in each for each in asked["networkInterfaces"]):
             made["networkInterfaces"][0]["accessConfigs"] = [{"natIP": "203.0.113.9"}]
