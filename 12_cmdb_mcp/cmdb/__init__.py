@@ -47,7 +47,7 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
     )
     catalogues = Catalogues()
     reconciling = ReconcileTools(store, catalogues, settings.plan_ttl_s)
-    pushing = PushTools(store, estate)
+    pushing = PushTools(store, catalogues, estate)
     families = (
         ClassTools(store, catalogues),
         SearchTools(store, catalogues),

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from cmdb.items import fitting
+from cmdb.seeding import Catalogues
 from cmdb.servicenow.estate import Estate, InstanceName
 from cmdb.servicenow.foreseeing import foreseen
 from cmdb.servicenow.identification import Outcome, State
@@ -60,8 +61,8 @@ class Pushed(Model):
 class PushTools:
     """data.cmdb.previewServiceNowPush, pushServiceNow."""
 
-    def __init__(self, store: Store, estate: Estate) -> None:
-        self._pushing = Pushing(store, estate.hidden)
+    def __init__(self, store: Store, catalogues: Catalogues, estate: Estate) -> None:
+        self._pushing = Pushing(store, catalogues, estate.hidden)
         self._estate = estate
 
     def tools(self) -> tuple[Tool, ...]:

@@ -8,6 +8,7 @@ import structlog
 
 from cmdb.items import Item, live_by_ids, live_relations
 from cmdb.ledger import Ledger
+from cmdb.seeding import Catalogues
 from cmdb.servicenow.answers import PROVIDER
 from cmdb.servicenow.class_map import CLASS, INSTANCE, KEY
 from cmdb.servicenow.connection import Connection
@@ -77,8 +78,9 @@ class _Batch:
 class Pushing:
     """Pushes items of one store."""
 
-    def __init__(self, store: Store, hidden: HiddenFields) -> None:
+    def __init__(self, store: Store, catalogues: Catalogues, hidden: HiddenFields) -> None:
         self._store = store
+        self._catalogues = catalogues
         self._hidden = hidden
 
     async def previewed(
@@ -136,7 +138,7 @@ class Pushing:
     ) -> None:
         """Send one batch: what the dry run refuses is left out, so that it holds up no other."""
         if batch.again:
-            await self._asked(context, connection, _only(batch, good), push, commits=True)
+            await self._tied(context, connection, batch, push, good)
             return
         at_first = len(push.outcomes)
         try:
@@ -166,6 +168,23 @@ class Pushing:
         good.update(one.id for one in told if one.state in DONE)
         linked = await self._remembered(context, connection, told)
         push.outcomes.extend(await confirmed(connection, left, linked, context.deadline))
+
+    async def _tied(
+        self, context: Context, connection: Connection, batch: _Batch, push: Push, good: set[str]
+    ) -> None:
+        """Send relations between items of other batches, which go along once more."""
+        rest = _only(batch, good)
+        if dropped := len(batch.ties) - len(rest.ties):
+            push.relation_errors.append(f"{dropped} relations of items not sent are left out")
+        if not rest.ties:
+            return
+        try:
+            await self._asked(context, connection, rest, push, commits=True)
+        except FlotillaError as error:
+            lost = error.details.get("outcome") == "unknown"
+            state = "may or may not be there" if lost else "were not sent"
+            push.relation_errors.append(f"{len(rest.ties)} relations {state}: {error.message}")
+            raise
 
     async def _asked(
         self,
@@ -241,31 +260,41 @@ class Pushing:
         found = {one.id: one for one in told if one.state in DONE and one.sys_id}
         versions: dict[str, int] = {}
         problem: str | None = None
+        refused: set[str] = set()
         with anyio.move_on_after(REMEMBER_S, shield=True) as limit:
             try:
                 async with self._store.write() as database:
+                    catalogue = await self._catalogues.at(database)
                     held = await live_by_ids(database, found)
-                    pairs = [
-                        (one, _linked(one, found[one.id], connection)) for one in held.values()
-                    ]
+                    pairs: list[tuple[Item, Item]] = []
+                    for one in held.values():
+                        linked = _linked(one, found[one.id], connection)
+                        # A class may take no other attributes than its own.
+                        if catalogue.problems(one.ci_class, linked.attributes):
+                            refused.add(one.id)
+                        else:
+                            pairs.append((one, linked))
                     ledger = Ledger(database, context, f"pushServiceNow {connection.alias}")
                     versions = {one.id: one.version for one in await ledger.update(pairs)}
             except FlotillaError as error:
                 problem = error.message
         if limit.cancelled_caught or problem is not None:
-            versions = {}
             problem = problem or "the database took too long"
             log.warning("servicenow_sys_ids_not_kept", instance=connection.alias, items=len(found))
+            return [_unkept(one, problem) if one.id in found else one for one in told]
+        why = "the item does not fit its class with it"
         return [
             one.model_copy(update={"version": versions[one.id]})
             if one.id in versions
-            else one
-            if problem is None or one.id not in found
-            else one.model_copy(
-                update={"warnings": [*one.warnings, f"its sys_id is not kept here: {problem}"]}
-            )
+            else (_unkept(one, why) if one.id in refused else one)
             for one in told
         ]
+
+
+def _unkept(one: Outcome, why: str) -> Outcome:
+    return one.model_copy(
+        update={"warnings": [*one.warnings, f"its sys_id is not kept here: {why}"]}
+    )
 
 
 async def _without_drawn(

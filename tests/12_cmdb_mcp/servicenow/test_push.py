@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
+
+from tests.conftest import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -290,3 +293,56 @@ async def test_pulling_and_pushing_are_alike_on_either_database(
         assert (await cmdb("pullServiceNow", ciClass="server"))["unchanged"] == 250
         told = await cmdb("pushServiceNow", items=(await as_it_is(cmdb))[:60])
         assert told["counts"] == {"unchanged": 60}
+
+
+async def test_a_class_that_takes_no_other_attributes_is_pushed_and_told_that_it_is_not_linked(
+    instance: ServiceNow, now: Any
+) -> None:
+    closed = {"properties": {}, "additionalProperties": False}
+    await now("defineClass", name="application", parent="software", attributeSchema=closed)
+    app = await made(now, "shop", "application")
+    told = await now("pushServiceNow", items=[app])
+    assert told["counts"] == {"insert": 1}
+    assert "not kept here" in told["items"][0]["warnings"][0]
+    assert (await now("getItem", id=app["id"]))["version"] == 1
+    # ServiceNow knows it by our ID all the same.
+    assert (await now("pushServiceNow", items=[app]))["counts"] == {"unchanged": 1}
+    assert (await now("validateAll"))["items"] == []
+
+
+async def test_relations_across_batches_that_are_lost_are_said_to_be_unknown(
+    instance: ServiceNow, now: Any
+) -> None:
+    web = await made(now, "web", serial_number="S")
+    apps = await many(now, 60)
+    for one in apps[-2:]:
+        await now("createRelation", sourceId=one["id"], type="runs_on", targetId=web["id"])
+    commit = r"POST /api/now/identifyreconcile\?"
+    instance.identification.after_commit = lambda number: (
+        instance.server.faults.drop(commit) if number == 2 else None
+    )
+    told = await now("pushServiceNow", items=[web, *apps])
+    assert told["counts"] == {"insert": 61}
+    assert "2 relations may or may not be there" in told["relationErrors"][0]
+    assert told["stoppedBy"].startswith("unavailable")
+
+
+async def test_a_push_that_is_cancelled_keeps_the_sys_ids_of_what_was_done(
+    instance: ServiceNow, now: Any
+) -> None:
+    apps = await many(now, 60)
+    # The first batch is done; the second one's answer does not come.
+    instance.identification.after_commit = lambda _: instance.server.faults.hang("/query")
+
+    async def push() -> None:
+        await now.raw("pushServiceNow", items=apps)
+
+    def asked() -> int:
+        return len([one for one in instance.server.asked if "/query" in one.path])
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(push)
+        await until(lambda: asked() == 2)
+        group.cancel_scope.cancel()
+    held = (await now("searchItems", ciClass="application", limit=500))["items"]
+    assert len([one for one in held if "servicenow_sys_id" in one["attributes"]]) == 50
