@@ -1,5 +1,6 @@
 """What no source and no client can do to the hub while it gathers."""
 
+import tracemalloc
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -126,3 +127,23 @@ def test_all_but_the_id_stays_as_the_client_wrote_it() -> None:
 def test_a_strangers_mark_counts_for_nothing() -> None:
     stranger = entry("test.shop.preview", origin=Origin(external=True), **{meta.GATHERS: MARK})
     assert mark_of(stranger) is None and mark_of(PREVIEW) == MARK
+
+
+async def test_no_page_stays_in_the_hub() -> None:
+    async def peak(pages: int) -> int:
+        def made(number: int) -> dict[str, Any]:
+            # Anew each time, as what came over a wire is.
+            items = [f"{number}-{each}" + "x" * 900 for each in range(999)]
+            following = str(number) if number < pages else None
+            return {"items": items, "relations": [], "nextCursor": following}
+
+        source = Source([made])
+        tracemalloc.start()
+        try:
+            await gathered(source)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    await peak(1)
+    assert await peak(20) < 1.3 * await peak(2)
