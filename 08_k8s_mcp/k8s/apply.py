@@ -11,7 +11,8 @@ from flotilla import Conflict, Context, Deadline, FlotillaError, InvalidArgument
 from flotilla.model import Model
 from flotilla.tool import Preview, Tool, reads, writes
 from k8s.clusters import Clusters
-from k8s.diffing import MAX_DIFF_BYTES, Fingerprints, bounded
+from k8s.comparisons import Comparisons
+from k8s.diffing import MAX_DIFF_BYTES, Fingerprints, bounded, has_hidden
 from k8s.foresight import Allowance, FieldConflict, Outcome, State, is_of_object, told_diff
 from k8s.manifests import MAX_BYTES, MAX_DOCUMENTS, read_manifest
 from k8s.objects import members, number, objects
@@ -110,11 +111,17 @@ class Manifests:
     """Applies manifests with the field manager `flotilla`."""
 
     def __init__(
-        self, clusters: Clusters, fingerprints: Fingerprints, *, privileged_allowed: bool
+        self,
+        clusters: Clusters,
+        fingerprints: Fingerprints,
+        *,
+        privileged_allowed: bool,
+        comparisons: Comparisons | None = None,
     ) -> None:
         self._clusters = clusters
         self._fingerprints = fingerprints
         self._privileged_allowed = privileged_allowed
+        self._comparisons = comparisons or Comparisons()
 
     def tools(self) -> tuple[Tool, ...]:
         return (
@@ -155,6 +162,12 @@ class Manifests:
             force=force,
             allow_privileged=allow_privileged,
         )
+        for each in plan:
+            live = each.outcome.live
+            if live is not None and await asyncio.to_thread(has_hidden, live):
+                self._comparisons.count(
+                    f"{each.target.cluster.alias}{each.target.path()}", str(each.target)
+                )
         left = MAX_DIFFS_BYTES
         told: list[DocumentDiff] = []
         truncated = False

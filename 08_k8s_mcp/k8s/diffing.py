@@ -24,6 +24,7 @@ Object = dict[str, Any]
 MAX_OBJECT_BYTES: Final = 256 * 1024
 MAX_LINES: Final = 6000
 MAX_DIFF_BYTES: Final = 16 * 1024
+_HIDDEN: Final = "(hidden, "
 CUT: Final = "... the rest is left out\n"
 
 _NOISE: Final = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")
@@ -39,7 +40,7 @@ class Fingerprints:
         """The same for the same value at the same place alone."""
         text = value if isinstance(value, str) else repr(value)
         mark = hmac.new(self.key, f"{place}\0{text}".encode(errors="replace"), sha256)
-        return f"(hidden, {mark.hexdigest()[:10]})"
+        return f"{_HIDDEN}{mark.hexdigest()[:10]})"
 
 
 def shown(content: Mapping[str, Any], fingerprints: Fingerprints) -> Object:
@@ -84,9 +85,7 @@ def _hidden(node: Any, place: str, fingerprints: Fingerprints) -> Any:
     members = cast("Object", node)
     out = {
         key: fingerprints.of(value, f"{place}/{key}")
-        if isinstance(value, str)
-        and not value.startswith("(hidden, ")
-        and names_a_secret(key, value)
+        if isinstance(value, str) and not value.startswith(_HIDDEN) and names_a_secret(key, value)
         else _hidden(value, f"{place}/{key}", fingerprints)
         for key, value in members.items()
     }
@@ -95,6 +94,11 @@ def _hidden(node: Any, place: str, fingerprints: Fingerprints) -> Any:
         # A literal of a container's environment.
         out["value"] = fingerprints.of(value, f"{place}/{name}")
     return out
+
+
+def has_hidden(content: Mapping[str, Any]) -> bool:
+    """Whether the object has values that nobody may see."""
+    return _HIDDEN in str(shown(content, Fingerprints()))
 
 
 def diff(before: Object | None, after: Object | None, max_bytes: int = MAX_DIFF_BYTES) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flotilla import NotAllowed
+from flotilla import NotAllowed, RateLimited
+from k8s.comparisons import PER_HOUR, Comparisons
 from tests.backends.kube.bare import StartBare
 from tests.backends.kube.bare import authority as authority
 from tests.backends.kube.bare import start_bare as start_bare
@@ -298,6 +299,36 @@ async def test_values_of_secrets_are_neither_in_a_diff_nor_in_an_answer(
     assert "same" not in [
         line[3:7] for line in told["documents"][0]["diff"].splitlines() if line[:1] in "+-"
     ]
+
+
+async def test_a_hidden_value_is_not_found_by_guessing(
+    start_bare: StartBare, kube: KubeEmulator, writes: Writes
+) -> None:
+    clock = [1000.0]
+    comparisons = Comparisons(lambda: clock[0], most=3)
+    for _ in range(3):
+        comparisons.count("main/secrets/s", "Secret s")
+    comparisons.count("main/secrets/other", "Secret other")
+    with pytest.raises(RateLimited) as refused:
+        comparisons.count("main/secrets/s", "Secret s")
+    assert refused.value.details["retryAfterMs"] == 3_600_000
+    clock[0] += 3601
+    comparisons.count("main/secrets/s", "Secret s")
+
+    def guess(value: str) -> str:
+        metadata = {"name": "s", "namespace": "default"}
+        return manifest(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": metadata,
+             "stringData": {"pin": value}}
+        )  # fmt: skip
+
+    async with start_bare(kube) as k8s:
+        await k8s("applyManifest", manifest=guess("4711"))
+        for pin in range(PER_HOUR):
+            await k8s("diffManifest", manifest=guess(str(pin)))
+        await k8s.refused("rate_limited", "diffManifest", manifest=guess("4711"))
+        plain = await k8s("diffManifest", manifest=manifest(config("a")))
+    assert plain["clean"]
 
 
 @pytest.mark.parametrize("fault", ["drop", "garble", "throttle", "hang"])
