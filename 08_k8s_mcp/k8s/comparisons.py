@@ -1,7 +1,7 @@
 """How often hidden values were compared with what a caller brought.
 
-A comparison tells whether a guess was right. Whoever may only read must not find a value by guessing
-it many times, so each object is compared so often an hour and no more.
+A comparison tells whether a guess was right. Whoever may only read must not find a value by
+guessing it many times, so each object is compared so often an hour and no more.
 """
 
 from collections import deque
