@@ -1,9 +1,10 @@
 """The first page of 5,000 pods through infra.k8s.listPods, against one request of the API server.
 
-    python benchmarks/listings/k8s.py
+    python benchmarks/listings/k8s.py            # the emulator of the tests, in its own process
+    python benchmarks/listings/k8s.py real       # kube-apiserver and etcd (tests/real/kube)
 
-The API server is the emulator of the tests, over TLS on loopback, in a process of its own; the
-spoke's tool is called as its service calls it, with schemas and redaction.
+Both over TLS on loopback; the spoke's tool is called as its service calls it, with schemas and
+redaction.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from k8s.settings import Settings  # noqa: E402
 from tests.backends.kube.emulator import KubeEmulator  # noqa: E402
 from tests.backends.kube.things import pod  # noqa: E402
 from tests.backends.tls_server import TlsServer  # noqa: E402
+from tests.real.kube.cluster import real_kube  # noqa: E402
 
 PODS = 5000
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -47,9 +50,8 @@ async def serve(folder: Path) -> None:
         await asyncio.to_thread(sys.stdin.read)
 
 
-async def measure(url: str, folder: Path) -> None:
+async def measure(url: str, trusted: Path, folder: Path) -> None:
     (folder / "token").write_text("admin-token")
-    trusted = folder / "client" / TRUSTED
     account = {"server": url, "ca_file": str(trusted), "token": str(folder / "token")}
     file = folder / "k8s.yaml"
     file.write_text(yaml.safe_dump({"clusters": {"main": account}}))
@@ -93,7 +95,27 @@ def session_to(trusted: Path) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context))
 
 
+def with_real_server() -> None:
+    """Puts as many pods into a real API server, which takes a minute."""
+    with tempfile.TemporaryDirectory() as name, real_kube(Path(name)) as kube:
+        container = {"name": "app", "image": "registry.test/app:1.2"}
+        for n in range(50):
+            kube.ask("POST", "/api/v1/namespaces", {"metadata": {"name": f"team-{n:02}"}})
+
+        def put(n: int) -> None:
+            path = f"/api/v1/namespaces/team-{n % 50:02}/pods"
+            body = {"metadata": {"name": f"web-{n:04}"}, "spec": {"containers": [container]}}
+            kube.ask("POST", path, body)
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(put, range(PODS)))
+        asyncio.run(measure(kube.url, kube.trusted, Path(name)))
+
+
 def main() -> None:
+    if sys.argv[1:] == ["real"]:
+        with_real_server()
+        return
     if len(sys.argv) == 3 and sys.argv[1] == "serve":
         asyncio.run(serve(Path(sys.argv[2])))
         return
@@ -107,7 +129,7 @@ def main() -> None:
         try:
             assert server.stdout is not None and server.stdin is not None
             url = server.stdout.readline().strip()
-            asyncio.run(measure(url, Path(name)))
+            asyncio.run(measure(url, Path(name) / "client" / TRUSTED, Path(name)))
             server.stdin.close()
         finally:
             server.terminate()
