@@ -15,7 +15,8 @@ MAX_PAGE_BYTES = 40 * 1024
 """Of the items alone; an answer stays below 48 KB."""
 MAX_EMPTY_PAGES = 10
 """Google may answer a page with nothing in it and a token for the next; so many are followed."""
-_MAX_TOKEN_CHARS = 1400
+AT_ONCE = 150
+"""More of them seldom fit into an answer, and what does not would be asked for again."""
 
 Item = TypeVar("Item", bound=Model)
 
@@ -47,16 +48,17 @@ async def listed(kind: str, fetch: Fetch[Item], *, limit: int, cursor: str | Non
     kind = sha256(kind.encode()).hexdigest()[:16]
     token, offset = _position(kind, cursor)
     unreachable: dict[str, None] = {}
-    batch = await fetch(token, min(MAX_LIMIT, limit + offset))
+    size = min(limit, AT_ONCE)
+    batch = await fetch(token, min(MAX_LIMIT, size + offset))
     unreachable.update(dict.fromkeys(batch.unreachable))
     for _ in range(MAX_EMPTY_PAGES):
         if len(batch.items) > offset or not batch.next_token:
             break
         token, offset = batch.next_token, 0
-        batch = await fetch(token, limit)
+        batch = await fetch(token, size)
         unreachable.update(dict.fromkeys(batch.unreachable))
     rest = batch.items[offset:]
-    shown = fitting(rest[:limit])
+    shown = fitting(rest[:size])
     following: list[Any] | None = None
     if shown < len(rest):
         following = [token, offset + shown]
@@ -107,5 +109,5 @@ def _position(kind: str, cursor: str | None) -> tuple[str, int]:
     if isinstance(position, list) and len(cast("list[Any]", position)) == 2:
         token, offset = cast("list[Any]", position)
         if isinstance(token, str) and isinstance(offset, int) and 0 <= offset < MAX_LIMIT:
-            return token[:_MAX_TOKEN_CHARS], offset
+            return token, offset
     raise InvalidArgument("cursor is not one that this tool gave out")
