@@ -210,8 +210,9 @@ MADE: Mapping[str, Given] = {
 }
 """For what needs something of its own to be there first."""
 
-REFUSED: Mapping[str, str] = {
-    "master.approvals.get": "not_found",
-    "master.approvals.decide": "not_found",
-}
-"""What nothing waits for where approvals are off: the error that these tools answer then."""
+
+def refusal(tool: str) -> str | None:
+    """The error that a tool answers in this world whatever it is given; None for most."""
+    if tool in ("master.approvals.get", "master.approvals.decide"):
+        return "not_found"  # approvals are off, and nothing waits for one
+    return "not_configured" if "ServiceNow" in tool else None

@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.caller import Answered, Caller
 
 from .corpus import payloads
-from .given import REFUSED, given
+from .given import given, refusal
 from .schemas import Spot, put, spots
 from .world import HOST, OUTSIDE, World, caller
 
@@ -37,7 +37,7 @@ async def test_every_tool_does_its_work_before_it_is_attacked(world: World) -> N
     failed = {}
     for tool in sorted(world.listing):
         answer = await world.caller.call(tool, await given(world, tool))
-        if answer.code != REFUSED.get(tool):
+        if answer.code != refusal(tool):
             failed[tool] = answer.error or answer.refusal
     # systemd is played by a program that says nothing, which no status can be read from.
     assert not failed, "give these arguments that they succeed with, in given.py"
