@@ -74,6 +74,12 @@ def judged(alias: str, access: Access, *, insecure_tls: bool) -> Access:
     return access
 
 
+def without_user(server: str) -> str:
+    """The address without a user and password, which somebody may have written into it."""
+    scheme, mark, rest = server.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else server.rpartition("@")[2]
+
+
 def is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback

@@ -15,7 +15,7 @@ from flotilla.accounts import Account, Accounts, SecretPlace
 from flotilla.credentials import Credentials, secret_named
 from flotilla.errors import FlotillaError
 from flotilla.settings import Misconfigured
-from k8s.access import Access, Pem, judged
+from k8s.access import Access, Pem, judged, without_user
 from k8s.api import Cluster
 from k8s.kinds import Kinds
 from k8s.kubeconfig import Kubeconfig
@@ -198,7 +198,7 @@ class Clusters:
         source = "kubeconfig" if entry.kubeconfig else "k8s.yaml"
         return Known(
             cluster=alias,
-            server=server,
+            server=without_user(server),
             namespace=namespace,
             source=IN_CLUSTER if alias == IN_CLUSTER else source,
             current=bool(self._current) and entry.context == self._current,

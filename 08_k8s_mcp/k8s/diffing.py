@@ -17,7 +17,7 @@ import yaml
 
 from flotilla.secret_shapes import names_a_secret
 from flotilla.sizes import cut
-from k8s.hiding import APPLIED, is_secret_flag, is_secret_literal
+from k8s.hiding import holds_whole, is_secret_flag, is_secret_literal
 
 Object = dict[str, Any]
 
@@ -51,7 +51,7 @@ def shown(content: Mapping[str, Any], fingerprints: Fingerprints) -> Object:
         metadata.pop(name, None)
     if isinstance(metadata.get("annotations"), dict):
         notes = cast("Object", metadata["annotations"])
-        kept = {key: value for key, value in notes.items() if key not in APPLIED}
+        kept = {key: value for key, value in notes.items() if not holds_whole(key)}
         if kept:
             metadata["annotations"] = kept
         else:

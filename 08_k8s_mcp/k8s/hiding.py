@@ -9,12 +9,7 @@ from flotilla.secret_shapes import names_a_secret
 from k8s.objects import Object, listed, members, objects, text
 
 HIDDEN = "<hidden: looks like a secret>"
-APPLIED = (
-    "kubectl.kubernetes.io/last-applied-configuration",
-    "objectset.rio.cattle.io/applied",
-    "banzaicloud.com/last-applied",
-)
-"""Annotations that hold the whole object once more, the data of a Secret too."""
+_WHOLE = re.compile(r"(?i)last-applied|/(?:applied|original-configuration)$")
 _SECRET_ENDING = re.compile(
     r"(?i)(?:^|[_.-])(?:\w*pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|(?:\w*_)?key)$"
 )
@@ -34,6 +29,12 @@ def is_secret_literal(name: str, value: str) -> bool:
     if not value or value.lower() in ("true", "false"):
         return False
     return names_a_secret(name, value) or _SECRET_ENDING.search(name) is not None
+
+
+def holds_whole(annotation: str) -> bool:
+    """Whether an annotation of that name holds the whole object once more, the data of a Secret
+    too: kubectl's last-applied-configuration is not the only one."""
+    return _WHOLE.search(annotation) is not None
 
 
 def is_secret_flag(word: Any) -> bool:
@@ -63,7 +64,7 @@ def _walked(value: Any) -> Any:
 def _metadata(meta: Object) -> Object:
     kept = {key: value for key, value in meta.items() if key != "managedFields"}
     if notes := members(kept, "annotations"):
-        kept["annotations"] = {key: value for key, value in notes.items() if key not in APPLIED}
+        kept["annotations"] = {k: value for k, value in notes.items() if not holds_whole(k)}
         if not kept["annotations"]:
             del kept["annotations"]
     return kept

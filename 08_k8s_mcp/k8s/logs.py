@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import prod
+from time import perf_counter
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -22,6 +24,9 @@ MAX_SHOWN_BYTES = 40 * 1024
 MAX_READ_BYTES = 16 * 1024 * 1024
 MAX_LINE_BYTES = 8 * 1024
 MAX_PATTERN_CHARS = 200
+MAX_REPEATS = 200
+MAX_SEARCH_S = 2.0
+_COUNTED = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _MOMENT = re.compile(
     r"(?P<second>\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,9}))?"
     r"(?P<zone>Z|[+-]\d\d:\d\d)?"
@@ -180,17 +185,28 @@ class Kept:
         )
 
 
-def matcher(grep: str | None, *, regex: bool, ignore_case: bool) -> Callable[[str], bool]:
+def matcher(
+    grep: str | None,
+    *,
+    regex: bool,
+    ignore_case: bool,
+    clock: Callable[[], float] = perf_counter,
+) -> Callable[[str], bool]:
     """What says whether a line is wanted. Raises InvalidArgument for no regular expression.
 
     Rust's engine takes time in proportion to the line whatever the pattern; Python's own could be
-    made to run for ever by a pattern that a stranger's log line fits.
+    made to run for ever by a pattern that a stranger's log line fits. Large repetitions make even
+    that a long time, in which nobody else is served: they are refused, and the time is measured.
     """
     if grep is None:
         return lambda _line: True
     if not regex:
         wanted = grep.casefold() if ignore_case else grep
         return lambda line: wanted in (line.casefold() if ignore_case else line)
+    if prod(int(most or least) for least, most in _COUNTED.findall(grep)) > MAX_REPEATS:
+        raise InvalidArgument(
+            f"{grep!r} repeats too much", hint=f"Counts multiply to {MAX_REPEATS} at most."
+        )
     pattern = f"(?i){grep}" if ignore_case else grep
     try:
         found = SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
@@ -199,7 +215,25 @@ def matcher(grep: str | None, *, regex: bool, ignore_case: bool) -> Callable[[st
             f"{grep!r} is no regular expression",
             hint="Look-around and back references are not there; without regex it is plain text.",
         ) from None
-    return found.isinstance_python
+    return _timed(found.isinstance_python, clock)
+
+
+def _timed(matches: Callable[[str], bool], clock: Callable[[], float]) -> Callable[[str], bool]:
+    spent_s = 0.0
+
+    def timed(line: str) -> bool:
+        nonlocal spent_s
+        began = clock()
+        found = matches(line)
+        spent_s += clock() - began
+        if spent_s > MAX_SEARCH_S:
+            raise InvalidArgument(
+                "the pattern takes too long for this log",
+                hint="Search for plain text, or look through fewer lines.",
+            )
+        return found
+
+    return timed
 
 
 def moment(text: str) -> tuple[datetime, int]:

@@ -18,7 +18,7 @@ from flotilla.context import Deadline
 from flotilla.credentials import Credentials
 from flotilla.errors import FlotillaError, NotConfigured, TimedOut, Unavailable
 from flotilla.settings import Misconfigured
-from k8s.access import Access, judged
+from k8s.access import Access, judged, without_user
 from k8s.clusters import IN_CLUSTER, ClusterAccount, Clusters, found_accounts
 from k8s.exec_plugin import FromPlugin, Plugin
 from k8s.kinds import PODS
@@ -121,6 +121,7 @@ def test_unverified_and_plain_servers_elsewhere_are_refused() -> None:
     for server in ("ftp://x", "https://", "https://user:pw@k8s.example.com"):
         with pytest.raises(NotConfigured, match="https address"):
             judged("main", Access(server=server), insecure_tls=True)
+    assert without_user("https://user:pw@k8s.example.com:1/x") == "https://k8s.example.com:1/x"
     assert judged("main", far, insecure_tls=True) is far
     near = Access(server="http://127.0.0.1:8080")
     assert judged("main", near, insecure_tls=False) is near

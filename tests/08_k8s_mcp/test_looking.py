@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from flotilla.errors import InvalidArgument
 from flotilla.json_text import to_json
+from k8s.logs import matcher
 from tests.backends.kube.things import deployment, event, node, pod
 from tests.conftest import until
 
@@ -173,6 +175,20 @@ async def test_a_pattern_that_would_never_end_elsewhere_ends_at_once(k8s: KubeFl
     with anyio.fail_after(5):
         found = await k8s("getPodLogs", name="web-1", grep="(a+)+$", regex=True)
     assert found["lines"] == 0
+    asked = len(k8s.server.asked)
+    await k8s.refused(
+        "invalid_argument", "getPodLogs", name="web-1", grep=r"(?:\w{50}){50}", regex=True
+    )
+    assert len(k8s.server.asked) == asked
+
+
+def test_a_pattern_that_has_taken_its_time_is_ended() -> None:
+    seconds = iter(range(100))
+    matches = matcher("a+b", regex=True, ignore_case=False, clock=lambda: next(seconds))
+    assert matches("aab")
+    assert not matches("aac")
+    with pytest.raises(InvalidArgument, match="takes too long"):
+        matches("aab")
 
 
 async def test_a_long_log_shows_its_end_or_is_read_on_from_its_start(k8s: KubeFleet) -> None:
