@@ -95,7 +95,8 @@ async def test_it_says_what_is_ready_and_how_to_connect_and_ends_on_sigterm(
         text = "\n".join(fleet.told)
         for name, number in NUMBERS.items():
             (line,) = [each for each in fleet.told if f" {name} " in each and "http" in each]
-            assert line.strip().startswith("not configured" if name in WITHOUT_ACCOUNTS else "ready")
+            stands = "not configured" if name in WITHOUT_ACCOUNTS else "ready"
+            assert line.strip().startswith(stands)
             assert f":{fleet.base_port + number}" in line
         assert "EVERY DESTRUCTIVE CALL RUNS" in text
         for client in ("Claude Code", "Claude Desktop", "Cursor", "VS Code", "Inspector"):
