@@ -104,7 +104,7 @@ async def test_a_stranger_in_googles_place_is_not_trusted(tmp_path: Path) -> Non
     file = tmp_path / "key.json"
     file.write_text(google.world.service_account("robot", [PROD]))
     async with google.running():
-        cloud, _ = cloud_of({"a": {**google.account(str(file)), "ca_file": None}})
+        cloud, _ = cloud_of({"a": {**google.account(str(file)), "caFile": None}})
         with pytest.raises(Exception, match=r"token|certificate"):
             await zones(cloud)
         assert google.tls.asked == []

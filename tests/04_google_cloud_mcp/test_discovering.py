@@ -1,13 +1,21 @@
 """What the CMDB is told of a project: machines, disks, networks, buckets, and their relations."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flotilla import InvalidArgument, Unavailable
+from cmdb import build as build_cmdb
+from cmdb.settings import Settings as CmdbSettings
+from flotilla import CommonSettings, InvalidArgument, Unavailable
 from flotilla.discovery import SeenPage
+from google_cloud import build as build_google
+from google_cloud.settings import Settings
+from tests.backends.google import GoogleServer
+from tests.conftest import StartFleet
 
-from .conftest import PROD, TEST, Estate
+from .conftest import PROD, TEST, Estate, write_accounts
 
 pytestmark = pytest.mark.anyio
 ZONE = "europe-west1-b"
@@ -76,3 +84,36 @@ async def test_a_scope_is_an_account_and_a_project(estate: Estate) -> None:
     assert told.tool == "cloud.gcp.listInstances"
     with pytest.raises(InvalidArgument):
         await source.describe({"zone": ZONE})
+
+
+async def test_the_cmdb_takes_over_what_runs_and_sees_what_has_gone(
+    start_fleet: StartFleet, tmp_path: Path
+) -> None:
+    google = GoogleServer(tmp_path)
+    key = tmp_path / "key.json"
+    key.write_text(google.world.service_account("robot", [PROD]))
+    google.world.instance(PROD, ZONE, "web-1")
+    async with google.running():
+        file = write_accounts(tmp_path / "google_cloud.yaml", {"a": google.account(str(key))})
+        common = CommonSettings(data_dir=tmp_path / "data", config_dir=tmp_path)
+        spokes = [build_google(Settings(config=file), common), build_cmdb(CmdbSettings(), common)]
+        async with start_fleet(spokes, approvals="off") as fleet, fleet.client() as client:
+
+            async def call(tool: str, **arguments: Any) -> Any:
+                result = await client.call_tool(f"data.cmdb.{tool}", arguments)
+                assert not result.is_error, result.content
+                return result.structured_content
+
+            discover = {"service": "google_cloud", "within": {"project": PROD}}
+            plan = await call("previewReconcile", source="gcp", discover=discover)
+            assert (plan["counts"]["creates"], plan.get("leftOut")) == (4, None), plan
+            await call("applyReconcile", planId=plan["planId"], hash=plan["hash"])
+            found = await call("searchItems", ciClass="virtual_machine")
+            (machine,) = found["items"]
+            assert machine["name"] == f"{PROD}/{ZONE}/web-1"
+            relations = await call("listRelations", id=machine["id"])
+            assert {each["type"] for each in relations["items"]} == {"uses", "connects_to"}
+            google.world.instances.clear()
+            again = await call("previewReconcile", source="gcp", discover=discover)
+            assert again["counts"]["retires"] == 1
+            assert machine["name"] in json.dumps(again["retires"])

@@ -63,13 +63,13 @@ class GoogleServer:
         url = self.url
         return {
             **({} if key is None else {"credential": "service_account", "key": key}),
-            "ca_file": str(self.tls.trusted),
+            "caFile": str(self.tls.trusted),
             "endpoints": {
                 "compute": url,
                 "storage": url,
-                "resource_manager": url,
+                "resourceManager": url,
                 "token": f"{url}/token",
-                "iam_credentials": url,
+                "iamCredentials": url,
                 "billing": url,
             },
             **more,
