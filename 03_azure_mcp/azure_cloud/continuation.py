@@ -28,6 +28,8 @@ MAX_PAGE_BYTES = 40 * 1024
 """Of one page's items as JSON: below what a result may have, with its frame."""
 MOST_PAGES = 10
 """Of Azure's for one of ours, where it sends pages that are nearly empty."""
+FITTING = 150
+"""Items that are asked for at once where a list takes $top: hardly more fit into one answer."""
 MOST_TOP = 1000
 MOST_SKIPPED = 100_000
 _MOST_ADDED = 6
@@ -87,7 +89,7 @@ async def listed(
     for _ in range(MOST_PAGES):
         if more is None:
             break
-        own = {**query, "$top": str(min(limit + skip, MOST_TOP))} if top else query
+        own = {**query, "$top": str(min(min(limit, FITTING) + skip, MOST_TOP))} if top else query
         body: Any = await arm.get(path, version, context, {**own, **more})
         values = _values(body)
         for index in range(skip, len(values)):
