@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from cmdb import build as build_cmdb
+from cmdb.settings import Settings as CmdbSettings
 from flotilla import CommonSettings
 from k8s import build
 from k8s.settings import Settings
@@ -30,12 +32,13 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Generator[RealKube]:
 async def k8s(
     kube: RealKube, start_fleet_in: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[KubeClient]:
-    """Clusters `main` (an admin) and `reader` (a user of RBAC) of the one server."""
+    """Clusters `main` (an admin) and `reader` (a user of RBAC) of the one server; a CMDB beside."""
     folder = tmp_path_factory.mktemp("hub")
-    spoke = build(Settings(config=clusters_in(folder, kube), kubeconfig="none"),
-                  CommonSettings(data_dir=folder / "data"), env={})  # fmt: skip
+    common = CommonSettings(data_dir=folder / "data")
+    spoke = build(Settings(config=clusters_in(folder, kube), kubeconfig="none"), common, env={})
+    cmdb = build_cmdb(CmdbSettings(database_url=f"sqlite:///{folder}/cmdb.sqlite3"), common)
     async with (
-        start_fleet_in(folder, [spoke], approvals="off") as hub,
+        start_fleet_in(folder, [spoke, cmdb], approvals="off") as hub,
         hub.client() as client,
     ):
         yield KubeClient(client)

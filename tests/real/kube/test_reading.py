@@ -144,6 +144,42 @@ async def test_a_rollout_without_kubelets_says_that_it_waits_and_why(
     assert done["phase"] == "complete"
 
 
+async def test_the_cmdb_is_told_what_runs_and_what_is_whose(
+    kube: RealKube, k8s: KubeClient
+) -> None:
+    kube.ask("POST", "/api/v1/namespaces", {"metadata": {"name": "told"}})
+    template = {"metadata": {"labels": {"app": "told"}}, "spec": pod("x")["spec"]}
+    spec = {"replicas": 2, "selector": {"matchLabels": {"app": "told"}}, "template": template}
+    path = "/apis/apps/v1/namespaces/told/deployments"
+    kube.ask("POST", path, {"metadata": {"name": "web"}, "spec": spec})
+    pods = "/api/v1/namespaces/told/pods"
+    await until(lambda: len(kube.ask("GET", pods)["items"]) == 2, within_s=30)
+    within = {"cluster": "main", "namespace": "told"}
+    asked = {"source": "k8s", "discover": {"service": "k8s", "within": within}}
+
+    async def cmdb(tool: str, **arguments: Any) -> dict[str, Any]:
+        result = await k8s.client.call_tool(f"data.cmdb.{tool}", arguments)
+        assert not result.is_error, result.content
+        assert result.structured_content is not None
+        return result.structured_content
+
+    plan = await cmdb("previewReconcile", **asked)
+    assert plan["counts"]["creates"] == 4
+    done = await cmdb("applyReconcile", planId=plan["planId"])
+    assert (done["created"], done["relationsCreated"]) == (4, 3)
+    items = (await cmdb("searchItems", ciClass="deployment"))["items"]
+    assert [each["name"] for each in items] == ["main/told/web"]
+    assert items[0]["attributes"]["image"] == "registry.test/app:1"
+    related = await cmdb("listRelations", id=items[0]["id"])
+    assert sorted(each["type"] for each in related["items"]) == [
+        "contains", "member_of", "member_of"
+    ]  # fmt: skip
+    kube.ask("DELETE", f"{path}/web", {"propagationPolicy": "Foreground"})
+    await until(lambda: not kube.ask("GET", pods)["items"], within_s=30)
+    gone = await cmdb("previewReconcile", **asked)
+    assert gone["counts"]["retires"] == 3
+
+
 async def test_what_a_reader_may_is_what_rbac_says(kube: RealKube, k8s: KubeClient) -> None:
     assert (await k8s("listPods", cluster="reader"))["returned"] >= 0
     error = await k8s.refused(
