@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from flotilla import Context, Cursor, Limit, Model, Tool, reads
+from flotilla import Context, Cursor, Limit, Model, NotFound, Tool, reads
 from flotilla.paging import DEFAULT_LIMIT
-from google_cloud.cloud import AccountName, Cloud, Project
+from google_cloud.cloud import AccountName, Aim, Cloud, Project
 from google_cloud.listing import Batch, Listing, listed
 from google_cloud.places import moment
 
@@ -114,6 +114,8 @@ class Buckets:
         `folder` entries stand for all that begins with their name.
         """
         aim = await self._cloud.aim(context.deadline, account, project)
+        if aim.account.projects:
+            await self._check_owner(context, aim, bucket)
 
         async def fetch(token: str, size: int) -> Batch[ObjectItem]:
             return await self._cloud.read(
@@ -127,6 +129,25 @@ class Buckets:
 
         kind = f"objects:{aim.alias}:{bucket}:{prefix}:{delimiter}"
         return await listed(kind, fetch, limit=limit, cursor=cursor)
+
+    async def _check_owner(self, context: Context, aim: Aim, bucket: str) -> None:
+        """Raise NotFound unless the bucket is one of the project.
+
+        A bucket's name says nothing of its project, so the account's list of projects would not
+        hold without asking.
+        """
+        # The shortest name with a prefix comes first, and that is the prefix itself.
+        found = await self._cloud.read(
+            context.deadline,
+            aim,
+            lambda google, s: page_of_buckets(google, s, aim.project, bucket, "", 1),
+            sdk="storage",
+        )
+        if [each.name for each in found.items] != [bucket]:
+            raise NotFound(
+                f"there is no bucket {bucket!r} in project {aim.project}",
+                hint="listBuckets shows what there is.",
+            )
 
 
 def page_of_buckets(

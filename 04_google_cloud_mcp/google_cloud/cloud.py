@@ -72,7 +72,8 @@ class Cloud:
         self._places = settings.max_requests
         self._limit_s = settings.request_timeout_s
         self._threads = Threads(settings.max_requests, PROVIDER)
-        self._lock = threading.Lock()
+        self._loading = threading.Lock()
+        self._signing_in = {alias: threading.Lock() for alias, _ in accounts}
         self._connections: dict[str, Connection] = {}
         self._changes = 0
         credentials.changed = self._forget
@@ -156,10 +157,11 @@ class Cloud:
             raise ours from error
 
     def _connected(self, alias: str, account: GoogleAccount, sdk: Sdk) -> "Connection":
-        # One thread loads and signs in, the others wait: packages that load one another from two
-        # threads at once may see each other half-made.
-        with self._lock:
+        # One thread loads, the others wait: packages that load one another from two threads at once
+        # may see each other half-made.
+        with self._loading:
             importlib.import_module(f"google.cloud.{sdk}")
+        with self._signing_in[alias]:
             found = self._connections.get(alias)
             if found is None:
                 from google_cloud.connections import Connection

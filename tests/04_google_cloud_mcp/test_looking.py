@@ -2,7 +2,7 @@
 
 import pytest
 
-from .conftest import PROD, TEST, Estate
+from .conftest import PROD, TEST, Estate, OpenEstate
 
 pytestmark = pytest.mark.anyio
 ZONE = "europe-west1-b"
@@ -217,3 +217,25 @@ async def test_two_accounts_stand_side_by_side(estate: Estate) -> None:
     )
     error = await estate.fails("listInstances", account="nobody")
     assert error["code"] == "not_found"
+
+
+async def test_an_account_shows_the_buckets_of_its_own_projects_alone(
+    open_estate: OpenEstate, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    estate = await open_estate(tmp_path_factory.mktemp("bounded"), projects=[PROD])
+    estate.world.bucket(PROD, "acme-logs", ["a.log"])
+    estate.world.bucket(PROD, "acme-logs-old", ["b.log"])
+    estate.world.bucket(TEST, "acme-other", ["secret-plan"])
+    found = await estate.call("listObjects", bucket="acme-logs")
+    assert [each["name"] for each in found["items"]] == ["a.log"]
+    error = await estate.fails("listObjects", bucket="acme-other")
+    assert error["code"] == "not_found"
+    for action in ("listObjects", "listInstances"):
+        asked = {"bucket": "acme-other"} if action == "listObjects" else {}
+        error = await estate.fails(action, project=TEST, **asked)
+        assert (error["code"], error["reason"]) == ("not_allowed", "project_not_allowed")
+    error = await estate.fails(
+        "getOperation", operationId=f"projects/{TEST}/zones/{ZONE}/operations/operation-1"
+    )
+    assert error["reason"] == "project_not_allowed"
+    assert [each["projectId"] for each in (await estate.call("listProjects"))["items"]] == [PROD]

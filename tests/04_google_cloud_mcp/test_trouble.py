@@ -148,3 +148,12 @@ async def test_a_redirect_is_not_followed_with_the_token(hasty: Estate) -> None:
     finally:
         hasty.google.faults.body_of_status = kept
     assert (error["code"], error["reason"]) == ("unavailable", "connection_broken")
+
+
+async def test_a_token_endpoint_in_trouble_is_told_as_such(hasty: Estate) -> None:
+    hasty.world.tokens.clear()
+    hasty.google.faults.drop("/token", times=None)
+    error = await hasty.fails("listInstances", zone=ZONE)
+    assert (error["code"], error["reason"]) == ("unavailable", "sign_in_unreachable")
+    hasty.google.faults.clear()
+    assert (await hasty.call("listInstances", zone=ZONE))["returned"] == 1
