@@ -7,18 +7,18 @@ from typing import Annotated
 import structlog
 from pydantic import Field
 
-from flotilla import Conflict, Context, Deadline, FlotillaError, InvalidArgument
+from flotilla import Context, Deadline, FlotillaError
 from flotilla.model import Model
 from flotilla.tool import Preview, Tool, reads, writes
+from k8s.applying import AppliedObject, Apply, check
 from k8s.clusters import Clusters
 from k8s.comparisons import Comparisons
 from k8s.diffing import MAX_DIFF_BYTES, Fingerprints, bounded, has_hidden
-from k8s.foresight import Allowance, FieldConflict, Outcome, State, is_of_object, told_diff
+from k8s.foresight import Allowance, Outcome, State, told_diff
 from k8s.manifests import MAX_BYTES, MAX_DOCUMENTS, read_manifest
-from k8s.objects import members, number, objects
 from k8s.parameters import ClusterName, Namespace
-from k8s.planning import Planned, again, planned
-from k8s.targets import APPLY, is_uncertain, uid_of
+from k8s.planning import Planned, planned
+from k8s.targets import uid_of
 from k8s.written import FOLLOW, WORKLOADS
 
 log = structlog.get_logger(__name__)
@@ -30,8 +30,6 @@ MAX_TOLD_OF_ONE = 5
 PREVIEW = "preview.applyManifest"
 MAX_PROBLEM_CHARS = 400
 TAKEN = ("manifest", "namespace", "cluster", "force", "allowPrivileged")
-ESTABLISHED_WITHIN_S = 10.0
-ESTABLISHED_EVERY_S = 0.1
 
 Manifest = Annotated[
     str,
@@ -84,20 +82,6 @@ class ManifestDiff(Model):
     truncated: bool = False
 
 
-class AppliedObject(Model):
-    """An object as it is after the apply."""
-
-    document: int
-    api_version: str
-    kind: str
-    namespace: str | None = None
-    name: str
-    uid: str
-    state: State
-    """What it was before: `new`, `changed` or `unchanged`."""
-    generation: int
-
-
 class Applied(Model):
     """Everything was applied; what was not is an error that says what was."""
 
@@ -125,7 +109,12 @@ class Manifests:
 
     def tools(self) -> tuple[Tool, ...]:
         return (
-            reads("infra.k8s.diffManifest", self.diff_manifest, title="Compare a manifest"),
+            reads(
+                "infra.k8s.diffManifest",
+                self.diff_manifest,
+                title="Compare a manifest",
+                untrusted=True,
+            ),
             writes(
                 "infra.k8s.applyManifest",
                 self.apply_manifest,
@@ -162,12 +151,7 @@ class Manifests:
             force=force,
             allow_privileged=allow_privileged,
         )
-        for each in plan:
-            live = each.outcome.live
-            if live is not None and await asyncio.to_thread(has_hidden, live):
-                self._comparisons.count(
-                    f"{each.target.cluster.alias}{each.target.path()}", str(each.target)
-                )
+        await self._count_comparisons(plan)
         left = MAX_DIFFS_BYTES
         told: list[DocumentDiff] = []
         truncated = False
@@ -183,6 +167,12 @@ class Manifests:
             documents=told,
             truncated=truncated,
         )
+
+    async def _count_comparisons(self, plan: Sequence[Planned]) -> None:
+        for each in plan:
+            target, live = each.target, each.outcome.live
+            if live is not None and await asyncio.to_thread(has_hidden, live):
+                self._comparisons.count(f"{target.cluster.alias}{target.path()}", str(target))
 
     async def plan(
         self,
@@ -236,128 +226,19 @@ class Manifests:
             allow_privileged=allow_privileged,
         )
         for each in plan:
-            _check(each, allowance)
-        run = _Run(plan, due, allowance, force=force)
+            check(each, allowance)
+        run = Apply(plan, due, allowance, force=force)
         try:
             done = await run.all(context)
         except FlotillaError as error:
             raise run.told(error) from None
+        except asyncio.CancelledError:
+            log.warning("apply_cancelled", applied=run.count, of=len(plan))
+            raise
         rolls = any(each.kind in WORKLOADS for each in done)
         return Applied(
             cluster=plan[0].target.cluster.alias, applied=done, follow=FOLLOW if rolls else None
         )
-
-
-class _Run:
-    """One apply on its way; `told` makes of an error one that says how far it came."""
-
-    def __init__(
-        self, plan: Sequence[Planned], due: Deadline, allowance: Allowance, *, force: bool
-    ) -> None:
-        self._plan = list(plan)
-        self._due = due
-        self._allowance = allowance
-        self._force = force
-        self._done: list[AppliedObject] = []
-        self._sent = False
-
-    async def all(self, context: Context) -> list[AppliedObject]:
-        ahead = sum(each.document.comes_first for each in self._plan)
-        for index in range(len(self._plan)):
-            if index == ahead:
-                await self._tell_the_later_ones()
-            each = self._plan[index]
-            self._sent = True
-            live = await each.target.patch(each.content, APPLY, self._due, force=self._force)
-            self._sent = False
-            metadata = members(live, "metadata")
-            self._done.append(
-                AppliedObject(
-                    document=each.document.number,
-                    api_version=each.document.api_version,
-                    kind=each.target.ref.kind,
-                    namespace=each.target.namespace,
-                    name=each.target.name,
-                    uid=uid_of(live),
-                    state=each.outcome.state if each.outcome.state != "later" else "new",
-                    generation=number(metadata.get("generation")),
-                )
-            )
-            await context.report(len(self._done), len(self._plan), f"applied {each.target}")
-            if each.target.ref.kind == "CustomResourceDefinition":
-                await _established(each, self._due)
-        return self._done
-
-    async def _tell_the_later_ones(self) -> None:
-        """What waited for a namespace or a kind is tried now, before any of the rest is applied."""
-        for index, each in enumerate(self._plan):
-            if each.outcome.state == "later":
-                self._plan[index] = told = await again(
-                    each, self._due, self._allowance, force=self._force
-                )
-                _check(told, self._allowance)
-
-    def told(self, error: FlotillaError) -> FlotillaError:
-        count, total = len(self._done), len(self._plan)
-        uncertain = self._sent and is_uncertain(error)
-        log.warning("apply_stopped", applied=count, of=total, uncertain=uncertain, code=error.code)
-        failed = self._plan[count] if self._sent else None
-        if failed is not None:
-            error.message = f"{failed}: {error.message}"
-            error.details["failed"] = f"{failed.target}"
-        error.message += f"; {count} of {total} documents were applied"
-        if uncertain:
-            error.message += ", and of this one it is not known"
-            error.details["uncertain"] = True
-        error.details["applied"] = [str(each.target) for each in self._plan[:count]]
-        rest = self._plan[count + (failed is not None) :]
-        error.details["notTried"] = [str(each.target) for each in rest]
-        if error.code != "not_allowed":
-            error.hint = "Mend what failed and apply the same manifest again, which is safe."
-        return error
-
-
-async def _established(each: Planned, due: Deadline) -> None:
-    """Return once the server serves the kind that a definition defines."""
-    within = due.no_later_than(ESTABLISHED_WITHIN_S)
-    while within.remaining_s() > ESTABLISHED_EVERY_S:
-        live = await each.target.live(within)
-        for condition in objects(members(live, "status").get("conditions")):
-            if condition.get("type") == "Established" and condition.get("status") == "True":
-                return
-        await asyncio.sleep(ESTABLISHED_EVERY_S)
-    raise Conflict(f"{each.target} is there, but the server does not serve its kind yet")
-
-
-def _check(each: Planned, allowance: Allowance) -> None:
-    """Raise what keeps a document from being applied."""
-    outcome = each.outcome
-    if outcome.state == "refused":
-        raise allowance.refusal(str(each), outcome.findings)
-    if outcome.state == "conflict":
-        raise taken_over(str(each), outcome.conflicts)
-    if outcome.error is not None and outcome.state == "rejected":
-        error = outcome.error
-        error.message = f"{each}: {error.message}"
-        if is_of_object(error) and error.hint is None:
-            error.hint = "Nothing of the manifest was applied; mend this document."
-        raise error
-    if outcome.state == "later" and each.document.comes_first:
-        raise InvalidArgument(f"{each} waits for itself")
-
-
-def taken_over(told: str, conflicts: Sequence[FieldConflict]) -> Conflict:
-    """The error for an apply that would take fields of others."""
-    first = conflicts[0]
-    more = f" and {len(conflicts) - 1} more" if len(conflicts) > 1 else ""
-    return Conflict(
-        f"{told}: {first.field} is managed by {first.manager or 'another manager'}{more}",
-        hint="Leave these fields out, or take them over with force: true.",
-        details={
-            "reason": "field_conflict",
-            "conflicts": [{"manager": each.manager, "field": each.field} for each in conflicts],
-        },
-    )
 
 
 def _told(each: Planned, text: str) -> DocumentDiff:

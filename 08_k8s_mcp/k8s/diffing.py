@@ -61,13 +61,6 @@ def shown(content: Mapping[str, Any], fingerprints: Fingerprints) -> Object:
         str(each)
         for each in (found.get("kind"), metadata.get("namespace", ""), metadata.get("name"))
     )
-    if found.get("kind") == "Secret" and found.get("apiVersion") == "v1":
-        for part in ("data", "stringData"):
-            if isinstance(found.get(part), dict):
-                values = cast("Object", found[part])
-                found[part] = {
-                    key: fingerprints.of(value, f"{place}/{key}") for key, value in values.items()
-                }
     return cast("Object", _hidden(found, place, fingerprints))
 
 
@@ -85,10 +78,17 @@ def _hidden(node: Any, place: str, fingerprints: Fingerprints) -> Any:
     members = cast("Object", node)
     out = {
         key: fingerprints.of(value, f"{place}/{key}")
-        if isinstance(value, str) and not value.startswith(_HIDDEN) and names_a_secret(key, value)
+        if isinstance(value, str) and names_a_secret(key, value)
         else _hidden(value, f"{place}/{key}", fingerprints)
         for key, value in members.items()
     }
+    if members.get("kind") == "Secret":
+        for part in ("data", "stringData"):
+            if isinstance(members.get(part), dict):
+                values = cast("Object", members[part])
+                out[part] = {
+                    key: fingerprints.of(value, f"{place}/{key}") for key, value in values.items()
+                }
     name, value = members.get("name"), members.get("value")
     if isinstance(name, str) and isinstance(value, str) and is_secret_literal(name, value):
         # A literal of a container's environment.

@@ -174,20 +174,15 @@ class Exec:
         heard: "_Heard",
     ) -> None:
         """Listen until the first of `dues`; all of it is over by the second."""
-        query = [
-            *(("command", each) for each in command),
-            ("container", container),
-            ("stdin", "true" if stdin is not None else "false"),
-            ("stdout", "true"),
-            ("stderr", "true"),
-            ("tty", "false"),
-        ]
         # Only v5 can tell a program that its input has ended; without that it would wait for more.
         protocols = (V5,) if stdin is not None else (V5, V4)
         opened = False
         try:
             async with target.cluster.websocket(
-                target.path("exec"), due=dues[1], query=urlencode(query), protocols=protocols
+                target.path("exec"),
+                due=dues[1],
+                query=_query(container, command, stdin),
+                protocols=protocols,
             ) as socket:
                 opened = True
                 if socket.protocol not in protocols:
@@ -263,6 +258,19 @@ class _Heard:
     @property
     def floods(self) -> bool:
         return self.stdout.size + self.stderr.size > MAX_READ_BYTES
+
+
+def _query(container: str, command: list[str], stdin: str | None) -> str:
+    return urlencode(
+        [
+            *(("command", each) for each in command),
+            ("container", container),
+            ("stdin", "true" if stdin is not None else "false"),
+            ("stdout", "true"),
+            ("stderr", "true"),
+            ("tty", "false"),
+        ]
+    )
 
 
 async def _say(socket: "ClientWebSocketResponse", stdin: str) -> None:

@@ -1,9 +1,12 @@
 """What is taken for a manifest, and what is refused before any cluster hears of it."""
 
+import contextlib
 import json
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flotilla import FlotillaError, InvalidArgument, TooLarge
 from k8s.manifests import MAX_DOCUMENTS, read_manifest, read_object
@@ -148,3 +151,15 @@ def test_a_patch_is_one_value() -> None:
     assert read_object("spec: {replicas: 2}", "patch") == {"spec": {"replicas": 2}}
     with pytest.raises(InvalidArgument):
         read_object("a: 1\n---\nb: 2\n", "patch")
+
+
+@given(
+    st.lists(
+        st.sampled_from([*"{}[],:-&*!|>'\"#%@`? \n\t~<0x.e", "---\n", "apiVersion", "v1", "kind"]),
+        max_size=60,
+    )
+)
+def test_whatever_is_written_is_read_or_refused_in_our_words(parts: list[str]) -> None:
+    for text in ("".join(parts), f"{HEAD}data: {''.join(parts)}"):
+        with contextlib.suppress(FlotillaError):
+            assert read_manifest(text)
