@@ -1,6 +1,6 @@
 """What runs in a vCenter, in the words of the CMDB: clusters, hosts, stores, networks, machines.
 
-Each page is of one type, in the order of `_SOURCES`. A machine's relations name hosts, datastores
+Each page is of one type, in the order of `SOURCES`. A machine's relations name hosts, datastores
 and networks, so the names of those are read first and kept for a minute.
 """
 
@@ -44,7 +44,9 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class Source:
+    """A type of vSphere, the class of the CMDB that it is, and how an object is told."""
+
     kind: str
     ci_class: str
     paths: tuple[str, ...]
@@ -67,7 +69,7 @@ class Sources:
         return Described(
             tool=TOOL,
             covers=Covers(
-                ci_classes=[source.ci_class for source in _SOURCES],
+                ci_classes=[source.ci_class for source in SOURCES],
                 attributes={"provider": PROVIDER, "account": link.alias},
             ),
             within={"vcenter": link.alias},
@@ -77,7 +79,7 @@ class Sources:
         link = self._link(within)
         kind = f"discovery|{link.alias}"
         stage, last = (0, "") if cursor is None else _position(decode_cursor(kind, cursor))
-        source = _SOURCES[stage]
+        source = SOURCES[stage]
         if cursor is None:
             # A gathering begins: what was made a moment ago belongs to it.
             link.orders.forget()
@@ -96,7 +98,7 @@ class Sources:
         return SeenPage(
             items=[seen for seen, _ in told],
             relations=[relation for _, relations in told for relation in relations],
-            next_cursor=encode_cursor(kind, position) if position[0] < len(_SOURCES) else None,
+            next_cursor=encode_cursor(kind, position) if position[0] < len(SOURCES) else None,
         )
 
     def _link(self, within: Mapping[str, Any]) -> Link:
@@ -112,7 +114,7 @@ class Sources:
         known = self._names.get(vc.alias)
         if known is not None and self._clock() - known[0] < NAMES_S:
             return known[1]
-        kinds = [source.kind for source in _SOURCES]
+        kinds = [source.kind for source in SOURCES]
         named = Named(
             vc.alias, {kind: unique_names(vc.alias, vc.each(kind, ("name",))) for kind in kinds}
         )
@@ -233,9 +235,9 @@ def _relations(seen: Seen, *found: tuple[str, SeenEnd | None]) -> list[SeenRelat
     ]
 
 
-_SOURCES: tuple[_Source, ...] = (
-    _Source(CLUSTER, "cluster", ("name", "summary.numHosts"), _cluster),
-    _Source(
+SOURCES: tuple[Source, ...] = (
+    Source(CLUSTER, "cluster", ("name", "summary.numHosts"), _cluster),
+    Source(
         HOST,
         "server",
         (
@@ -251,14 +253,14 @@ _SOURCES: tuple[_Source, ...] = (
         ),
         _host,
     ),
-    _Source(
+    Source(
         DATASTORE,
         "storage",
         ("name", "summary.type", "summary.capacity", "summary.freeSpace"),
         _datastore,
     ),
-    _Source(NETWORK, "network", ("name",), _network),
-    _Source(
+    Source(NETWORK, "network", ("name",), _network),
+    Source(
         MACHINE,
         "virtual_machine",
         (
@@ -294,7 +296,7 @@ def _short(value: Any) -> Any:
 
 def _position(position: Any) -> tuple[int, str]:
     match position:
-        case [int(stage), str(last)] if 0 <= stage < len(_SOURCES):
+        case [int(stage), str(last)] if 0 <= stage < len(SOURCES):
             return stage, last
         case _:
             raise InvalidArgument("cursor is not one that this source gave out")

@@ -16,6 +16,7 @@ from flotilla import (
     NotFound,
     Page,
     Tool,
+    UpstreamError,
     page_of,
     reads,
 )
@@ -165,7 +166,10 @@ async def begun(link: Link, deadline: Deadline, start: "Any") -> Task:
     """
 
     def work(vc: "Vc") -> str:
-        return start(vc)._moId
+        task = start(vc)
+        if task is None:
+            raise UpstreamError("vCenter named no task for what it was asked to do")
+        return task._moId
 
     task_id = await link.use(deadline, work)
     link.orders.forget()

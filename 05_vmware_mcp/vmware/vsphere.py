@@ -11,16 +11,16 @@ from pyVmomi import vmodl as _vmodl
 vim: Any = _vim
 vmodl: Any = _vmodl
 Adapter: Any = pyVmomi.SoapAdapter.SoapStubAdapter
-_support: Any = pyVmomi.VmomiSupport
+support: Any = pyVmomi.VmomiSupport
 
 NAMESPACE = "vim25"
-VERSION = "vim.version.version11"
-"""vSphere 6.5: every later vCenter answers in the words of this version too."""
+VERSION = "vim.version.version12"
+"""vSphere 6.7: every later vCenter answers in the words of this version too."""
 
 
 def type_of(kind: str) -> Any:
     """The class of a type of managed objects by the API's own name."""
-    return _support.GetWsdlType(f"urn:{NAMESPACE}", kind)
+    return support.GetWsdlType(f"urn:{NAMESPACE}", kind)
 
 
 def name_of(fault: Any) -> str:

@@ -7,6 +7,7 @@ it, and the call can be ended from outside by cutting its connection.
 import hashlib
 import hmac
 import http.client
+import re
 import select
 import socket
 import ssl
@@ -16,7 +17,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
-from xml.parsers.expat import ExpatError
 
 from flotilla.context import Deadline
 from flotilla.errors import FlotillaError, NotConfigured, TimedOut, Unavailable, UpstreamError
@@ -28,8 +28,8 @@ from vmware.vsphere import VERSION, Adapter, members_of, name_of, vim, vmodl
 
 KEEP_IDLE_S = 30.0
 """A connection that was unused for longer is made anew: proxies forget them."""
-_UNREADABLE = (ExpatError, ValueError, TypeError, KeyError, AttributeError, AssertionError)
-"""What pyVmomi's reader raises over an answer that is not what it should be."""
+HEAD_BYTES = 4096
+"""Within these an answer says to which method it belongs."""
 
 
 @dataclass(slots=True)
@@ -61,11 +61,26 @@ class Exchange:
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
+class _Response(http.client.HTTPResponse):
+    """An answer that keeps how it began."""
+
+    head = b""
+
+    def read(self, amt: int | None = None) -> bytes:
+        data = super().read(amt)
+        if len(self.head) < HEAD_BYTES:
+            self.head += data[: HEAD_BYTES - len(self.head)]
+        return data
+
+
 class _Connection(http.client.HTTPSConnection):
     """A connection to the one certificate or authority that is trusted."""
 
+    response_class = _Response
     thumbprint: str | None = None
     used_at = 0.0
+    answer: http.client.HTTPResponse | None = None
+    """What came last."""
 
     def connect(self) -> None:
         super().connect()
@@ -79,6 +94,7 @@ class _Connection(http.client.HTTPSConnection):
     def getresponse(self) -> http.client.HTTPResponse:
         response = super().getresponse()
         if response.status in (200, 500):
+            self.answer = response
             return response
         wait_s = retry_after_s(response.getheader("Retry-After"))
         reason = response.reason[:200]
@@ -92,7 +108,14 @@ class _Stub(Adapter):
     def __init__(self, entry: VCenter, context: ssl.SSLContext) -> None:
         # No `host:port` of pyVmomi's own is used: GetConnection makes every connection.
         base: Any = super()
-        base.__init__(host=entry.host, port=entry.port, version=VERSION, sslContext=context)
+        base.__init__(
+            host=entry.host,
+            port=entry.port,
+            version=VERSION,
+            sslContext=context,
+            # Its own unpacking goes by half a kilobyte; a vCenter is not far away.
+            acceptCompressedResponses=False,
+        )
         self._entry = entry
         self._context = context
         self._now = threading.local()
@@ -105,18 +128,27 @@ class _Stub(Adapter):
         finally:
             self._now.exchange = None
 
-    def InvokeMethod(self, mo: Any, info: Any, args: Any, outerStub: Any = None) -> Any:  # noqa: N802, N803 - pyVmomi's
+    def InvokeMethod(  # noqa: N802 - pyVmomi calls it so
+        self,
+        mo: Any,
+        info: Any,
+        args: Any,
+        outerStub: Any = None,  # noqa: N803
+    ) -> Any:
         base: Any = super()
         try:
-            return base.InvokeMethod(mo, info, args, outerStub)
-        except OSError:
-            # A certificate's error is a ValueError too.
+            answer = base.InvokeMethod(mo, info, args, outerStub)
+        except (FlotillaError, vmodl.MethodFault, OSError, http.client.HTTPException):
             raise
-        except _UNREADABLE as error:
-            raise UpstreamError(
-                "vCenter's answer could not be read: it was cut short, or is no SOAP",
-                details={"reason": type(error).__name__},
-            ) from None
+        except Exception as error:  # noqa: BLE001 - its reader raises whatever an answer led it to
+            raise unreadable(type(error).__name__) from None
+        # To pyVmomi whatever XML it does not know is an empty answer: a page of a proxy would do
+        # for that of a method that answers nothing.
+        if not re.search(rf"[<:]{info.wsdlName}Response[\s/>]".encode(), self._now.head):
+            raise unreadable("another answer")
+        if answer is not None and not isinstance(answer, info.result):
+            raise unreadable(type(answer).__name__)
+        return answer
 
     def GetConnection(self) -> http.client.HTTPConnection:  # noqa: N802 - pyVmomi calls it so
         exchange: Exchange = self._now.exchange
@@ -136,7 +168,8 @@ class _Stub(Adapter):
 
     def ReturnConnection(self, conn: _Connection) -> None:  # noqa: N802 - pyVmomi calls it so
         self._now.exchange.take(None)
-        conn.used_at = monotonic()
+        self._now.head = conn.answer.head if isinstance(conn.answer, _Response) else b""
+        conn.answer, conn.used_at = None, monotonic()
         with self.lock:
             if len(self.pool) < self.poolSize:
                 self.pool.append((conn, conn.used_at))
@@ -152,6 +185,14 @@ class _Stub(Adapter):
             if monotonic() - connection.used_at < KEEP_IDLE_S and _is_quiet(connection.sock):
                 return connection
             connection.close()
+
+
+def unreadable(reason: str) -> UpstreamError:
+    """The error for an answer that is none of what was asked."""
+    return UpstreamError(
+        "vCenter's answer could not be read: it was cut short, or is no answer of a vCenter",
+        details={"reason": reason},
+    )
 
 
 def _is_quiet(sock: Any) -> bool:

@@ -48,6 +48,8 @@ class SoapVCenter:
     """What it holds, and what it was asked."""
 
     password: str = PASSWORD
+    instead: tuple[int, str] | None = None
+    """What is answered to everything, whatever was asked: a status and a body."""
     page: int = 1000
     """Objects in one answer at most; for the rest it gives a token."""
     objects: dict[tuple[str, str], dict[str, Any]] = field(
@@ -75,6 +77,8 @@ class SoapVCenter:
         return made
 
     async def _answer(self, request: web.Request) -> web.Response:
+        if self.instead is not None:
+            return web.Response(status=self.instead[0], text=self.instead[1])
         text = await request.text()
         found = _METHOD.search(text)
         assert found is not None, text

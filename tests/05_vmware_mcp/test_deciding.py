@@ -20,6 +20,7 @@ from flotilla import (
     TooLarge,
     UpstreamError,
 )
+from vmware import changes, discovery, foreseen, inventory, machines, tasks
 from vmware.changes import refuse_deletion, refuse_hot, refuse_stale
 from vmware.discovery import unique_names
 from vmware.faults import fault_error, task_failed
@@ -29,6 +30,7 @@ from vmware.performance import counter_row
 from vmware.reading import Read
 from vmware.snapshots import descendants, snapshots_of
 from vmware.vcenters import load
+from vmware.vsphere import VERSION, support, type_of
 
 
 @pytest.mark.parametrize(
@@ -240,6 +242,36 @@ def test_two_of_one_name_are_told_apart_by_their_ids() -> None:
         "vm-2": "main/web (vm-2)",
         "vm-3": "main/a/b",
     }
+
+
+PATHS = [
+    *(("VirtualMachine", path) for path in machines.DETAIL_PATHS),
+    *(("VirtualMachine", path) for path in (*changes.STATE_PATHS, *foreseen.PATHS)),
+    *(("HostSystem", path) for path in inventory.HOST_DETAIL_PATHS),
+    *(("ClusterComputeResource", path) for path in inventory.CLUSTER_PATHS),
+    *(("Datastore", path) for path in inventory.DATASTORE_PATHS),
+    *(("Network", path) for path in inventory.NETWORK_PATHS),
+    *(("Task", path) for path in tasks.PATHS),
+    *((source.kind, path) for source in discovery.SOURCES for path in source.paths),
+    ("TaskManager", "recentTask"),
+    ("PerformanceManager", "perfCounter"),
+    ("EventHistoryCollector", "latestPage"),
+    ("SessionManager", "currentSession.key"),
+    ("ComputeResource", "resourcePool"),
+    ("ContainerView", "view"),
+]
+
+
+@pytest.mark.parametrize(("kind", "path"), sorted(set(PATHS)))
+def test_every_path_that_is_asked_for_is_one_of_the_version_that_is_spoken(
+    kind: str, path: str
+) -> None:
+    """A vCenter refuses the whole of a request for one path that it does not know."""
+    at: Any = type_of(kind)
+    for name in path.split("."):
+        info = at._GetPropertyInfo(name)
+        assert support.IsChildVersion(VERSION, info.version), f"{name} needs {info.version}"
+        at = info.type
 
 
 ENTRY = {"host": "vc.internal", "user": "u", "password": "secret:vc"}

@@ -261,8 +261,10 @@ async def test_two_vcenters_stand_side_by_side(
         assert "prod, lab" in error["hint"]
         error = await operator.refused("not_found", "listHosts", vcenter="elsewhere")
         assert "prod, lab" in error["hint"]
-        lab = (await operator("listVirtualMachines", vcenter="lab"))["items"]
-        assert len(lab) == 4
+        lab = (await operator("listVirtualMachines", vcenter="lab", powerState="poweredOn"))[
+            "items"
+        ]
+        assert 0 < len(lab) < 20
         assert {each["vcenter"] for each in lab} == {"lab"}
         vm_id = lab[0]["vmId"]
         await operator.done("powerOff", vcenter="lab", vmId=vm_id)
@@ -281,10 +283,10 @@ async def test_a_session_that_ended_is_made_anew_and_logged_out_at_the_end(
             page = await operator("listVirtualMachines", limit=1)
             assert admin.end_sessions() == 1
             rest = await operator("listVirtualMachines", cursor=page["nextCursor"])
-            assert rest["returned"] == 3
+            assert rest["returned"] == rest["total"] - 1
             assert admin.end_sessions() == 1
-            await operator.done("powerOff", name=rest["items"][0]["name"])
-            await operator.done("powerOn", name=rest["items"][0]["name"])
+            await operator.done("reconfigureVirtualMachine", name="DC0_H0_VM1", notes="anew")
+            assert (await operator("getVirtualMachine", name="DC0_H0_VM1"))["notes"] == "anew"
             assert len(admin.sessions()) == 1
         await until(lambda: not admin.sessions())
     finally:

@@ -215,6 +215,38 @@ async def test_an_answer_cut_or_broken_is_an_error_and_the_next_call_works(desk:
             assert (await desk.call(spoke, "listVirtualMachines"))["returned"] == 5
 
 
+SOAP = '<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>'
+NO_ANSWERS = (
+    "",
+    "upstream connect error",
+    "<html><body><h1>Bad Gateway</h1></body></html>",
+    f"{SOAP}</Body></Envelope>",
+    f'{SOAP}<LoginResponse xmlns="urn:vim25"><returnval>7</returnval></LoginResponse>'
+    "</Body></Envelope>",
+    f"{SOAP}<Fault><faultcode>x</faultcode><faultstring>no detail</faultstring></Fault>"
+    "</Body></Envelope>",
+)
+
+
+async def test_what_is_no_answer_of_a_vcenter_is_never_taken_for_one(desk: Desk) -> None:
+    calls: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("listVirtualMachines", {}),
+        ("powerOff", {"vmId": "vm-1"}),
+        ("shutdownGuest", {"vmId": "vm-1"}),
+    )
+    spoke = desk.spoke()
+    async with spoke.lifespan():
+        await desk.call(spoke, "listVirtualMachines")
+        for body in NO_ANSWERS:
+            desk.vcenter.instead = (500, body)
+            await desk.refused("upstream_error", spoke, "listVirtualMachines")
+            desk.vcenter.instead = (200, body)
+            for tool, more in calls:
+                await desk.refused("upstream_error", spoke, tool, **more)
+        desk.vcenter.instead = None
+        assert (await desk.call(spoke, "listVirtualMachines"))["returned"] == 5
+
+
 async def test_a_lost_answer_to_a_change_is_never_told_as_done_or_as_not_done(desk: Desk) -> None:
     spoke = desk.spoke()
     async with spoke.lifespan():
