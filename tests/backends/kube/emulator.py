@@ -95,6 +95,8 @@ class KubeEmulator:
     logs: dict[tuple[str, str, str], list[str]] = field(default_factory=dict)
     previous_logs: dict[tuple[str, str, str], list[str]] = field(default_factory=dict)
     watching: int = 0
+    held: str | None = None  # paths with this in them are not answered
+    holding: int = 0
     cut: asyncio.Event = field(default_factory=asyncio.Event)
     verbs: dict[tuple[str, str], Verb] = field(default_factory=dict)
 
@@ -110,6 +112,7 @@ class KubeEmulator:
         self.logs.clear()
         self.previous_logs.clear()
         self.users = Users()
+        self.held = None
         self.aggregates, self.tables, self.without = True, True, frozenset()
 
     def kind(self, name: str) -> Kind:
@@ -123,6 +126,8 @@ class KubeEmulator:
             user = self.users.user(request.headers.get("Authorization"))
             if user is None:
                 raise Refused(401, "Unauthorized", "Unauthorized")
+            if self.held is not None and self.held in request.path:
+                return await self._hold(request)
             return await self._routed(request, user)
         except Refused as refused:
             return refused.response()
@@ -310,6 +315,15 @@ class KubeEmulator:
         if cut.is_set() and transport is not None:
             transport.abort()
         return transport is None or transport.is_closing() or monotonic() >= ends_at
+
+    async def _hold(self, request: web.Request) -> web.Response:
+        self.holding += 1
+        try:
+            while request.transport is not None and not request.transport.is_closing():
+                await asyncio.sleep(LOOK_S)
+        finally:
+            self.holding -= 1
+        return web.Response()
 
     def cut_watches(self) -> None:
         """Break off the connections of all that watch now."""
