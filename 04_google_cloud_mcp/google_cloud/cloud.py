@@ -18,7 +18,7 @@ from uuid import uuid4
 import structlog
 from pydantic import Field
 
-from flotilla import Deadline, FlotillaError, InvalidArgument, NotAllowed
+from flotilla import Deadline, FlotillaError, InvalidArgument, NotAllowed, TimedOut
 from flotilla.accounts import DEFAULT, Accounts
 from flotilla.credentials import Credentials
 from flotilla.threads import Threads
@@ -136,25 +136,39 @@ class Cloud:
         sdk: Sdk = "compute_v1",
     ) -> T:
         """`read` for what is about no project."""
-        return await self._threads.run(
-            due, partial(self._on_thread, due, alias, account, work, sdk)
-        )
+        left = threading.Event()
+        try:
+            return await self._threads.run(
+                due, partial(self._on_thread, due, left, alias, account, work, sdk)
+            )
+        finally:
+            left.set()
 
     def close(self) -> None:
         while self._connections:
             self._connections.popitem()[1].close()
 
     def _on_thread(
-        self, due: Deadline, alias: str, account: GoogleAccount, work: Work[T], sdk: Sdk
+        self,
+        due: Deadline,
+        left: threading.Event,
+        alias: str,
+        account: GoogleAccount,
+        work: Work[T],
+        sdk: Sdk,
     ) -> T:
         try:
             connection = self._connected(alias, account, sdk)
+            if left.is_set():
+                # Nobody waits any more: what was not begun is not begun behind their back.
+                raise TimedOut("the call was given up before Google was asked")
             return work(connection, max(0.05, min(self._limit_s, due.remaining_s())))
         except Exception as error:
             ours = translated(error)
             if ours is None or ours is error:
                 raise
-            raise ours from error
+            # Not from it: what the SDK raised holds the request, with its token.
+            raise ours from None
 
     def _connected(self, alias: str, account: GoogleAccount, sdk: Sdk) -> "Connection":
         # One thread loads, the others wait: packages that load one another from two threads at once

@@ -1,6 +1,8 @@
 """How accounts sign in: keys that rotate, service accounts in another's place, Google's chain."""
 
+import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from google_cloud import build
 from google_cloud.cloud import Cloud, accounts_of, has_default_credentials
 from google_cloud.settings import GoogleAccount, Settings
 from tests.backends.google import GoogleServer
+from tests.conftest import until
 
 from .conftest import PROD, write_accounts
 
@@ -96,6 +99,39 @@ async def test_another_service_account_is_impersonated(tmp_path: Path) -> None:
             await zones(cloud)
         google.world.may_become = {(robot, auditor)}
         assert await zones(cloud) == 4
+        cloud.close()
+
+
+async def test_what_was_given_up_before_google_was_asked_is_not_done_afterwards(
+    tmp_path: Path,
+) -> None:
+    google = GoogleServer(tmp_path)
+    key = google.world.service_account("robot", [PROD])
+    signing_in, go_on, over = threading.Event(), threading.Event(), threading.Event()
+
+    class SlowCredentials(Credentials):
+        def get(self, name: str) -> str:
+            signing_in.set()
+            go_on.wait(10)
+            over.set()
+            return key
+
+    async with google.running():
+        account = GoogleAccount.model_validate(google.account("secret:gcp/key", project=PROD))
+        accounts = Accounts("account", Path("x.yaml"), {"a": account})
+        cloud = Cloud(Settings(), accounts, SlowCredentials(["gcp/key"]))
+        done: list[str] = []
+        due = Deadline.after(DUE_S)
+        aim = await cloud.aim(due, None, None)
+        call = asyncio.create_task(cloud.change(due, aim, lambda _g, _s, rid: done.append(rid)))
+        await until(signing_in.is_set)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        go_on.set()
+        await until(over.is_set)
+        assert await zones(cloud) == 4
+        assert done == []
         cloud.close()
 
 

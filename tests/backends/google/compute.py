@@ -168,7 +168,8 @@ class _Compute:
     async def serial(self, request: web.Request) -> web.Response:
         key, _ = self._found(request, "instances")
         raw = self._world.serial.get(key, b"")
-        start = min(int(request.query.get("start", "0")), len(raw))
+        start = int(request.query.get("start", "0"))
+        start = max(0, len(raw) + start) if start < 0 else min(start, len(raw))
         told = {
             "contents": raw[start:].decode(errors="replace"),
             "start": str(start),
