@@ -2,6 +2,7 @@
 bookkeeping in which they stand a second time. Pure.
 """
 
+import binascii
 import re
 from typing import Any, cast
 
@@ -14,6 +15,9 @@ _SECRET_ENDING = re.compile(
     r"(?i)(?:^|[_.-])(?:\w*pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|(?:\w*_)?key)$"
 )
 _SECRET_FLAG = re.compile(r"(?i)--?[a-z0-9-]*(?:password|passwd|secret|token|api-?key)$")
+_ENCODED_BEGIN = "LS0tLS1CRUdJTi"
+"""`-----BEGIN ` in base64."""
+_ENCODED_PEM = re.compile(_ENCODED_BEGIN + r"[A-Za-z0-9+/]+={0,2}")
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
@@ -37,6 +41,17 @@ def holds_whole(annotation: str) -> bool:
     return _WHOLE.search(annotation) is not None
 
 
+def without_encoded_keys(told: str) -> str:
+    """The text without private keys in base64, as a kubeconfig has them, in a ConfigMap say."""
+    return _ENCODED_PEM.sub(_unless_key, told) if _ENCODED_BEGIN in told else told
+
+
+def _unless_key(found: re.Match[str]) -> str:
+    start = found[0][:64]
+    title = binascii.a2b_base64(start[: len(start) // 4 * 4])
+    return HIDDEN if b"PRIVATE KEY" in title else found[0]
+
+
 def is_secret_flag(word: Any) -> bool:
     """Whether the argument after this one is a secret: `--password`."""
     return isinstance(word, str) and _SECRET_FLAG.fullmatch(word) is not None
@@ -45,6 +60,8 @@ def is_secret_flag(word: Any) -> bool:
 def _walked(value: Any) -> Any:
     if isinstance(value, list):
         return [_walked(each) for each in cast("list[Any]", value)]
+    if isinstance(value, str):
+        return without_encoded_keys(value)
     if not isinstance(value, dict):
         return value
     thing = cast("Object", value)

@@ -1,5 +1,6 @@
 """What needs no server: paths of fields, names of kinds, quantities, rollouts, what is a secret."""
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -169,6 +170,21 @@ def test_secrets_are_hidden_wherever_they_stand_in_an_object() -> None:
     assert holds_whole("kubectl.kubernetes.io/last-applied-configuration")
     assert holds_whole("objectset.rio.cattle.io/applied")
     assert not holds_whole("team")
+
+
+@pytest.mark.parametrize("title", ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"])
+def test_a_private_key_in_base64_is_hidden_in_any_text(title: str) -> None:
+    key, certificate = encoded_pem(title), encoded_pem("CERTIFICATE")
+    text = f"client-key-data: {key}\nclient-certificate-data: {certificate}\n"
+    thing = {"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"kubeconfig": text}}
+    told = shown(thing)["data"]["kubeconfig"]
+    assert key[20:] not in told
+    assert certificate in told
+
+
+def encoded_pem(title: str) -> str:
+    body = "MIIEowIBAAKCAQEA" * 20
+    return b64encode(f"-----BEGIN {title}-----\n{body}\n-----END {title}-----\n".encode()).decode()
 
 
 def test_moments_keep_their_nanoseconds() -> None:
