@@ -16,12 +16,15 @@ from google_cloud.places import FoundZone, InstanceName
 if TYPE_CHECKING:
     from google_cloud.connections import Connection
 
-MAX_BYTES = 32 * 1024
+MAX_BYTES = 20 * 1024
+"""JSON may write each as two: an answer stays below 48 KB."""
 LOOK_BACK_BYTES = 16 * 1024
 """So much before the wanted place is read too: a key that begins there does not end unseen."""
 _MAX_LINE_CHARS = 4096
 _CUT = "[line cut]"
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""Colours and cursors of a terminal, which would also break up what has the shape of a secret."""
 _PROMPT = re.compile(r"[]:>#$)?.]\s*$")
 """A last line that is no whole one is shown where it asks for something; else when it has ended."""
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
@@ -34,7 +37,7 @@ class SerialOutput(Model):
     start: int
     next_start: int
     more: bool
-    """There is more already: call again with `start` = nextStart. Otherwise only later."""
+    """There is more already: call again with `start` = nextStart. Otherwise there may be later."""
     skipped_bytes: int = 0
     """What Google has not kept between the wanted place and the piece."""
 
@@ -44,6 +47,7 @@ class Piece:
     text: str
     start: int
     end: int
+    more: bool
 
 
 class Serial:
@@ -96,7 +100,7 @@ class Serial:
             text=piece.text,
             start=piece.start,
             next_start=piece.end,
-            more=piece.end < at + len(raw),
+            more=piece.more,
             skipped_bytes=max(0, at - wanted) if start is not None else 0,
         )
 
@@ -108,30 +112,31 @@ def piece_of(raw: bytes, at: int, wanted: int, max_bytes: int) -> Piece:
     over lines, also where only a key's end is in `raw`: so no cut shows a part of one. Pure.
     """
     lines = raw.splitlines(keepends=True)
-    inside = _begins_inside(lines)
+    inside = at > 0 and _begins_inside(lines)
     shown: list[str] = []
     place, size, first, last = at, 0, -1, -1
     for line in lines:
         end = place + len(line)
-        given = line.decode(errors="replace")
+        given = _CONTROL.sub("", line.decode(errors="replace"))
         text, inside = _hidden(given, inside)
         if at > 0 and place == at:
             # The rest of a line whose beginning nobody has seen: half a secret has no shape.
             text = _CUT + text[len(text.rstrip("\r\n")) :]
-        if end == at + len(raw) and not given.endswith("\n") and not _PROMPT.search(given):
+        ended = given.endswith(("\n", "\r"))
+        if end == at + len(raw) and not ended and not _PROMPT.search(given):
             break
         if end > wanted:
             size += len(text.encode())
             if shown and size > max_bytes:
-                break
+                return Piece("".join(shown), first, last, more=True)
             if first < 0:
                 first = place
             shown.append(text)
             last = end
         place = end
     if first < 0:
-        return Piece("", place, place)
-    return Piece("".join(shown), first, last)
+        return Piece("", place, place, more=False)
+    return Piece("".join(shown), first, last, more=False)
 
 
 def last_lines(raw: bytes, at: int, max_bytes: int) -> int:
@@ -144,7 +149,11 @@ def last_lines(raw: bytes, at: int, max_bytes: int) -> int:
 
 def _begins_inside(lines: list[bytes]) -> bool:
     """Whether the first line is in the middle of a private key: its end comes before a begin."""
+    looked_at = 0
     for line in lines:
+        looked_at += len(line)
+        if looked_at > LOOK_BACK_BYTES:
+            return False
         text = line.decode(errors="replace")
         if _BEGIN.search(text):
             return False

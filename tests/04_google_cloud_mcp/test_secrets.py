@@ -95,7 +95,7 @@ def test_no_place_to_begin_or_end_shows_a_part_of_a_private_key(wanted: int) -> 
 
 def test_a_line_whose_beginning_nobody_saw_is_not_shown() -> None:
     raw = (b"x" * LOOK_BACK_BYTES) + CANARY.encode() + b"\nnext line\n"
-    piece = piece_of(raw, 5000, 5000, 32_768)
+    piece = piece_of(raw, 5000, 5000, 20_480)
     assert CANARY not in piece.text
     assert piece.text.endswith("next line\n")
 
@@ -103,9 +103,24 @@ def test_a_line_whose_beginning_nobody_saw_is_not_shown() -> None:
 def test_a_prompt_is_shown_and_half_a_line_comes_once_it_is_whole() -> None:
     assert piece_of(b"boot\nweb-1 login: ", 0, 0, 4096).text == "boot\nweb-1 login: "
     half = piece_of(b"boot\npassword=hun", 0, 0, 4096)
-    assert (half.text, half.end) == ("boot\n", 5)
+    assert (half.text, half.end, half.more) == ("boot\n", 5, False)
     rest = piece_of(b"boot\npassword=hunter2secret\n", 0, half.end, 4096)
     assert "hunter2" not in rest.text
+
+
+def test_a_terminals_colours_neither_show_nor_hide_a_secret() -> None:
+    raw = b"\x1b[1;32mok\x1b[0m\npass\x1b[1mword=hunter2\x00secret\n" + b'"' * 19_000 + b"\n"
+    piece = piece_of(raw, 0, 0, 20 * 1024)
+    assert piece.text.startswith("ok\n")
+    assert "hunter2" not in piece.text
+    assert not piece.more
+
+
+def test_a_stray_end_of_a_key_hides_no_log() -> None:
+    raw = b"boot\n" * 10 + b"-----END RSA PRIVATE KEY-----\n"
+    assert piece_of(raw, 0, 0, 4096).text.startswith("boot\nboot\n")
+    long = b"boot\n" * 10_000 + b"-----END RSA PRIVATE KEY-----\n"
+    assert piece_of(long, 99, 40_000, 4096).text.startswith("boot\n")
 
 
 def test_only_short_values_of_known_switches_are_shown() -> None:
