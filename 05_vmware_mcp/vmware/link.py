@@ -104,7 +104,8 @@ class Link:
         if self._session is not None:
             self._leave(self._session)
         if self._leaving:
-            await asyncio.wait(self._leaving, timeout=LOGOUT_S)
+            # They end by themselves within LOGOUT_S, whatever the vCenter does.
+            await asyncio.wait(self._leaving, timeout=LOGOUT_S + 1)
 
     async def _entered(self, due: Deadline) -> "Session":
         """The session; those that come while one is made wait for it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from flotilla import Context, InvalidArgument, Model, NotFound, Tool, reads
+from flotilla import Conflict, Context, InvalidArgument, Model, NotFound, Tool, reads
 from vmware.inventory import HOST
 from vmware.link import Links
 from vmware.machines import KIND, VmId, VmName, found
@@ -104,7 +104,12 @@ class Counters:
         def work(vc: "Vc") -> Performance:
             kind = KIND if host_id is None else HOST
             mo_id = host_id if host_id is not None else found(vc, vm_id, name)
-            vc.leaves(kind, mo_id, ("name",))
+            state = vc.leaves(kind, mo_id, ("runtime.powerState",)).get("runtime.powerState")
+            if str(state) == "poweredOff":
+                raise Conflict(
+                    f"{mo_id} is powered off: nothing of it is measured",
+                    hint="What it did before is no longer kept by its host.",
+                )
             return measured(vc, kind, mo_id, wanted, samples)
 
         return await link.use(context.deadline, work)

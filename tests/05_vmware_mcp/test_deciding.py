@@ -1,5 +1,9 @@
 """What is decided without a vCenter: names, faults, guards, trees, pages, the file."""
 
+import inspect
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,8 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic.alias_generators import to_snake
 
 from flotilla import (
+    CommonSettings,
     Conflict,
     FlotillaError,
     InvalidArgument,
@@ -20,14 +26,16 @@ from flotilla import (
     TooLarge,
     UpstreamError,
 )
-from vmware import changes, discovery, foreseen, inventory, machines, tasks
+from vmware import build, changes, discovery, foreseen, inventory, machines, tasks
 from vmware.changes import refuse_deletion, refuse_hot, refuse_stale
 from vmware.discovery import unique_names
 from vmware.faults import fault_error, task_failed
+from vmware.foresee import OPERATION, Call
 from vmware.listing import Orders, after, fitting
 from vmware.names import decoded, encoded
 from vmware.performance import counter_row
 from vmware.reading import Read
+from vmware.settings import Settings
 from vmware.snapshots import descendants, snapshots_of
 from vmware.vcenters import load
 from vmware.vsphere import VERSION, support, type_of
@@ -242,6 +250,54 @@ def test_two_of_one_name_are_told_apart_by_their_ids() -> None:
         "vm-2": "main/web (vm-2)",
         "vm-3": "main/a/b",
     }
+
+
+READING = """
+    listVirtualMachines getVirtualMachine listHosts getHost listDatastores listNetworks listClusters
+    listSnapshots listEvents listTasks getTask getPerformance
+"""
+WRITING = """
+    powerOn shutdownGuest powerOff reboot createSnapshot cloneVirtualMachine
+    reconfigureVirtualMachine migrateVirtualMachine
+"""
+DESTROYING = "revertSnapshot removeSnapshot deleteVirtualMachine"
+
+
+def test_the_tools_are_those_of_the_catalogue_and_every_change_is_foreseen(tmp_path: Path) -> None:
+    spoke = build(Settings(config=tmp_path / "none.yaml"), CommonSettings(data_dir=tmp_path))
+    assert spoke.not_configured is not None
+    kinds = {
+        tool.name.removeprefix("infra.vmware."): (tool.read_only, tool.destructive)
+        for tool in spoke.tools
+    }
+    assert kinds == {
+        **dict.fromkeys(READING.split(), (True, False)),
+        **dict.fromkeys(WRITING.split(), (False, False)),
+        **dict.fromkeys(DESTROYING.split(), (False, True)),
+    }
+    for tool in spoke.tools:
+        assert tool.approval == (not tool.read_only)
+        if tool.preview is None:
+            assert tool.read_only
+            continue
+        assert tool.preview.operation == OPERATION
+        # What a person is shown is asked by names that the tool and the operation have.
+        given = set(inspect.signature(tool.run).parameters)
+        assert {to_snake(name) for name in tool.preview.taken.values()} <= given
+        assert {to_snake(name) for name in tool.preview.taken} <= set(Call.model_fields)
+
+
+def test_pyvmomi_is_loaded_at_the_first_call_and_not_at_the_start() -> None:
+    asked = "import sys, vmware; print('pyVmomi' in sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-c", asked],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert told.stdout.strip() == "False"
 
 
 PATHS = [

@@ -249,6 +249,9 @@ async def test_performance_is_a_small_table_with_units(operator: Operator) -> No
     host = (await operator("listHosts"))["items"][0]
     assert (await operator("getPerformance", hostId=host["hostId"]))["counters"]
     await operator.refused("invalid_argument", "getPerformance")
+    await operator.done("powerOff", vmId=vm_id)
+    error = await operator.refused("conflict", "getPerformance", vmId=vm_id)
+    assert "powered off" in error["message"]
 
 
 async def test_two_vcenters_stand_side_by_side(

@@ -118,9 +118,11 @@ async def test_an_unused_session_is_logged_out(desk: Desk) -> None:
         assert (await desk.call(spoke, "listVirtualMachines"))["returned"] == 5
 
 
-async def test_a_wrong_password_is_shown_once_until_it_is_another(desk: Desk) -> None:
+async def test_a_wrong_password_is_shown_once_until_it_is_another(
+    desk: Desk, capfd: pytest.CaptureFixture[str]
+) -> None:
     wrong = desk.folder / "wrong"
-    wrong.write_text("not this one")
+    wrong.write_text("not-this-canary")
     spoke = desk.spoke(password=str(wrong))
     async with spoke.lifespan():
         for _ in range(3):
@@ -130,6 +132,10 @@ async def test_a_wrong_password_is_shown_once_until_it_is_another(desk: Desk) ->
         wrong.write_text(PASSWORD)
         assert (await desk.call(spoke, "listVirtualMachines"))["returned"] == 5
         assert desk.vcenter.count("Login") == 2
+    told = capfd.readouterr()
+    assert "vcenter_refuses_login" in told.out + told.err
+    assert "not-this-canary" not in told.out + told.err
+    assert PASSWORD not in told.out + told.err
 
 
 async def test_a_rotated_secret_ends_the_old_session_and_opens_the_next(desk: Desk) -> None:
