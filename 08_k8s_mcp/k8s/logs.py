@@ -16,6 +16,7 @@ from flotilla import Context, InvalidArgument, Model, Tool, reads
 from flotilla.context import Deadline
 from k8s.api import Cluster
 from k8s.clusters import Clusters
+from k8s.hiding import without_encoded_keys
 from k8s.kinds import PODS
 from k8s.parameters import ClusterName, Namespace, ObjectName
 
@@ -154,7 +155,7 @@ class Kept:
         """A line with its time before it."""
         at, _, told = line.partition(" ")
         self.seen += 1
-        told = _ESCAPES.sub("", told)
+        told = without_encoded_keys(_ESCAPES.sub("", told))
         if not self.matches(told):
             return
         shown = f"{at} {told}" if self.timestamps else told

@@ -2,7 +2,7 @@
 
 from flotilla.model import Model
 from k8s.events import EventEntry
-from k8s.hiding import HIDDEN, is_secret_literal
+from k8s.hiding import HIDDEN, is_secret_literal, without_encoded_keys
 from k8s.objects import Object, members, number, objects, text
 
 MAX_VARIABLES = 100
@@ -187,7 +187,8 @@ def _literals(container: Object) -> dict[str, str]:
     for each in objects(container.get("env"))[:MAX_VARIABLES]:
         name, value = text(each.get("name")), each.get("value")
         if isinstance(value, str):
-            found[name] = HIDDEN if is_secret_literal(name, value) else value[:200]
+            kept = HIDDEN if is_secret_literal(name, value) else without_encoded_keys(value)
+            found[name] = kept[:200]
     return found
 
 

@@ -19,7 +19,7 @@ from flotilla.secret_shapes import names_a_secret
 from k8s.answers import upstream_status
 from k8s.api import Cluster
 from k8s.fitting import how_many_fit
-from k8s.hiding import HIDDEN
+from k8s.hiding import HIDDEN, without_encoded_keys
 from k8s.objects import members, number, objects, text
 
 AS_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
@@ -144,7 +144,7 @@ def _plain(thing: dict[str, Any], namespace: str) -> Row:
 def _cell(column: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    told = text(value)[:MAX_CELL_CHARS]
+    told = without_encoded_keys(text(value))[:MAX_CELL_CHARS]
     # The columns of a custom resource are its author's choice.
     return HIDDEN if names_a_secret(column, told) else told
 
