@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -67,9 +67,8 @@ async def applied(
     *,
     force: bool,
     allowance: Allowance,
-    beside: Iterable[Object] = (),
 ) -> Outcome:
-    """What a server-side apply of `content` would do; `beside` are others of the same manifest.
+    """What a server-side apply of `content` would do.
 
     Raises what is no fault of the object: no answer, a deadline, throttling, broken JSON.
     """
@@ -85,9 +84,7 @@ async def applied(
             return Outcome(state="rejected", live=live, error=error)
         # What it would be if the fields were taken over: whoever decides wants to see it.
         after = await target.patch(content, APPLY, due, dry_run=True, force=True)
-    return await weighed(
-        target, live, after, due, allowance=allowance, conflicts=conflicts, beside=beside
-    )
+    return await weighed(target, live, after, due, allowance=allowance, conflicts=conflicts)
 
 
 async def weighed(
@@ -98,10 +95,9 @@ async def weighed(
     *,
     allowance: Allowance,
     conflicts: tuple[FieldConflict, ...] = (),
-    beside: Iterable[Object] = (),
 ) -> Outcome:
     """The outcome, once what the server made of the object is judged."""
-    found = [*safety.added(after, live), *await _of_role(target.cluster, after, due, beside)]
+    found = [*safety.added(after, live), *await _of_role(target.cluster, after, due)]
     state: State
     if found and not allowance.given:
         state = "refused"
@@ -150,17 +146,15 @@ def is_of_object(error: FlotillaError) -> bool:
     return status is not None and 400 <= status < 500 and status not in (401, 408, 429)
 
 
-async def _of_role(
-    cluster: Cluster, content: Object, due: Deadline, beside: Iterable[Object]
-) -> list[Finding]:
-    """What the role gives that a binding binds: an innocent name may stand for everything."""
+async def _of_role(cluster: Cluster, content: Object, due: Deadline) -> list[Finding]:
+    """What the role gives that a binding binds: an innocent name may stand for everything.
+
+    One that is not there yet is judged when it comes.
+    """
     bound = safety.bound_role(content)
     if bound is None:
         return []
     kind, name, namespace = bound
-    for each in beside:
-        if each.get("kind") == kind and each.get("metadata", {}).get("name") == name:
-            return _through_role(each)
     ref = await cluster.resource_of(text(content["apiVersion"]), kind, due=due)
     role = await Target(cluster, ref, namespace, name).live_or_none(due)
     return [] if role is None else _through_role(role)

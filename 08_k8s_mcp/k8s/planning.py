@@ -48,15 +48,12 @@ async def planned(
     own = _own_kinds(documents)
     placed = [await _placed(cluster, each, namespace, own, due) for each in documents]
     _check_distinct(placed)
-    beside = [content for _, _, content in placed]
     made = {each.name for each in documents if (each.group, each.kind) == ("", "Namespace")}
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(document: Document, target: Target, content: Object) -> Planned:
         async with places:
-            outcome = await applied(
-                target, content, due, force=force, allowance=allowance, beside=beside
-            )
+            outcome = await applied(target, content, due, force=force, allowance=allowance)
         is_own_kind = (target.ref.api_version, target.ref.kind) in own
         if _is_missing(outcome) and (is_own_kind or target.namespace in made):
             outcome = _later(content, allowance)
@@ -113,7 +110,8 @@ async def _placed(
     elif namespace is not None or document.namespace is not None:
         # A rule that lets somebody work in one namespace must not let them at the cluster.
         raise InvalidArgument(
-            f"{document} belongs to no namespace", hint="Apply it by a call without `namespace`."
+            f"{document} belongs to no namespace",
+            hint="Leave `namespace` out, in the call and in the document.",
         )
     metadata = {
         # What `kubectl get -o yaml` shows and an apply may not bring.
