@@ -19,6 +19,7 @@ from azure_cloud.prices import Prices
 from azure_cloud.query_tools import QueryTools
 from azure_cloud.resource_tools import ResourceTools
 from azure_cloud.settings import Settings
+from azure_cloud.signing_in import known_secrets
 from azure_cloud.subscription_tools import SubscriptionTools
 from flotilla import CommonSettings, Spoke, __version__
 from flotilla.credentials import Credentials
@@ -71,6 +72,7 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
         tools=tuple(tool for family in (*reading, *changing) for tool in family.tools()),
         lifespan=lifespan,
         not_configured=None if len(clouds) else NOT_CONFIGURED,
+        secrets=known_secrets(account for _, account in accounts),
         credentials=credentials,
         operations=tuple(each for family in changing for each in family.operations()),
         discovery=Discoverer(clouds).source(),

@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
-import aiohttp
 import structlog
 
 from azure_cloud.account import AzureAccount
@@ -186,6 +185,7 @@ class Arm:
 
 def _of_sdk(error: Exception, timeout_s: float) -> FlotillaError:
     """The error of ours for one of the SDK's; raises what is none of its."""
+    from aiohttp import ClientConnectorError
     from azure.core import exceptions as sdk
 
     if isinstance(error, sdk.ClientAuthenticationError):
@@ -206,11 +206,17 @@ def _of_sdk(error: Exception, timeout_s: float) -> FlotillaError:
         )
     if isinstance(error, sdk.ServiceRequestError):
         cause = error.inner_exception
-        unsent = {"reason": NOT_SENT} if isinstance(cause, aiohttp.ClientConnectorError) else {}
+        unsent = {"reason": NOT_SENT} if isinstance(cause, ClientConnectorError) else {}
         return Unavailable(
             f"Azure cannot be reached: {type(cause or error).__name__}",
             hint="Look at the network, the proxy and the addresses in azure.yaml.",
             details=unsent,
+        )
+    if isinstance(error, OSError):
+        # Of a file that the account signs in with.
+        return NotConfigured(
+            f"the account cannot sign in to Azure: {error.strerror or type(error).__name__}",
+            details={"reason": "sign_in_failed"},
         )
     if isinstance(error, sdk.AzureError):
         return UpstreamError(f"the request to Azure failed: {type(error).__name__}")

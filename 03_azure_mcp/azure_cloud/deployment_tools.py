@@ -23,6 +23,7 @@ from azure_cloud.templates import (
     counted,
     diff_of,
     parameters_of,
+    reads_keys,
 )
 from flotilla import (
     Context,
@@ -43,6 +44,7 @@ DEPLOYMENTS = "Microsoft.Resources/deployments"
 PLACEHOLDER = "Foreseen-1-Placeholder"
 """Stands for secrets in a what-if of an approval, which is not told them."""
 MOST_POLL_S = 5.0
+NO_VALUES = "The template reads keys by a list function: values are not shown."
 
 Template = Annotated[
     dict[str, JsonValue], Field(description="A whole ARM template as a JSON object.")
@@ -65,6 +67,7 @@ class Foretold(Model):
     counts: dict[str, int]
     changes: list[ResourceChange]
     truncated: bool = False
+    note: str | None = None
 
 
 class DeploymentAsked(Model):
@@ -121,8 +124,9 @@ class DeploymentTools:
         chosen = await cloud.subscriptions.chosen(subscription, context)
         secrets = secret_parameters or {}
         body = _body(template, parameters or {}, secrets, mode)
-        changes = await self._what_if(cloud, chosen, resource_group, "preview", body, context)
-        changes = changes_of(changes, secrets.values())
+        answer = await self._what_if(cloud, chosen, resource_group, "preview", body, context)
+        bare = reads_keys(template)
+        changes = changes_of(answer, secrets.values(), bare=bare)
         kept: list[ResourceChange] = []
         size = 0
         for each in sorted(changes, key=lambda change: change.change in ("NoChange", "Ignore")):
@@ -130,7 +134,12 @@ class DeploymentTools:
             if len(kept) == MOST_CHANGES or size > MAX_PAGE_BYTES:
                 break
             kept.append(each)
-        return Foretold(counts=counted(changes), changes=kept, truncated=len(kept) < len(changes))
+        return Foretold(
+            counts=counted(changes),
+            changes=kept,
+            truncated=len(kept) < len(changes),
+            note=NO_VALUES if bare else None,
+        )
 
     async def create_deployment(
         self,
@@ -186,9 +195,10 @@ class DeploymentTools:
         chosen = await cloud.subscriptions.chosen(asked.subscription, context)
         body = _body(asked.template, asked.parameters, {}, asked.mode, placeholder=PLACEHOLDER)
         answer = await self._what_if(cloud, chosen, asked.resource_group, asked.name, body, context)
-        changes = changes_of(answer, [])
+        bare = reads_keys(asked.template)
+        changes = changes_of(answer, [], bare=bare)
         counts = counted(changes)
-        warnings: list[str] = []
+        warnings = [NO_VALUES] if bare else []
         if asked.mode == "Complete":
             gone = [each.name for each in changes if each.change == "Delete"]
             warnings.append(

@@ -27,6 +27,9 @@ DEFAULT_POLL_S = 5.0
 _PATH = re.compile(
     r"/subscriptions/[^/]+/(?:[^/]+/)*[a-z]*operation[a-z]*(?:/[^/]+){0,2}", re.IGNORECASE
 )
+# Clients of HTTP take tabs and line ends out of an address, and then dots up: what is judged here
+# must be what is asked. An encoded slash would part segments that were judged as one.
+_SPELT_OUT = re.compile(r"(?:(?!%(?:2[ef]|5c|25|[01]|7f))[!-\[\]-~])*", re.IGNORECASE)
 _MOST_URL_CHARS = 2048
 
 
@@ -210,8 +213,10 @@ def _own(link: str, endpoint: str, way: Way) -> str:
 def _may_be_asked(path: str, way: str) -> bool:
     """Whether a GET of it can be one that follows an operation."""
     plain, _, query = path.partition("?")
+    if len(path) > _MOST_URL_CHARS or "#" in path or not _SPELT_OUT.fullmatch(plain):
+        return False
     whole = unquote(plain)
-    if len(path) > _MOST_URL_CHARS or ".." in whole or "//" in whole or not path.isascii():
+    if ".." in whole or "//" in whole or re.search(r"[^!-~]", query):
         return False
     parts = whole.split("/")
     if len(parts) < 4 or parts[0] or parts[1].lower() != "subscriptions" or not is_guid(parts[2]):

@@ -1,6 +1,7 @@
 """Virtual machines: what there is, and each of them whole."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -13,7 +14,7 @@ from azure_cloud.hiding import shown
 from azure_cloud.ids import GroupName, ResourceName, group_in, last_of, path_of, resource_id
 from azure_cloud.reading import at, each_of, text_at
 from azure_cloud.subscriptions import Subscription
-from flotilla import Context, Limit, Model, Page, Tool, reads
+from flotilla import Context, Limit, Model, NotAllowed, NotFound, Page, Tool, reads
 from flotilla.meta import members
 from flotilla.paging import DEFAULT_LIMIT
 
@@ -132,8 +133,10 @@ class MachineTools:
         found = await machine_of(cloud, chosen, resource_group, name, context)
         ips: list[str] = []
         for nic in nics_of(found)[:8]:
-            interface = await cloud.arm.get(path_of(nic), versions.NETWORK, context)
-            ips += private_ips_of(interface)
+            # The machine is told without an address that the account may not read.
+            with suppress(NotFound, NotAllowed):
+                interface = await cloud.arm.get(path_of(nic), versions.NETWORK, context)
+                ips += private_ips_of(interface)
         return whole_of(found, ips)
 
 

@@ -8,15 +8,17 @@ import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import orjson
 import structlog
 
 from azure_cloud.reading import each_of, text_at
 from azure_cloud.settings import OFF
 from flotilla.preview import MonthlyCost
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = structlog.get_logger(__name__)
 
@@ -50,13 +52,15 @@ class Prices:
         """The estimate; None where there is none, for whatever reason."""
         if self._url is None:
             return None
+        from aiohttp import ClientError
+
         key = (location.lower(), size.lower(), windows)
         if key in self._known:
             return self._known[key]
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 items = await self._asked(self._url, location, size)
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        except (TimeoutError, ClientError, OSError, ValueError) as error:
             log.info("azure_price_unknown", size=size, kind=type(error).__name__)
             return None
         found = cost_of(items, location, size, windows=windows)
@@ -67,11 +71,13 @@ class Prices:
         return found
 
     async def _asked(self, url: str, location: str, size: str) -> Any:
+        from aiohttp import ClientSession, TCPConnector
+
         session = self._session
         if session is None:
             context = ssl.create_default_context(cafile=self._ca_file)
-            connector = aiohttp.TCPConnector(ssl=context, limit=2)
-            session = aiohttp.ClientSession(connector=connector, trust_env=True)
+            connector = TCPConnector(ssl=context, limit=2)
+            session = ClientSession(connector=connector, trust_env=True)
             self._session = session
         condition = (
             "serviceName eq 'Virtual Machines' and priceType eq 'Consumption'"

@@ -1,6 +1,8 @@
 """From an account of the file to one of the SDK's credentials; loads the SDK when called."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,8 @@ _NEVER = {
     "exclude_interactive_browser_credential": True,
     "exclude_broker_credential": True,
 }
+
+_IN_ENVIRONMENT = ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD")
 
 TOKEN_RETRIES = 1
 """Of a request for a token: the call that waits for it has a deadline of its own."""
@@ -81,6 +85,20 @@ def credential_of(
         raise NotConfigured(
             f"the account cannot sign in: {error}", hint="Mend the account in azure.yaml."
         ) from None
+
+
+def known_secrets(
+    accounts: Iterable[AzureAccount], env: Mapping[str, str] = os.environ
+) -> tuple[str, ...]:
+    """The values that are there already at start, in files and in the SDK's environment."""
+    found = [env.get(name) for name in _IN_ENVIRONMENT]
+    for account in accounts:
+        for place in (account.client_secret, account.certificate_password):
+            if place is not None and secret_named(place) is None:
+                # One that cannot be read is told when it is needed.
+                with suppress(Misconfigured):
+                    found.append(read_secret(Path(place), "azure.yaml"))
+    return tuple(value for value in found if value)
 
 
 def _secret(place: str | None, credentials: Credentials) -> str:

@@ -3,8 +3,9 @@
 Source: Azure Resource Manager, "Template syntax" and "What-if operation".
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from azure_cloud.hiding import HIDDEN, names_secret, shown
 from azure_cloud.ids import group_in, last_of
@@ -21,6 +22,7 @@ MOST_VALUE_CHARS = 300
 MAX_DIFF_BYTES = 15 * 1024
 _SECURE = ("securestring", "secureobject")
 _SIGNS = {"Create": "+", "Delete": "-", "Modify": "~", "Deploy": "!", "Unsupported": "?"}
+_LISTS = re.compile(r"(?<![\w'])list\w*\s*\(", re.IGNORECASE)
 _QUIET = ("NoChange", "Ignore")
 
 
@@ -88,10 +90,26 @@ def parameters_of(
     return {name: {"value": value} for name, value in given.items()}
 
 
-def changes_of(answer: Any, hidden: Iterable[str]) -> list[ResourceChange]:
-    """The changes of a what-if; what must not be read is taken out of them."""
+def reads_keys(template: Any) -> bool:
+    """Whether an expression calls one of the list functions, which give keys and tokens.
+
+    What of them is worked out would stand in a what-if under whatever name the template has.
+    """
+    if isinstance(template, Mapping):
+        return any(map(reads_keys, cast("Mapping[str, Any]", template).values()))
+    if isinstance(template, list):
+        return any(map(reads_keys, cast("list[Any]", template)))
+    return isinstance(template, str) and template.startswith("[") and bool(_LISTS.search(template))
+
+
+def changes_of(answer: Any, hidden: Iterable[str], *, bare: bool = False) -> list[ResourceChange]:
+    """The changes of a what-if; what must not be read is taken out of them.
+
+    `bare`: no values at all.
+    """
     secrets = [each for each in hidden if len(each) > 3]
-    return [_change(each, secrets) for each in each_of(at(answer, "properties", "changes"))]
+    found = [_change(each, secrets) for each in each_of(at(answer, "properties", "changes"))]
+    return [each.model_copy(update={"fields": []}) for each in found] if bare else found
 
 
 def diff_of(changes: list[ResourceChange]) -> str:

@@ -14,7 +14,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-import aiohttp
 import orjson
 
 from azure_cloud.account import AzureAccount
@@ -23,9 +22,11 @@ from flotilla import NotConfigured, TooLarge, UpstreamError
 from flotilla.credentials import Credentials
 
 if TYPE_CHECKING:
+    import aiohttp
     from azure.core.credentials_async import AsyncTokenCredential
 
 _SDK = (
+    "aiohttp",
     "azure.core.pipeline.policies",
     "azure.core.pipeline.transport",
     "azure.core.rest",
@@ -59,7 +60,7 @@ class Wire:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: "aiohttp.ClientSession",
         client: PipelineClient,
         credential: "AsyncTokenCredential",
     ) -> None:
@@ -74,6 +75,7 @@ class Wire:
         """Raises NotConfigured where the account cannot sign in as it stands."""
         # It takes a quarter of a second of importing, beside which others go on.
         await asyncio.to_thread(_load_sdk)
+        import aiohttp
         from azure.core.pipeline.policies import (
             HeadersPolicy,
             RequestIdPolicy,

@@ -115,6 +115,22 @@ async def test_a_deployment_that_fails_says_why(house: House) -> None:
     assert not [key for key in house.estate.resources if key.endswith("/never")]
 
 
+async def test_a_template_that_reads_keys_shows_no_values(house: House) -> None:
+    furnished(house.estate, "keys")
+    house.estate.resource("keys", STORAGE, "target", tags={"x": CANARY})
+    asked = template("target")
+    asked["resources"][0]["tags"] = {"x": "[ listKeys('store', '2023-05-01').keys[0].value ]"}
+    person = Person("deny")
+    whole = {"resourceGroup": "keys", "template": asked, "parameters": {"place": "westeurope"}}
+    async with house.tools(person) as tools:
+        told = await tools("previewDeployment", **whole)
+        await tools.refused("approval_denied", "createDeployment", name="k", **whole)
+    assert told["counts"]["Modify"] == 1
+    assert "reads keys" in told["note"]
+    assert CANARY not in str(told) + person.asked[0]
+    assert "reads keys" in person.asked[0]
+
+
 async def test_a_secure_parameter_reaches_azure_and_nobody_else(house: House) -> None:
     furnished(house.estate, "sec")
     asked = {

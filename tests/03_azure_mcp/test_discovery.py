@@ -79,6 +79,7 @@ async def test_machines_disks_networks_and_groups_are_seen_with_their_relations(
     assert all({source, target} <= known for source, _, target in relations)
 
 
+@pytest.mark.real
 async def test_what_azure_has_is_planned_and_applied_in_the_cmdb(
     open_house: OpenHouse, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from azure_cloud.prices import cost_of
 from azure_cloud.query_tools import refuse_secrets
 from azure_cloud.resource_tools import tags_after
 from azure_cloud.settings import Settings
-from azure_cloud.templates import checked, parameters_of
+from azure_cloud.templates import checked, parameters_of, reads_keys
 from azure_cloud.wire import Answer
 from flotilla import (
     CommonSettings,
@@ -406,6 +406,21 @@ def test_parameters_are_compared_with_the_template() -> None:
             parameters_of(template, parameters, secrets)
     with pytest.raises(InvalidArgument):
         checked({"resources": []})
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("[listKeys('a', 'b')]", True),
+        ("[concat('x', LISTSECRETS (parameters('a')))]", True),
+        ("[list('a')]", True),
+        ("[concat('list(', 'a')]", False),
+        ("listKeys('a')", False),
+        ("[resourceId('a', 'mylist')]", False),
+    ],
+)
+def test_a_template_that_reads_keys_is_known(text: str, reads: bool) -> None:
+    assert reads_keys({"resources": [{"properties": [{"a": text}]}]}) == reads
 
 
 def load(tmp_path: Path, text: str, **env: str) -> dict[str, AzureAccount]:
