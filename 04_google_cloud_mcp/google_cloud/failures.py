@@ -5,6 +5,7 @@ Source: cloud.google.com/apis/design/errors; cloud.google.com/compute/docs/api/e
 """
 
 from collections.abc import Mapping
+from json import JSONDecodeError
 from typing import Any, cast
 
 from flotilla import FlotillaError, NotConfigured, RateLimited, TimedOut, Unavailable, UpstreamError
@@ -78,7 +79,6 @@ def from_operation(
         )
         error.details.update({"upstreamStatus": status, "upstreamCode": reason})
     else:
-        # What the operation itself says is an answer, not a credential that was refused.
         error = upstream_error(PROVIDER, status if status >= 400 else 502, told, code=reason)
     if reason:
         error.details["reason"] = reason
@@ -115,7 +115,7 @@ def translated(error: BaseException) -> FlotillaError | None:
         )
     if isinstance(error, auth.GoogleAuthError):
         return _from_sign_in(error)
-    if isinstance(error, UnicodeDecodeError) or _is_json_error(error):
+    if isinstance(error, (UnicodeDecodeError, JSONDecodeError)):
         return _garbled()
     return None
 
@@ -126,10 +126,6 @@ def _garbled() -> FlotillaError:
         hint="Try again; something between this service and Google may have cut it.",
         details={"reason": GARBLED},
     )
-
-
-def _is_json_error(error: BaseException) -> bool:
-    return type(error).__name__ == "JSONDecodeError"
 
 
 def _from_call(error: Any) -> FlotillaError:

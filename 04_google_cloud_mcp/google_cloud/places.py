@@ -55,7 +55,7 @@ Labels = Annotated[
 ]
 
 _OPERATION = re.compile(
-    r"projects/(?P<project>[a-z0-9.:-]{1,100})/"
+    r"projects/(?P<project>(?:[a-z0-9.-]{1,60}:)?[a-z][a-z0-9-]{0,61}[a-z0-9])/"
     r"(?P<place>global|zones/[a-z0-9-]{1,63}|regions/[a-z0-9-]{1,63})/"
     r"operations/(?P<name>[A-Za-z0-9_-]{1,128})"
 )

@@ -135,6 +135,19 @@ async def test_what_was_given_up_before_google_was_asked_is_not_done_afterwards(
         cloud.close()
 
 
+async def test_another_project_pays_for_the_requests_where_the_account_says_so(
+    tmp_path: Path,
+) -> None:
+    google = GoogleServer(tmp_path)
+    file = tmp_path / "key.json"
+    file.write_text(google.world.service_account("robot", [PROD]))
+    async with google.running():
+        cloud, _ = cloud_of({"a": google.account(str(file), quotaProject="acme-ops")})
+        assert await zones(cloud) == 4
+        assert google.tls.asked[-1].headers["x-goog-user-project"] == "acme-ops"
+        cloud.close()
+
+
 async def test_a_stranger_in_googles_place_is_not_trusted(tmp_path: Path) -> None:
     google = GoogleServer(tmp_path)
     file = tmp_path / "key.json"
