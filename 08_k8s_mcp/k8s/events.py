@@ -17,7 +17,7 @@ from k8s.clusters import Clusters
 from k8s.fitting import fitting_page
 from k8s.kinds import EVENTS
 from k8s.objects import Object, members, number, objects, text
-from k8s.parameters import AllNamespaces, ClusterName, Namespace, ObjectName
+from k8s.parameters import AllNamespaces, ClusterName, Namespace, ObjectName, scope_of
 
 MAX_READ = 2000
 CHUNK = 500
@@ -77,7 +77,7 @@ class Events:
         and name. At most 2000 events are looked at. Clusters forget events after about an hour.
         """
         client = await self._clusters.client(cluster)
-        where = None if all_namespaces else namespace or client.namespace
+        where = scope_of(namespace, all_namespaces, client.namespace)
         wanted = {"involvedObject.kind": kind, "involvedObject.name": name, "type": type}
         selector = ",".join(f"{key}={value}" for key, value in wanted.items() if value)
         found, incomplete = await read_events(client, where, selector, context.deadline)

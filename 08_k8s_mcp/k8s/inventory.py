@@ -14,6 +14,7 @@ from k8s.parameters import (
     FieldSelector,
     LabelSelector,
     Namespace,
+    scope_of,
 )
 from k8s.tables import Row, Wanted, paged, shown
 
@@ -125,7 +126,7 @@ class Inventory:
         Of one namespace, or of all with allNamespaces.
         """
         client = await self._clusters.client(cluster)
-        where = None if all_namespaces else namespace or client.namespace
+        where = scope_of(namespace, all_namespaces, client.namespace)
         base = "/apis/apps/v1"
         wanted = Wanted(
             path=f"{base}/deployments"

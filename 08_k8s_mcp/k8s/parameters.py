@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from flotilla.errors import InvalidArgument
+
 _SELECTOR = re.compile(r"[A-Za-z0-9._/\-=!,() ]*")
 _FIELDS = re.compile(r"[A-Za-z0-9._/\-=!,:\[\]]*")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?")
@@ -18,6 +20,21 @@ def _matching(pattern: re.Pattern[str], told: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def scope_of(
+    namespace: str | None,
+    all_namespaces: bool,
+    default: str,
+) -> str | None:
+    """The one namespace that a call means, None for all.
+
+    Raises InvalidArgument for one and all: a rule that lets somebody see one namespace would have
+    judged that one.
+    """
+    if all_namespaces and namespace is not None:
+        raise InvalidArgument("give namespace or allNamespaces, not both")
+    return None if all_namespaces else namespace or default
 
 
 ClusterName = Annotated[

@@ -7,7 +7,7 @@ from pydantic import Field
 from flotilla import Context, InvalidArgument, Model, Tool, reads
 from k8s.clusters import Clusters
 from k8s.objects import members, objects, text
-from k8s.parameters import ClusterName, Namespace
+from k8s.parameters import ClusterName, Namespace, scope_of
 
 REVIEWS = "/apis/authorization.k8s.io/v1"
 MAX_RULES = 200
@@ -66,7 +66,7 @@ class Permissions:
         lets you call a tool is another question.
         """
         client = await self._clusters.client(cluster)
-        where = "" if all_namespaces else namespace or client.namespace
+        where = scope_of(namespace, all_namespaces, client.namespace) or ""
         if verb is None and kind is None:
             if all_namespaces:
                 raise InvalidArgument("rules are listed for one namespace")

@@ -16,6 +16,7 @@ from k8s.parameters import (
     LabelSelector,
     Namespace,
     ObjectName,
+    scope_of,
 )
 from k8s.pod_detail import PodDetail, detail_of
 from k8s.tables import Row, Wanted, paged, shown
@@ -70,7 +71,7 @@ class Pods:
         Running, Pending, CrashLoopBackOff or Terminating; getPod says why.
         """
         client = await self._clusters.client(cluster)
-        where = None if all_namespaces else namespace or client.namespace
+        where = scope_of(namespace, all_namespaces, client.namespace)
         fields = [field_selector] if field_selector else []
         if node:
             fields.append(f"spec.nodeName={node}")

@@ -32,6 +32,7 @@ from k8s.parameters import (
     LabelSelector,
     Namespace,
     ObjectName,
+    scope_of,
 )
 from k8s.tables import Table, Wanted, fitting, rendered
 
@@ -125,9 +126,9 @@ class Resources:
         """
         client = await self._clusters.client(cluster)
         ref = await readable(client, kind, "list", context)
-        where = None
-        if ref.namespaced and not all_namespaces:
-            where = namespace or client.namespace
+        where = scope_of(namespace, all_namespaces, client.namespace)
+        if not ref.namespaced:
+            where = None
         wanted = Wanted(
             path=ref.path(where), namespace=where, labels=label_selector, fields=field_selector
         )

@@ -14,7 +14,7 @@ from k8s.clusters import Clusters
 from k8s.fitting import fitting_page
 from k8s.kinds import NODES
 from k8s.objects import Object, members, objects, text
-from k8s.parameters import AllNamespaces, ClusterName, LabelSelector, Namespace
+from k8s.parameters import AllNamespaces, ClusterName, LabelSelector, Namespace, scope_of
 
 METRICS = "/apis/metrics.k8s.io/v1beta1"
 MAX_NODES_COMPARED = 500
@@ -86,7 +86,7 @@ class Usage:
         Of one namespace, or of all with allNamespaces. Needs metrics-server in the cluster.
         """
         client = await self._clusters.client(cluster)
-        where = None if all_namespaces else namespace or client.namespace
+        where = scope_of(namespace, all_namespaces, client.namespace)
         path = f"{METRICS}/pods" if where is None else f"{METRICS}/namespaces/{where}/pods"
         found = await _metrics(client, path, {"labelSelector": label_selector}, context.deadline)
         entries = [_pod(each, containers=containers) for each in found]

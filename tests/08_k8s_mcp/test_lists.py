@@ -231,3 +231,14 @@ async def test_contexts_are_listed_and_an_unknown_one_is_told_with_what_there_is
     assert missing["hint"] == "There are: main, reader."
     assert unsaid.is_error
     assert "say which cluster is meant" in unsaid.content[0].text  # pyright: ignore
+
+
+async def test_who_may_see_one_namespace_does_not_see_all_by_naming_it(k8s: KubeFleet) -> None:
+    k8s.kube.put("Pod", pod("web"))
+    kinds = {"listResources": {"kind": "pods"}, "canI": {"verb": "get", "kind": "pods"}}
+    tools = ("listPods", "listDeployments", "listEvents", "topPods", *kinds)
+    for tool in tools:
+        both = {"namespace": "default", "allNamespaces": True, **kinds.get(tool, {})}
+        error = await k8s.refused("invalid_argument", tool, **both)
+        assert "not both" in error["message"]
+    assert k8s.asked("pods") == []
