@@ -9,7 +9,6 @@ from pydantic import Field
 
 from flotilla import InvalidArgument, Model, Page, decode_cursor, encode_cursor
 from flotilla.json_text import to_json
-from flotilla.paging import MAX_LIMIT
 
 MAX_PAGE_BYTES = 40 * 1024
 """Of the items alone; an answer stays below 48 KB."""
@@ -46,24 +45,27 @@ async def listed(kind: str, fetch: Fetch[Item], *, limit: int, cursor: str | Non
     `kind` names the list and what was asked of it, so that a cursor serves no other one.
     """
     kind = sha256(kind.encode()).hexdigest()[:16]
-    token, offset = _position(kind, cursor)
+    token, offset, before = _position(kind, cursor)
     unreachable: dict[str, None] = {}
     size = min(limit, AT_ONCE)
-    batch = await fetch(token, min(MAX_LIMIT, size + offset))
+    # A page that was shown in part is asked for as it was: with another length it has other items,
+    # since Google goes through zones in an order of its own.
+    asked = before or size
+    batch = await fetch(token, asked)
     unreachable.update(dict.fromkeys(batch.unreachable))
     for _ in range(MAX_EMPTY_PAGES):
         if len(batch.items) > offset or not batch.next_token:
             break
-        token, offset = batch.next_token, 0
-        batch = await fetch(token, size)
+        token, offset, asked = batch.next_token, 0, size
+        batch = await fetch(token, asked)
         unreachable.update(dict.fromkeys(batch.unreachable))
     rest = batch.items[offset:]
     shown = fitting(rest[:size])
     following: list[Any] | None = None
     if shown < len(rest):
-        following = [token, offset + shown]
+        following = [token, offset + shown, asked]
     elif batch.next_token:
-        following = [batch.next_token, 0]
+        following = [batch.next_token, 0, 0]
     return Listing[Item](
         items=list(rest[:shown]),
         returned=shown,
@@ -102,12 +104,14 @@ def _scope(address: str) -> str:
     return address.rsplit("/", 1)[-1]
 
 
-def _position(kind: str, cursor: str | None) -> tuple[str, int]:
+def _position(kind: str, cursor: str | None) -> tuple[str, int, int]:
+    """Google's token, how many items of its page were shown, and how many it was asked for."""
     if cursor is None:
-        return "", 0
+        return "", 0, 0
     position = decode_cursor(kind, cursor)
-    if isinstance(position, list) and len(cast("list[Any]", position)) == 2:
-        token, offset = cast("list[Any]", position)
-        if isinstance(token, str) and isinstance(offset, int) and 0 <= offset < MAX_LIMIT:
-            return token, offset
+    if isinstance(position, list) and len(cast("list[Any]", position)) == 3:
+        token, offset, asked = cast("list[Any]", position)
+        numbers = isinstance(offset, int) and isinstance(asked, int)
+        if isinstance(token, str) and numbers and offset >= 0 and 0 <= asked <= AT_ONCE:
+            return token, offset, asked
     raise InvalidArgument("cursor is not one that this tool gave out")

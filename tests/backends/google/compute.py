@@ -115,11 +115,9 @@ class _Compute:
             if away and not partial:
                 raise refused(503, "Internal error. Please try again.", "backendError")
             there = getattr(self._world, of)
-            every = [
-                item
-                for key, item in sorted(there.items())
-                if key[0] == project and key[1] not in away
-            ]
+            # Through the zones in an order of its own, as Google does.
+            in_order = sorted(there.items(), key=lambda each: (each[0][1][::-1], each[0]))
+            every = [item for key, item in in_order if key[0] == project and key[1] not in away]
             page, token = sliced(request, filtered(request, every), size_of(request))
             scopes: dict[str, Any] = {}
             for zone in self._world.zones:
