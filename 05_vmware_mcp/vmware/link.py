@@ -1,11 +1,11 @@
 """One session for each vCenter, shared by all calls: logged in once, anew when it has ended."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -66,7 +66,7 @@ class Link:
         self._using = 0
         self._used_at = clock()
         self._idle: asyncio.TimerHandle | None = None
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def use(self, deadline: Deadline, work: "Callable[[Vc], T]") -> T:
         """What `work` returns, done on a thread within a session.
@@ -90,6 +90,8 @@ class Link:
             self._using -= 1
             self._used_at = self._clock()
             self._watch_idle()
+            if self._session is not None and self._session.left:
+                self._behind(self._tidied(self._session))
 
     def renew(self) -> None:
         """What it logs in with is another now."""
@@ -103,9 +105,9 @@ class Link:
             self._idle.cancel()
         if self._session is not None:
             self._leave(self._session)
-        if self._leaving:
+        if self._tasks:
             # They end by themselves within LOGOUT_S, whatever the vCenter does.
-            await asyncio.wait(self._leaving, timeout=LOGOUT_S + 1)
+            await asyncio.wait(self._tasks, timeout=LOGOUT_S + 1)
 
     async def _entered(self, due: Deadline) -> "Session":
         """The session; those that come while one is made wait for it."""
@@ -193,9 +195,18 @@ class Link:
         """Log out in the background."""
         if self._session is session:
             self._session = None
-        task = asyncio.get_running_loop().create_task(self._logout(session))
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        self._behind(self._logout(session))
+
+    def _behind(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have it done while nobody waits."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tidied(self, session: "Session") -> None:
+        # What is not forgotten now ends with the session.
+        with suppress(FlotillaError):
+            await self._on_thread(Deadline.after(LOGOUT_S), session.tidy)
 
     async def _logout(self, session: "Session") -> None:
         # A vCenter that does not answer ends the session by itself.

@@ -4,7 +4,6 @@ Never an object's attributes one by one: each would be a request, and whole obje
 """
 
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +58,7 @@ class Vc:
     ) -> Generator[tuple[list["Read"], bool]]:
         """Objects of a type with their leaf paths, `step` at a time, and whether there are more.
 
-        What is not taken is not read: when it is closed, vCenter forgets the rest.
+        What is not taken is not read: when it is closed, the session has vCenter forget the rest.
         """
         answer = self._retrieve(kind, self._all_of(kind), paths, step)
         token = None
@@ -73,9 +72,7 @@ class Vc:
                 answer = self.content.propertyCollector.ContinueRetrievePropertiesEx(used)
         finally:
             if token:
-                # What vCenter has forgotten already needs no forgetting.
-                with suppress(vmodl.MethodFault):
-                    self.content.propertyCollector.CancelRetrievePropertiesEx(token)
+                self.session.leave(token)
 
     def each(self, kind: str, paths: Iterable[str]) -> Iterator["Read"]:
         """All objects of a type with their leaf paths, page by page as they are taken."""

@@ -222,6 +222,23 @@ class Session:
         self.views: dict[str, Any] = {}
         self.counters: dict[str, tuple[int, str]] = {}
         self.lock = threading.Lock()
+        self.left: list[str] = []
+        """Tokens of answers that nobody reads on, which vCenter still holds."""
+
+    def leave(self, token: str) -> None:
+        """Nobody reads on from here; nobody waits for vCenter to forget it either."""
+        with self.lock:
+            self.left.append(token)
+
+    def tidy(self, exchange: Exchange) -> None:
+        """Have vCenter forget what was left."""
+        with self.lock:
+            tokens, self.left = self.left, []
+        with _told("tidy up"), self.stub.within(exchange):
+            for token in tokens:
+                # What it has forgotten already needs no forgetting.
+                with suppress(vmodl.MethodFault):
+                    self.content.propertyCollector.CancelRetrievePropertiesEx(token)
 
     def login(self, exchange: Exchange, user: str, password: str) -> None:
         try:
