@@ -90,7 +90,8 @@ async def listed(
         if more is None:
             break
         own = {**query, "$top": str(min(min(limit, FITTING) + skip, MOST_TOP))} if top else query
-        body: Any = await arm.get(path, version, context, {**own, **more})
+        # What the list itself asks comes last: no cursor has another question put.
+        body: Any = await arm.get(path, version, context, {**more, **own})
         values = _values(body)
         for index in range(skip, len(values)):
             item = shown(values[index])
@@ -152,6 +153,7 @@ def _bounded(added: Any) -> bool:
         isinstance(added, dict)
         and len(pairs) <= _MOST_ADDED
         and all(isinstance(value, str) for value in pairs.values())
+        and "api-version" not in {name.lower() for name in pairs}
         and sum(len(name) + len(str(value)) for name, value in pairs.items()) <= _MOST_CHARS
     )
 
