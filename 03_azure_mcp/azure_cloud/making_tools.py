@@ -15,6 +15,7 @@ from azure_cloud.clouds import Cloud, Clouds
 from azure_cloud.foreseeing import MachineAsked, foresees, looking
 from azure_cloud.ids import GroupName, Location, ResourceName, parsed, path_of, resource_id, same
 from azure_cloud.long_operations import OperationHandle, begun, read, stood
+from azure_cloud.machine_bodies import address_of, interface_of, machine_body, os_profile
 from azure_cloud.machine_tools import MACHINE
 from azure_cloud.prices import Prices
 from azure_cloud.reading import text_at
@@ -137,45 +138,39 @@ class MakingTools:
             raise InvalidArgument("give either sshPublicKey or adminPassword, and not both")
         cloud = self._clouds.chosen(account)
         chosen = await cloud.subscriptions.chosen(subscription, context)
-        subnet = parsed(subnet_id)
-        cloud.subscriptions.check(subnet.subscription)
-        if not same(subnet.type, SUBNET):
-            raise InvalidArgument(
-                "subnetId is no subnet", hint="listVirtualNetworks has `subnets` with their `id`."
-            )
+        _check_subnet(cloud, subnet_id)
         target = resource_id(chosen, resource_group, MACHINE, name)
         nic = resource_id(chosen, resource_group, NIC, f"{name}-nic")
         address = resource_id(chosen, resource_group, ADDRESS, f"{name}-ip") if public_ip else None
-        for each in filter(None, (target, nic, address)):
+        machine = machine_body(
+            location,
+            tags,
+            size,
+            image=image_of(image, cloud),
+            disk_type=os_disk_type,
+            disk_size_gb=os_disk_size_gb,
+            profile=os_profile(name, admin_username, ssh_public_key, admin_password),
+            interface=nic,
+        )
+        needs = {} if address is None else {address: address_of(location, tags)}
+        needs[nic] = interface_of(location, subnet_id, address, tags)
+        for each in (target, *needs):
             await _refuse_known(cloud, each, context)
-        machine = {
-            "location": location,
-            "tags": dict(tags or {}),
-            "properties": {
-                "hardwareProfile": {"vmSize": size},
-                "storageProfile": {
-                    "imageReference": image_of(image, cloud),
-                    "osDisk": {
-                        "createOption": "FromImage",
-                        "managedDisk": {"storageAccountType": os_disk_type},
-                        **({"diskSizeGB": os_disk_size_gb} if os_disk_size_gb else {}),
-                    },
-                },
-                "osProfile": os_profile(name, admin_username, ssh_public_key, admin_password),
-                "networkProfile": {
-                    "networkInterfaces": [
-                        {"id": nic, "properties": {"primary": True, "deleteOption": "Delete"}}
-                    ]
-                },
-            },
-        }
+        return await self._begin(cloud, target, machine, needs, context)
+
+    async def _begin(
+        self,
+        cloud: Cloud,
+        target: str,
+        machine: Mapping[str, Any],
+        needs: Mapping[str, Mapping[str, Any]],
+        context: Context,
+    ) -> OperationHandle:
+        """Make what the machine needs, in this order, then begin with it itself."""
         made: list[str] = []
         try:
-            if address is not None:
-                await self._make(cloud, address, address_of(location, tags), context, made)
-            await self._make(
-                cloud, nic, interface_of(location, subnet_id, address, tags), context, made
-            )
+            for each, body in needs.items():
+                await self._make(cloud, each, body, context, made)
             answer = await cloud.arm.ask(
                 "PUT",
                 path_of(target),
@@ -190,6 +185,7 @@ class MakingTools:
                 log.warning("azure_left_behind", targets=made, kind="cancelled")
             raise
         except FlotillaError as error:
+            # A machine that may be there after all keeps what it needs.
             if error.details.get("outcome") != "unknown":
                 await _clean_up(cloud, made, context)
             if made:
@@ -246,9 +242,14 @@ class MakingTools:
         context: Context,
         made: list[str],
     ) -> None:
-        """Make what a machine needs, and wait until it is there; `made` learns of it first."""
+        """Make what a machine needs, and wait until it is there; `made` learns of what may be."""
         path = path_of(target)
-        answer = await cloud.arm.ask("PUT", path, context, version=versions.NETWORK, body=body)
+        try:
+            answer = await cloud.arm.ask("PUT", path, context, version=versions.NETWORK, body=body)
+        except FlotillaError as error:
+            if error.details.get("outcome") == "unknown":
+                made.append(target)
+            raise
         made.append(target)
         handle = begun(
             cloud.alias,
@@ -283,52 +284,13 @@ def image_of(image: str, cloud: Cloud) -> dict[str, str]:
     return dict(zip(("publisher", "offer", "sku", "version"), image.split(":"), strict=True))
 
 
-def os_profile(
-    name: str, admin: str, ssh_public_key: str | None, password: str | None
-) -> dict[str, Any]:
-    """How one gets into the machine."""
-    profile: dict[str, Any] = {"computerName": name[:64], "adminUsername": admin}
-    if password is not None:
-        return {**profile, "adminPassword": password}
-    key = {"path": f"/home/{admin}/.ssh/authorized_keys", "keyData": ssh_public_key}
-    return {
-        **profile,
-        "linuxConfiguration": {
-            "disablePasswordAuthentication": True,
-            "ssh": {"publicKeys": [key]},
-        },
-    }
-
-
-def interface_of(
-    location: str, subnet_id: str, address: str | None, tags: Mapping[str, str] | None
-) -> dict[str, Any]:
-    public = {"publicIPAddress": {"id": address}} if address else {}
-    return {
-        "location": location,
-        "tags": dict(tags or {}),
-        "properties": {
-            "ipConfigurations": [
-                {
-                    "name": "ipconfig1",
-                    "properties": {
-                        "subnet": {"id": subnet_id},
-                        "privateIPAllocationMethod": "Dynamic",
-                        **public,
-                    },
-                }
-            ]
-        },
-    }
-
-
-def address_of(location: str, tags: Mapping[str, str] | None) -> dict[str, Any]:
-    return {
-        "location": location,
-        "tags": dict(tags or {}),
-        "sku": {"name": "Standard"},
-        "properties": {"publicIPAllocationMethod": "Static", "deleteOption": "Delete"},
-    }
+def _check_subnet(cloud: Cloud, subnet_id: str) -> None:
+    subnet = parsed(subnet_id)
+    cloud.subscriptions.check(subnet.subscription)
+    if not same(subnet.type, SUBNET):
+        raise InvalidArgument(
+            "subnetId is no subnet", hint="listVirtualNetworks has `subnets` with their `id`."
+        )
 
 
 async def _refuse_known(cloud: Cloud, target: str, context: Context) -> None:

@@ -9,7 +9,6 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 import pytest
@@ -18,8 +17,8 @@ from azure.core.credentials import AccessToken
 from azure.core.pipeline.transport import AioHttpTransport
 
 from tests.backends.azure.estate import SUBSCRIPTION
-from tests.backends.tls_server import Asked
 
+from .comparing import done, every, plain, same
 from .conftest import House, furnished
 from .test_deployments import template
 from .test_machines import KEY, to_the_end
@@ -62,41 +61,6 @@ async def sdk(house: House) -> AsyncGenerator[Sdk]:
             )
 
         yield made
-
-
-def plain(asked: Asked) -> tuple[str, str, dict[str, str], Any]:
-    """A request without what may differ: versions, spelling, order."""
-    parts = urlsplit(asked.path)
-    query = {name.lower(): value for name, value in parse_qsl(parts.query)}
-    assert query.pop("api-version")
-    body = json.loads(asked.body) if asked.body else None
-    return asked.method, parts.path.lower(), query, body
-
-
-async def same(
-    house: House,
-    ours: Callable[[], Awaitable[Any]],
-    theirs: Callable[[], Awaitable[Any]],
-    what: str,
-) -> None:
-    """Both send the same first request that has `what` in it."""
-    sent: list[tuple[str, str, dict[str, str], Any]] = []
-    for ask in (ours, theirs):
-        house.server.asked.clear()
-        await ask()
-        found = [plain(each) for each in house.server.asked if what in f"{each.method} {each.path}"]
-        assert found, [f"{each.method} {each.path}" for each in house.server.asked]
-        sent.append(found[-1])
-    assert sent[0] == sent[1]
-
-
-async def every(pages: Any) -> list[Any]:
-    return [each async for each in pages]
-
-
-async def done(begin: Awaitable[Any]) -> Any:
-    """The SDK's own poller follows the operation to its end."""
-    return await (await begin).result()
 
 
 async def test_machines_are_asked_for_as_by_the_compute_client(house: House, sdk: Sdk) -> None:

@@ -1,32 +1,25 @@
 """The decisions that need no Azure: IDs, links, secrets, retries, sizes, prices, accounts."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azure_cloud.account import AzureAccount, accounts_of
 from azure_cloud.api_versions import newest
 from azure_cloud.arm import pause_before_retry
 from azure_cloud.arm_errors import asked_pause, failure
 from azure_cloud.continuation import following, kind_of, start_of
 from azure_cloud.fitting import fitted, part_of
 from azure_cloud.graph import quoted
-from azure_cloud.hiding import shown
 from azure_cloud.ids import parsed
 from azure_cloud.long_operations import begun, read, stood
 from azure_cloud.prices import cost_of
-from azure_cloud.query_tools import refuse_secrets
 from azure_cloud.resource_tools import tags_after
-from azure_cloud.settings import Settings
 from azure_cloud.templates import checked, parameters_of, reads_keys
 from azure_cloud.wire import Answer
 from flotilla import (
-    CommonSettings,
     InvalidArgument,
-    Misconfigured,
     RateLimited,
     UpstreamError,
     encode_cursor,
@@ -257,71 +250,6 @@ def test_the_details_of_an_error_are_told() -> None:
     assert failure(502, {}, None).code == "upstream_error"
 
 
-CANARY = "canary-8fK2"
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        {"osProfile": {"adminPassword": CANARY, "customData": CANARY}},
-        {"userData": CANARY},
-        {"protectedSettings": {"commandToExecute": CANARY}},
-        {"settings": {"commandToExecute": f"run {CANARY}"}},
-        {"primaryKey": CANARY, "secondaryMasterKey": CANARY, "key1": CANARY, "apiKey": CANARY},
-        {"connectionString": CANARY, "primaryConnectionString": CANARY},
-        {"text": f"Server=x;AccountKey={CANARY};EndpointSuffix=y"},
-        {"url": f"https://x.blob.core.windows.net/a?sv=1&sig={CANARY}"},
-        {"parameters": {"p": {"type": "SecureString", "value": CANARY}}},
-        {"outputs": {"p": {"type": "secureObject", "value": {"a": CANARY}}}},
-        {"siteConfig": {"appSettings": [{"name": "X", "value": CANARY}]}},
-        {"connectionStrings": {"db": {"value": CANARY}}},
-        {
-            "containers": [
-                {"properties": {"environmentVariables": [{"name": "A", "value": CANARY}]}}
-            ]
-        },
-        {"sasToken": CANARY, "accessToken": CANARY, "registrationToken": CANARY},
-        {"nested": [[{"clientSecret": CANARY}]]},
-        {"asText": to_json({"adminPassword": CANARY}).decode()},
-        {"windowsConfiguration": {"additionalUnattendContent": [{"content": CANARY}]}},
-    ],
-)
-def test_what_is_secret_in_a_resource_is_not_shown(value: Any) -> None:
-    assert CANARY not in to_json(shown(value)).decode()
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        {"disablePasswordAuthentication": True, "enableSecretRotation": "yes"},
-        {"keyVaultId": "/subscriptions/x", "secretUri": "https://v.vault.azure.net/secrets/x"},
-        {"ssh": {"publicKeys": [{"keyData": "ssh-rsa AAAA", "path": "/home/a"}]}},
-        {"adminPassword": None, "hasPassword": False},
-        {"type": "string", "value": "plain"},
-        {"adminPassword": {"reference": {"keyVault": {"id": "x"}, "secretName": "y"}}},
-    ],
-)
-def test_what_is_no_secret_stays(value: Any) -> None:
-    assert shown(value) == value
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "resources | project x = properties.adminPassword",
-        "resources | project x = properties['osProfile']['adminPassword']",
-        "resources | extend a = properties . primaryKey",
-    ],
-)
-def test_a_query_cannot_rename_a_secret(query: str) -> None:
-    with pytest.raises(InvalidArgument):
-        refuse_secrets(query)
-
-
-def test_other_queries_may_speak_of_secrets() -> None:
-    refuse_secrets("resources | where name contains 'secret' | project id, properties.tokenCount")
-
-
 @given(
     st.recursive(
         st.text(max_size=200) | st.integers(min_value=-(2**53), max_value=2**53) | st.none(),
@@ -421,65 +349,3 @@ def test_parameters_are_compared_with_the_template() -> None:
 )
 def test_a_template_that_reads_keys_is_known(text: str, reads: bool) -> None:
     assert reads_keys({"resources": [{"properties": [{"a": text}]}]}) == reads
-
-
-def load(tmp_path: Path, text: str, **env: str) -> dict[str, AzureAccount]:
-    (tmp_path / "azure.yaml").write_text(text)
-    common = CommonSettings(config_dir=tmp_path)
-    return dict(accounts_of(Settings(), common, env))
-
-
-def test_accounts_are_read_with_their_clouds_and_secrets(tmp_path: Path) -> None:
-    accounts = load(
-        tmp_path,
-        f"""
-accounts:
-  main: {{tenant: t, clientId: c, clientSecret: "secret:azure/main"}}
-  gov: {{credential: managed_identity, cloud: usgov, subscriptions: [{SUBSCRIPTION.upper()}]}}
-  own:
-    authority: https://login.internal:8443/
-    resourceManager: https://arm.internal
-    audience: https://management.azure.com
-""",
-    )
-    assert accounts["main"].credential == "client_secret"
-    assert accounts["main"].secrets() == ("azure/main",)
-    assert accounts["main"].scope == "https://management.azure.com/.default"
-    assert accounts["gov"].endpoint == "https://management.usgovcloudapi.net"
-    assert accounts["gov"].subscriptions == (SUBSCRIPTION,)
-    assert accounts["own"].authority_url == "https://login.internal:8443"
-    assert accounts["own"].scope == "https://management.azure.com/.default"
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        "{credential: client_secret, tenant: t}",
-        "{clientSecret: plain-text, tenant: t, clientId: c}",
-        "{resourceManager: 'http://arm.internal'}",
-        "{resourceManager: 'https://user:word@arm.internal'}",
-        "{subscription: production}",
-        "{cloud: mars}",
-        "{clientID: c}",
-    ],
-)
-def test_an_account_that_cannot_work_is_a_mistake_with_its_place(
-    tmp_path: Path, entry: str
-) -> None:
-    with pytest.raises(Misconfigured, match=r"accounts\.main") as caught:
-        load(tmp_path, f"accounts:\n  main: {entry}\n")
-    assert "plain-text" not in str(caught.value)
-
-
-def test_the_environment_of_the_sdk_is_an_account_of_its_own(tmp_path: Path) -> None:
-    principal = {"AZURE_CLIENT_ID": "c", "AZURE_TENANT_ID": "t"}
-    assert load(tmp_path, "") == {}
-    assert load(tmp_path, "", AZURE_CONFIG="x") == {}
-    found = load(tmp_path, "", **principal, AZURE_SUBSCRIPTION_ID=SUBSCRIPTION)
-    assert found["default"].credential == "default"
-    assert found["default"].subscription == SUBSCRIPTION
-    host = "login.microsoftonline.us"
-    found = load(tmp_path, "", **principal, AZURE_AUTHORITY_HOST=host)
-    assert found["default"].endpoint == "https://management.usgovcloudapi.net"
-    assert list(load(tmp_path, "accounts: {one: {}}", **principal)) == ["one"]
-    assert list(load(tmp_path, "", IDENTITY_ENDPOINT="http://169.254.1.1")) == ["default"]
