@@ -192,7 +192,13 @@ async def test_waiting_ends_with_its_time_and_says_that_the_operation_goes_on(
     estate.world.held = False
     estate.world.let_go.set()
     assert (await followed(estate, begun))["outcome"] == "succeeded"
-    for wrong in ("x", "projects/acme-prod/zones/../operations/x"):
+    for wrong in (
+        "x",
+        "projects/acme-prod/zones/../operations/x",
+        "projects/../zones/a/operations/x",
+        "projects/acme-prod/global/operations/x%2F..",
+        "projects/acme-prod/global/operations/x\n",
+    ):
         error = await estate.fails("getOperation", operationId=wrong)
         assert error["code"] == "invalid_argument"
 
