@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 import urllib.parse
@@ -92,8 +93,6 @@ class Vcsim:
         self._control("end", task=task_id, fault=full_datastore)
 
     def _control(self, action: str, **values: str) -> str:
-        import ssl
-
         context = None
         if self.trusted is not None:
             context = ssl.create_default_context(cafile=self.trusted)
