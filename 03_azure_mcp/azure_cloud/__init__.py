@@ -41,7 +41,7 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
     accounts = accounts_of(settings, common or CommonSettings.from_env())
     credentials = Credentials(accounts.needs())
     clouds = Clouds(accounts, credentials, request_timeout_s=settings.request_timeout_s)
-    prices = Prices(settings.retail_prices_url, settings.retail_prices_ca_file)
+    prices = Prices(settings.retail_prices_url, settings.retail_prices_trusted)
     reading = (
         SubscriptionTools(clouds),
         MachineTools(clouds),

@@ -130,9 +130,8 @@ class MakingTools:
     ) -> OperationHandle:
         """Make a virtual machine and its network interface; never changes one that is there.
 
-        Give either sshPublicKey or adminPassword (a secret handle). It has no public address unless
-        asked for. Answers with a handle once Azure has begun; follow it with getOperation. What was
-        made for a machine that Azure then refuses is deleted again.
+        Give either sshPublicKey or adminPassword (a secret handle). Answers with a handle for
+        getOperation once Azure has begun; where Azure refuses it, nothing of it stays.
         """
         if (ssh_public_key is None) == (admin_password is None):
             raise InvalidArgument("give either sshPublicKey or adminPassword, and not both")
@@ -141,7 +140,7 @@ class MakingTools:
         _check_subnet(cloud, subnet_id)
         target = resource_id(chosen, resource_group, MACHINE, name)
         nic = resource_id(chosen, resource_group, NIC, f"{name}-nic")
-        address = resource_id(chosen, resource_group, ADDRESS, f"{name}-ip") if public_ip else None
+        ip = resource_id(chosen, resource_group, ADDRESS, f"{name}-ip") if public_ip else None
         machine = machine_body(
             location,
             tags,
@@ -152,8 +151,8 @@ class MakingTools:
             profile=os_profile(name, admin_username, ssh_public_key, admin_password),
             interface=nic,
         )
-        needs = {} if address is None else {address: address_of(location, tags)}
-        needs[nic] = interface_of(location, subnet_id, address, tags)
+        needs = {} if ip is None else {ip: address_of(location, tags)}
+        needs[nic] = interface_of(location, subnet_id, ip, tags)
         for each in (target, *needs):
             await _refuse_known(cloud, each, context)
         return await self._begin(cloud, target, machine, needs, context)

@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 
 from azure_cloud import graph
 from azure_cloud.choosing import Account
-from azure_cloud.clouds import Clouds
+from azure_cloud.clouds import Cloud, Clouds
 from azure_cloud.continuation import MAX_PAGE_BYTES, LongCursor, kind_of
 from azure_cloud.fitting import fitted
 from azure_cloud.hiding import names_secret, shown
@@ -73,11 +73,7 @@ class QueryTools:
         """
         refuse_secrets(query)
         cloud = self._clouds.chosen(account)
-        if subscriptions:
-            scope = [await cloud.subscriptions.chosen(each, context) for each in subscriptions]
-        else:
-            found = await cloud.subscriptions.listed(context)
-            scope = [str(each.get("subscriptionId")) for each in found]
+        scope = await _scope(cloud, subscriptions, context)
         kind = kind_of("graph", {"query": query, "scope": ",".join(sorted(scope))})
         token, skip = _start(kind, cursor)
         told = await graph.asked(
@@ -91,11 +87,8 @@ class QueryTools:
         rows = [dict(each) for each in each_of(told["data"])]
         kept, end = _fitting(rows, skip, limit)
         following = text_at(told, "$skipToken")
-        position: list[Any] | None = None
-        if end < len(rows):
-            position = [token, end]
-        elif following:
-            position = [following, 0]
+        more = [following, 0] if following else None
+        position = [token, end] if end < len(rows) else more
         total = told.get("totalRecords")
         return Rows(
             rows=kept,
@@ -105,6 +98,14 @@ class QueryTools:
             next_cursor=None if position is None else encode_cursor(kind, position),
             truncated=position is not None,
         )
+
+
+async def _scope(cloud: Cloud, named: list[str] | None, context: Context) -> list[str]:
+    """The IDs of the subscriptions that are meant; all that the account may use by default."""
+    if named:
+        return [await cloud.subscriptions.chosen(each, context) for each in named]
+    found = await cloud.subscriptions.listed(context)
+    return [str(each.get("subscriptionId")) for each in found]
 
 
 def refuse_secrets(query: str) -> None:

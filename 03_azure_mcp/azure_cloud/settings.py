@@ -32,5 +32,5 @@ class Settings(ServiceSettings, env_prefix="AZURE_"):
     )
     """The public price list that approvals show the monthly cost from, asked without credentials;
     `off`: no cost is shown."""
-    retail_prices_ca_file: Path | None = None
+    retail_prices_trusted: Path | None = None
     """PEM of the authorities that vouch for the price list, instead of the system's."""

@@ -66,14 +66,8 @@ def credential_of(
             case "managed_identity":
                 return aio.ManagedIdentityCredential(client_id=account.client_id)
             case "workload_identity":
-                given = {
-                    "tenant_id": account.tenant,
-                    "client_id": account.client_id,
-                    "token_file_path": account.token_file,
-                }
-                known = {key: value for key, value in given.items() if value}
                 return aio.WorkloadIdentityCredential(
-                    **known, transport=transport(), **authority, **plain
+                    **_federated(account), transport=transport(), **authority, **plain
                 )
             case "cli":
                 return aio.AzureCliCredential(tenant_id=tenant)
@@ -85,6 +79,16 @@ def credential_of(
         raise NotConfigured(
             f"the account cannot sign in: {error}", hint="Mend the account in azure.yaml."
         ) from None
+
+
+def _federated(account: AzureAccount) -> dict[str, str]:
+    """What the account says itself; the SDK takes the rest from its environment."""
+    given = {
+        "tenant_id": account.tenant,
+        "client_id": account.client_id,
+        "token_file_path": account.token_file,
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 def known_secrets(

@@ -121,7 +121,7 @@ async def house_in(
             config=config,
             **{
                 "retail_prices_url": f"{server.url}/api/retail/prices",
-                "retail_prices_ca_file": server.trusted,
+                "retail_prices_trusted": server.trusted,
                 **more,
             },
         )

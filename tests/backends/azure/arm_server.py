@@ -126,14 +126,7 @@ def _answered(
     estate: Estate,
     table: list[tuple[str, re.Pattern[str], Callable[[Request], Reply]]],
 ) -> Reply:
-    kind, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    if kind != "Bearer" or bearer not in estate.tokens:
-        raise Refused(
-            401,
-            "InvalidAuthenticationToken",
-            "The access token is invalid.",
-            WWW_Authenticate='Bearer error="invalid_token"',
-        )
+    _check_bearer(request, estate)
     query = dict(request.query)
     if "api-version" not in query:
         raise Refused(
@@ -172,6 +165,17 @@ def _answered(
     raise Refused(
         404, "InvalidResourceType", f"The resource type could not be found: {request.method} {path}"
     )
+
+
+def _check_bearer(request: web.Request, estate: Estate) -> None:
+    kind, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    if kind != "Bearer" or bearer not in estate.tokens:
+        raise Refused(
+            401,
+            "InvalidAuthenticationToken",
+            "The access token is invalid.",
+            WWW_Authenticate='Bearer error="invalid_token"',
+        )
 
 
 async def _token(request: web.Request, estate: Estate) -> web.Response:
