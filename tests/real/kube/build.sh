@@ -49,7 +49,6 @@ KUBE_GIT_MINOR='20'
 END
 unset GOFLAGS
 export KUBE_GIT_VERSION_FILE=$work/version CGO_ENABLED=0 GOPROXY=off GO111MODULE=off
-export GOCACHE=$work/gocache
 make -C "$work/kubernetes-$version" all \
   WHAT="cmd/kube-apiserver cmd/kube-controller-manager" GOLDFLAGS="-s -w"
 mkdir -p "$folder/bin"
