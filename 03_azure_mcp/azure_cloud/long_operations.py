@@ -174,6 +174,17 @@ def stood(operation_id: str, followed: Followed, answer: Answer) -> OperationSta
     )
 
 
+def gone(operation_id: str, followed: Followed) -> OperationState:
+    """The end of a deletion that could only be followed by what was deleted."""
+    return OperationState(
+        operation_id=operation_id,
+        status="succeeded",
+        target=followed.target,
+        action=followed.action,
+        started_at=followed.started_at,
+    )
+
+
 def problem_of(body: Mapping[str, Any]) -> dict[str, str] | None:
     """Code and message of the error that a status holds."""
     code, message = told({"error": body.get("error")})

@@ -131,13 +131,13 @@ class MakingTools:
         """Make a virtual machine and its network interface; never changes one that is there.
 
         Give either sshPublicKey or adminPassword (a secret handle). Answers with a handle for
-        getOperation once Azure has begun; where Azure refuses it, nothing of it stays.
+        getOperation once Azure has begun; where Azure refuses it at once, nothing stays.
         """
         if (ssh_public_key is None) == (admin_password is None):
             raise InvalidArgument("give either sshPublicKey or adminPassword, and not both")
         cloud = self._clouds.chosen(account)
         chosen = await cloud.subscriptions.chosen(subscription, context)
-        _check_subnet(cloud, subnet_id)
+        _check_subnet(subnet_id, chosen)
         target = resource_id(chosen, resource_group, MACHINE, name)
         nic = resource_id(chosen, resource_group, NIC, f"{name}-nic")
         ip = resource_id(chosen, resource_group, ADDRESS, f"{name}-ip") if public_ip else None
@@ -283,9 +283,17 @@ def image_of(image: str, cloud: Cloud) -> dict[str, str]:
     return dict(zip(("publisher", "offer", "sku", "version"), image.split(":"), strict=True))
 
 
-def _check_subnet(cloud: Cloud, subnet_id: str) -> None:
+def _check_subnet(subnet_id: str, subscription: str) -> None:
+    """Raise InvalidArgument for what is no subnet of that subscription.
+
+    Azure takes no other either, and a rule about subscriptions judges the one that the call names.
+    """
     subnet = parsed(subnet_id)
-    cloud.subscriptions.check(subnet.subscription)
+    if not same(subnet.subscription, subscription):
+        raise InvalidArgument(
+            "subnetId is in another subscription than the machine",
+            hint="listVirtualNetworks has those of the subscription.",
+        )
     if not same(subnet.type, SUBNET):
         raise InvalidArgument(
             "subnetId is no subnet", hint="listVirtualNetworks has `subnets` with their `id`."

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from azure_cloud.clouds import Clouds
-from azure_cloud.long_operations import DEFAULT_POLL_S, OperationState, read, stood
+from azure_cloud.long_operations import DEFAULT_POLL_S, OperationState, gone, read, stood
 from flotilla import Context, NotFound, Tool, reads
 
 GOES_ON = "It goes on in Azure whether or not anybody waits for it."
@@ -45,6 +45,8 @@ class OperationTools:
             try:
                 answer = await cloud.arm.ask("GET", followed.path, context)
             except NotFound as error:
+                if followed.way == "resource" and followed.action == "delete":
+                    return gone(operation_id, followed)
                 if followed.way != "resource":
                     error.hint = "Azure forgets operations after a time; look at the target."
                 raise

@@ -216,6 +216,22 @@ async def test_a_resource_is_read_whole_or_in_parts(house: House) -> None:
         assert error["upstreamCode"] == "ResourceNotFound"
 
 
+async def test_a_deletion_without_a_place_to_follow_is_followed_by_the_resource(
+    house: House,
+) -> None:
+    house.estate.group("quiet")
+    disk = house.estate.resource("quiet", "Microsoft.Compute/disks", "plain")
+    house.estate.instead["/disks/plain"] = (202, None, {})
+    async with house.tools() as tools:
+        begun = await tools("deleteResource", id=disk["id"], confirmName="plain")
+        house.estate.instead.clear()
+        disk["properties"]["provisioningState"] = "Deleting"
+        now = await tools("getOperation", operationId=begun["operationId"])
+        house.estate.remove(disk["id"])
+        ended = await tools("getOperation", operationId=begun["operationId"])
+    assert (begun["status"], now["status"], ended["status"]) == ("running", "running", "succeeded")
+
+
 async def test_a_resource_is_deleted_but_not_what_guards_others(house: House) -> None:
     group = house.estate.group("trash")
     disk = house.estate.resource("trash", "Microsoft.Compute/disks", "old")
