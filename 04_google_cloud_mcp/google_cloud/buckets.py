@@ -114,7 +114,7 @@ class Buckets:
         `folder` entries stand for all that begins with their name.
         """
         aim = await self._cloud.aim(context.deadline, account, project)
-        if aim.account.projects:
+        if aim.account.projects or project is not None:
             await self._check_owner(context, aim, bucket)
 
         async def fetch(token: str, size: int) -> Batch[ObjectItem]:
@@ -133,8 +133,8 @@ class Buckets:
     async def _check_owner(self, context: Context, aim: Aim, bucket: str) -> None:
         """Raise NotFound unless the bucket is one of the project.
 
-        A bucket's name says nothing of its project, so the account's list of projects would not
-        hold without asking.
+        A bucket's name says nothing of its project: neither the account's list of projects nor a
+        rule about the project that a call names would hold without asking.
         """
         # The shortest name with a prefix comes first, and that is the prefix itself.
         found = await self._cloud.read(

@@ -106,7 +106,7 @@ def translated(error: BaseException) -> FlotillaError | None:
     if isinstance(error, http.SSLError):
         return UpstreamError(
             f"{PROVIDER}'s certificate is not to be trusted",
-            hint="Set caFile of this account to the authorities of its endpoints.",
+            hint="Set ca_file of this account to the authorities of its endpoints.",
             details={"reason": "certificate_not_trusted"},
         )
     if isinstance(error, (http.RequestException, ConnectionError)):

@@ -12,7 +12,6 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from flotilla import ServiceSettings
 from flotilla.accounts import Account, SecretPlace
@@ -44,19 +43,10 @@ ProjectName = Annotated[
 Email = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+$")]
 
 
-_CAMEL = ConfigDict(
-    frozen=True,
-    extra="forbid",
-    hide_input_in_errors=True,
-    alias_generator=to_camel,
-    populate_by_name=True,
-)
-
-
 class Endpoints(BaseModel):
     """Addresses in the place of Google's own: private endpoints, other universes, tests."""
 
-    model_config = _CAMEL
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     compute: Url | None = None
     storage: Url | None = None
@@ -75,8 +65,6 @@ class GoogleAccount(Account):
     `default` is Google's own chain (Application Default Credentials), `service_account` a key,
     `impersonate` another service account by way of the key, or of the chain where there is none.
     """
-
-    model_config = _CAMEL
 
     credential: Literal["default", "service_account", "impersonate"] = "default"
     key: SecretPlace | None = None

@@ -25,7 +25,7 @@ def _thumbprint(value: str) -> str:
 class VCenter(Account):
     """One vCenter, or one ESXi host.
 
-    Its certificate is vouched for by the system's authorities, by `caFile`, or by `thumbprint`,
+    Its certificate is vouched for by the system's authorities, by `ca_file`, or by `thumbprint`,
     the SHA-256 of the very certificate. `verify: false` is for loopback alone: whoever stands
     between would read the password.
     """
@@ -34,16 +34,16 @@ class VCenter(Account):
     port: Annotated[int, Field(ge=1, le=65_535)] = 443
     user: Annotated[str, Field(min_length=1, max_length=200)]
     password: SecretPlace
-    ca_file: Annotated[Path | None, Field(alias="caFile")] = None
+    ca_file: Path | None = None
     thumbprint: Annotated[str | None, AfterValidator(_thumbprint)] = None
     verify: bool = True
 
     @model_validator(mode="after")
     def _trusts_something(self) -> Self:
         if self.ca_file is not None and self.thumbprint is not None:
-            raise ValueError("give caFile or thumbprint, not both")
+            raise ValueError("give ca_file or thumbprint, not both")
         if not self.verify and not is_loopback(self.host):
-            raise ValueError("verify: false is for loopback alone; give caFile or thumbprint")
+            raise ValueError("verify: false is for loopback alone; give ca_file or thumbprint")
         return self
 
 

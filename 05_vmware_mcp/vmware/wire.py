@@ -205,7 +205,7 @@ def trust(entry: VCenter) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=entry.ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise NotConfigured(f"caFile {entry.ca_file} cannot be read: {error}") from None
+        raise NotConfigured(f"ca_file {entry.ca_file} cannot be read: {error}") from None
     if entry.thumbprint is not None or not entry.verify:
         # The certificate itself is compared instead, at every connection.
         context.check_hostname = False
@@ -278,7 +278,7 @@ def _told(doing: str) -> Generator[None]:
         why = getattr(error, "verify_message", "") or "it is another one than the thumbprint says"
         raise NotConfigured(
             f"the vCenter's certificate is not trusted: {why}",
-            hint="Give its authority as caFile, or its SHA-256 as thumbprint, in vmware.yaml.",
+            hint="Give its authority as ca_file, or its SHA-256 as thumbprint, in vmware.yaml.",
             details={"reason": "certificate"},
         ) from None
     except TimeoutError:

@@ -142,7 +142,7 @@ async def test_another_project_pays_for_the_requests_where_the_account_says_so(
     file = tmp_path / "key.json"
     file.write_text(google.world.service_account("robot", [PROD]))
     async with google.running():
-        cloud, _ = cloud_of({"a": google.account(str(file), quotaProject="acme-ops")})
+        cloud, _ = cloud_of({"a": google.account(str(file), quota_project="acme-ops")})
         assert await zones(cloud) == 4
         assert google.tls.asked[-1].headers["x-goog-user-project"] == "acme-ops"
         cloud.close()
@@ -153,7 +153,7 @@ async def test_a_stranger_in_googles_place_is_not_trusted(tmp_path: Path) -> Non
     file = tmp_path / "key.json"
     file.write_text(google.world.service_account("robot", [PROD]))
     async with google.running():
-        cloud, _ = cloud_of({"a": {**google.account(str(file)), "caFile": None}})
+        cloud, _ = cloud_of({"a": {**google.account(str(file)), "ca_file": None}})
         with pytest.raises(Exception, match=r"token|certificate"):
             await zones(cloud)
         assert google.tls.asked == []

@@ -339,7 +339,7 @@ ENTRY = {"host": "vc.internal", "user": "u", "password": "secret:vc"}
         ({"password": "hunter2"}, "password"),
         ({"verify": False}, "loopback"),
         ({"thumbprint": "12:34"}, "SHA-256"),
-        ({"thumbprint": "ab" * 32, "caFile": "/ca.pem"}, "not both"),
+        ({"thumbprint": "ab" * 32, "ca_file": "/ca.pem"}, "not both"),
         ({"host": "https://vc"}, "host"),
         ({"insecure": True}, "insecure"),
         ({"port": 0}, "port"),

@@ -38,7 +38,7 @@ class Desk:
             "port": int(port),
             "user": USER,
             "password": password_file(folder, PASSWORD),
-            "caFile": str(server.trusted),
+            "ca_file": str(server.trusted),
         }
 
     def spoke(
@@ -160,9 +160,9 @@ async def test_a_certificate_of_a_stranger_never_sees_the_password(
 ) -> None:
     make_certificates(tmp_path / "other", "client", ["server"], names=["127.0.0.1"])
     for entry in (
-        {"without": "caFile"},
-        {"caFile": str(tmp_path / "other" / "client" / TRUSTED)},
-        {"without": "caFile", "thumbprint": "ab" * 32},
+        {"without": "ca_file"},
+        {"ca_file": str(tmp_path / "other" / "client" / TRUSTED)},
+        {"without": "ca_file", "thumbprint": "ab" * 32},
     ):
         spoke = desk.spoke(**entry)  # pyright: ignore[reportArgumentType]
         async with spoke.lifespan():
@@ -177,7 +177,7 @@ async def test_the_certificate_of_the_thumbprint_is_trusted_by_itself(desk: Desk
     shown = await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", desk.entry["port"]))
     own = hashlib.sha256(ssl.PEM_cert_to_DER_cert(shown)).hexdigest()
     pairs = ":".join(own[at : at + 2] for at in range(0, 64, 2)).upper()
-    spoke = desk.spoke(without="caFile", thumbprint=pairs)
+    spoke = desk.spoke(without="ca_file", thumbprint=pairs)
     async with spoke.lifespan():
         assert (await desk.call(spoke, "listVirtualMachines"))["returned"] == 5
 

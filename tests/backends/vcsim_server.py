@@ -78,7 +78,7 @@ class Vcsim:
             "port": self.port,
             "user": USER,
             "password": password,
-            "caFile": str(self.trusted),
+            "ca_file": str(self.trusted),
             **more,
         }
 

@@ -63,13 +63,13 @@ class GoogleServer:
         url = self.url
         return {
             **({} if key is None else {"credential": "service_account", "key": key}),
-            "caFile": str(self.tls.trusted),
+            "ca_file": str(self.tls.trusted),
             "endpoints": {
                 "compute": url,
                 "storage": url,
-                "resourceManager": url,
+                "resource_manager": url,
                 "token": f"{url}/token",
-                "iamCredentials": url,
+                "iam_credentials": url,
                 "billing": url,
             },
             **more,
