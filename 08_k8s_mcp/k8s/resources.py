@@ -125,7 +125,7 @@ class Resources:
         object in full use getResource.
         """
         client = await self._clusters.client(cluster)
-        ref = await readable(client, kind, "list", context)
+        ref = await readable(client, kind, "list", context, namespace)
         where = scope_of(namespace, all_namespaces, client.namespace)
         if not ref.namespaced:
             where = None
@@ -171,7 +171,7 @@ class Resources:
         are shown and never the values; environment variables that look like secrets are hidden.
         """
         client = await self._clusters.client(cluster)
-        ref = await readable(client, kind, "get", context)
+        ref = await readable(client, kind, "get", context, namespace)
         thing = members(
             await client.request(
                 "GET",
@@ -204,9 +204,17 @@ def _entries(table: Table, *, wide: bool) -> list[ResourceEntry]:
     ]
 
 
-async def readable(cluster: Cluster, kind: str, verb: str, context: Context) -> ResourceRef:
-    """The kind, if it can be read so. Raises InvalidArgument for one that cannot."""
+async def readable(
+    cluster: Cluster, kind: str, verb: str, context: Context, namespace: str | None
+) -> ResourceRef:
+    """The kind, if it can be read so.
+
+    Raises InvalidArgument for one that cannot, and for a namespace where the kind has none: a rule
+    that lets somebody look into one namespace must not let them at the nodes.
+    """
     ref = await cluster.resource(kind, due=context.deadline)
+    if namespace is not None and not ref.namespaced:
+        raise InvalidArgument(f"{ref.kind} has no namespace; leave `namespace` out")
     if ref.verbs and verb not in ref.verbs:
         raise InvalidArgument(f"{ref.name} cannot be read with {verb}")
     return ref

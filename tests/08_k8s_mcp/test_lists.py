@@ -242,3 +242,13 @@ async def test_who_may_see_one_namespace_does_not_see_all_by_naming_it(k8s: Kube
         error = await k8s.refused("invalid_argument", tool, **both)
         assert "not both" in error["message"]
     assert k8s.asked("pods") == []
+
+
+async def test_who_may_see_one_namespace_does_not_see_what_has_none(k8s: KubeFleet) -> None:
+    k8s.kube.put("Node", node("node-1"))
+    for tool, more in (("listResources", {}), ("getResource", {"name": "node-1"})):
+        error = await k8s.refused(
+            "invalid_argument", tool, kind="nodes", namespace="default", **more
+        )
+        assert "has no namespace" in error["message"]
+    assert (await k8s("listResources", kind="nodes"))["returned"] == 1
