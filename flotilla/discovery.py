@@ -27,6 +27,9 @@ class Seen(Model):
     cluster or namespace where the provider lets two be called alike. `key` names the attribute
     (say `resource_id`) by which a renamed item is known again. Two items whose `provider` or
     `account` differ are two, whatever their names and keys.
+
+    An attribute that is null is gone from the CMDB too, one that is left out stays as it is there:
+    so what a thing may lose, an address or its tags, is told as null.
     """
 
     ci_class: str

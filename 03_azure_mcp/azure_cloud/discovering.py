@@ -126,9 +126,10 @@ def seen_of(row: Mapping[str, Any], subscription: str) -> Seen:
         "provider": "azure",
         "account": subscription,
         "region": text_at(row, "location"),
-        "resource_id": resource_id,
+        # In one case, like names: else the same thing spelt in another way would have changed.
+        "resource_id": resource_id.lower(),
         "resource_type": kind,
-        "tags": pairs_at(row, "tags"),
+        "tags": pairs_at(row, "tags") or None,
         "status": _status(row),
     }
     key = "resource_id"
@@ -148,8 +149,7 @@ def seen_of(row: Mapping[str, Any], subscription: str) -> Seen:
             attributes["capacity_gb"] = row.get("diskSizeGB")
         case _:
             pass
-    known = {name: value for name, value in attributes.items() if value not in (None, {})}
-    return Seen(ci_class=ci_class, name=name_of(resource_id), key=key, attributes=known)
+    return Seen(ci_class=ci_class, name=name_of(resource_id), key=key, attributes=attributes)
 
 
 def relations_of(row: Mapping[str, Any]) -> list[SeenRelation]:

@@ -66,7 +66,7 @@ async def test_machines_disks_networks_and_groups_are_seen_with_their_relations(
     machine = items["virtual_machine", f"{start}/vm-1"]
     assert machine.key == "instance_uuid"
     assert machine.attributes["status"] == "running"
-    assert machine.attributes["resource_id"] == vm
+    assert machine.attributes["resource_id"] == vm.lower()
     assert items["storage", f"{start}/microsoft.compute/disks/d1"].attributes["capacity_gb"] == 64
     assert items["network", f"{start}/main"].attributes["cidr"] == "10.0.0.0/16"
     assert items["group", start].attributes["region"] == "westeurope"
