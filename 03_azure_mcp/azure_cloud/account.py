@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, model_validator
 
 from azure_cloud.settings import Settings
 from flotilla import CommonSettings
@@ -54,9 +53,7 @@ HttpsPlace = Annotated[str, AfterValidator(_https)]
 
 
 class AzureAccount(Account):
-    """One account; keys are camelCase in the file."""
-
-    model_config = ConfigDict(alias_generator=to_camel)
+    """One account, as the file has it."""
 
     credential: Credential = "default"
     tenant: str | None = None
@@ -84,7 +81,7 @@ class AzureAccount(Account):
     def _guess(cls, given: Any) -> Any:
         if isinstance(given, dict) and "credential" not in given:
             for key, kind in (
-                ("clientSecret", "client_secret"),
+                ("client_secret", "client_secret"),
                 ("certificate", "client_certificate"),
             ):
                 if key in given:
@@ -95,7 +92,7 @@ class AzureAccount(Account):
     def _whole(self) -> Self:
         for name in _NEEDED[self.credential]:
             if not getattr(self, name):
-                raise ValueError(f"credential {self.credential} needs {to_camel(name)}")
+                raise ValueError(f"credential {self.credential} needs {name}")
         if self.subscription and self.subscriptions and self.subscription not in self.subscriptions:
             raise ValueError("subscription is not among subscriptions")
         return self

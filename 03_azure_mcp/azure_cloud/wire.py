@@ -156,7 +156,7 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         raise NotConfigured(
-            f"the account's caFile {ca_file} cannot be used: {error.strerror or error}"
+            f"the account's ca_file {ca_file} cannot be used: {error.strerror or error}"
         ) from None
 
 

@@ -92,11 +92,11 @@ async def spoke(folder: Path, url: str, trusted: str) -> AsyncGenerator[Call]:
     (folder / "secret").write_text(CLIENT_SECRET)
     account = {
         "tenant": TENANT,
-        "clientId": CLIENT,
-        "clientSecret": str(folder / "secret"),
+        "client_id": CLIENT,
+        "client_secret": str(folder / "secret"),
         "authority": url,
-        "resourceManager": url,
-        "caFile": trusted,
+        "resource_manager": url,
+        "ca_file": trusted,
         "subscription": SUBSCRIPTION,
     }
     config = folder / "azure.yaml"

@@ -107,11 +107,11 @@ async def house_in(
         secret.write_text(estate.client_secret)
         own = {
             "tenant": TENANT,
-            "clientId": CLIENT,
-            "clientSecret": str(secret),
+            "client_id": CLIENT,
+            "client_secret": str(secret),
             "authority": server.url,
-            "resourceManager": server.url,
-            "caFile": str(server.trusted),
+            "resource_manager": server.url,
+            "ca_file": str(server.trusted),
             "subscription": SUBSCRIPTION,
             **(account or {}),
         }

@@ -21,11 +21,11 @@ def test_accounts_are_read_with_their_clouds_and_secrets(tmp_path: Path) -> None
         tmp_path,
         f"""
 accounts:
-  main: {{tenant: t, clientId: c, clientSecret: "secret:azure/main"}}
+  main: {{tenant: t, client_id: c, client_secret: "secret:azure/main"}}
   gov: {{credential: managed_identity, cloud: usgov, subscriptions: [{SUBSCRIPTION.upper()}]}}
   own:
     authority: https://login.internal:8443/
-    resourceManager: https://arm.internal
+    resource_manager: https://arm.internal
     audience: https://management.azure.com
 """,
     )
@@ -42,9 +42,9 @@ accounts:
     "entry",
     [
         "{credential: client_secret, tenant: t}",
-        "{clientSecret: plain-text, tenant: t, clientId: c}",
-        "{resourceManager: 'http://arm.internal'}",
-        "{resourceManager: 'https://user:word@arm.internal'}",
+        "{client_secret: plain-text, tenant: t, client_id: c}",
+        "{resource_manager: 'http://arm.internal'}",
+        "{resource_manager: 'https://user:word@arm.internal'}",
         "{subscription: production}",
         "{cloud: mars}",
         "{clientID: c}",

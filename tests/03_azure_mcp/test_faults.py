@@ -143,7 +143,7 @@ async def test_a_call_that_is_cancelled_lets_go_of_its_request(faults: House) ->
 
 
 async def test_a_secret_that_is_wrong_is_told_and_a_new_one_taken(open_house: OpenHouse) -> None:
-    async with open_house(account={"clientSecret": "secret:azure/main"}) as house:
+    async with open_house(account={"client_secret": "secret:azure/main"}) as house:
         furnished(house.estate, "faults", {"f-1": "running"})
         credentials = house.spoke.credentials
         assert isinstance(credentials, Credentials)

@@ -19,7 +19,7 @@ from flotilla.credentials import Credentials
 
 pytestmark = pytest.mark.anyio
 
-APP = {"tenant": "contoso.example", "clientId": "app"}
+APP = {"tenant": "contoso.example", "client_id": "app"}
 
 
 def certificate(password: bytes | None = None) -> str:
@@ -65,16 +65,16 @@ async def made(account: dict[str, Any], **values: str) -> str:
 async def test_every_way_makes_its_credential(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("jwt")
-    federated = {"credential": "workload_identity", **APP, "tokenFile": str(token)}
+    federated = {"credential": "workload_identity", **APP, "token_file": str(token)}
     assert await made(federated) == "WorkloadIdentityCredential"
     assert await made({"credential": "managed_identity"}) == "ManagedIdentityCredential"
-    own = {"credential": "managed_identity", "clientId": "app"}
+    own = {"credential": "managed_identity", "client_id": "app"}
     assert await made(own) == "ManagedIdentityCredential"
     assert await made({"credential": "cli"}) == "AzureCliCredential"
-    assert await made({"clientId": "app"}) == "DefaultAzureCredential"
-    secret = {**APP, "clientSecret": "secret:app"}
+    assert await made({"client_id": "app"}) == "DefaultAzureCredential"
+    secret = {**APP, "client_secret": "secret:app"}
     assert await made(secret, app="value") == "ClientSecretCredential"
-    sealed = {**APP, "certificate": "secret:cert", "certificatePassword": "secret:word"}
+    sealed = {**APP, "certificate": "secret:cert", "certificate_password": "secret:word"}
     values = {"cert": certificate(b"sesame"), "word": "sesame"}
     assert await made(sealed, **values) == "CertificateCredential"
     (tmp_path / "cert.pem").write_text(certificate())
@@ -87,15 +87,15 @@ async def test_every_way_makes_its_credential(tmp_path: Path) -> None:
 
 
 async def test_what_cannot_sign_in_says_why_without_the_secret(tmp_path: Path) -> None:
-    missing = {**APP, "clientSecret": str(tmp_path / "none")}
+    missing = {**APP, "client_secret": str(tmp_path / "none")}
     with pytest.raises(NotConfigured, match="cannot read"):
         await made(missing)
     with pytest.raises(NotConfigured, match="has not been brought"):
-        await made({**APP, "clientSecret": "secret:app"})
+        await made({**APP, "client_secret": "secret:app"})
     with pytest.raises(NotConfigured, match="cannot sign in") as caught:
         await made({**APP, "certificate": "secret:cert"}, cert="no-certificate-canary")
     assert "canary" not in str(caught.value)
-    sealed = {**APP, "certificate": "secret:cert", "certificatePassword": "secret:word"}
+    sealed = {**APP, "certificate": "secret:cert", "certificate_password": "secret:word"}
     with pytest.raises(NotConfigured, match="cannot sign in") as caught:
         await made(sealed, cert=certificate(b"sesame"), word="wrong-canary")
     assert "canary" not in str(caught.value)
@@ -104,9 +104,9 @@ async def test_what_cannot_sign_in_says_why_without_the_secret(tmp_path: Path) -
 def test_secrets_that_are_there_at_start_are_known(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from-a-file\n")
     accounts = [
-        AzureAccount.model_validate({**APP, "clientSecret": str(tmp_path / "secret")}),
-        AzureAccount.model_validate({**APP, "clientSecret": str(tmp_path / "none")}),
-        AzureAccount.model_validate({**APP, "clientSecret": "secret:stored"}),
+        AzureAccount.model_validate({**APP, "client_secret": str(tmp_path / "secret")}),
+        AzureAccount.model_validate({**APP, "client_secret": str(tmp_path / "none")}),
+        AzureAccount.model_validate({**APP, "client_secret": "secret:stored"}),
     ]
     found = known_secrets(accounts, {"AZURE_CLIENT_SECRET": "from-the-environment"})
     assert found == ("from-the-environment", "from-a-file")
