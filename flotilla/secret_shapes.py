@@ -18,6 +18,13 @@ _MARKS: tuple[tuple[str, str], ...] = (
         r"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
         r"(?s:.*?)(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
     ),
+    # The same in base64, as a kubeconfig and a Secret have it: PRIVATE, RSA, EC, DSA, OPENSSH,
+    # ENCRYPTED. Certificates and public keys begin alike and are none.
+    (
+        "LS0tLS1CRUdJTiB",
+        r"(?:QUklWQVRF|SU0EgUFJJVkFU|FQyBQUklWQVRF|EU0EgUFJJVkFU|PUEVOU1NIIFBSSVZBVE|FTkNSWVBURUQg)"
+        r"[A-Za-z0-9+/=_-]*",
+    ),
     ("AGE-SECRET-KEY-1", r"[0-9A-Z]{30,}"),
     *((mark, r"[0-9A-Z]{16}\b") for mark in ("AKIA", "ASIA")),
     ("AIza", r"[0-9A-Za-z_-]{35}\b"),

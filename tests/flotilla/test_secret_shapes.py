@@ -1,5 +1,7 @@
 """What looks like a secret goes; what only speaks of one stays."""
 
+from base64 import b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,16 @@ def key(kind: str, inside: str) -> str:
     return f"{HERE}-----BEGIN {kind}-----{inside}-----END {kind}-----{HERE}"
 
 
+def in_base64(kind: str) -> str:
+    text = f"-----BEGIN {kind}-----\nMIIEvQ{RANDOM}\n-----END {kind}-----\n"
+    return b64encode(text.encode()).decode()
+
+
 GONE = [
+    *(
+        f"client-key-data: {HERE}{in_base64(f'{kind}PRIVATE KEY')}{HERE}"
+        for kind in ("", "RSA ", "EC ", "DSA ", "OPENSSH ", "ENCRYPTED ")
+    ),
     key("OPENSSH PRIVATE KEY", "\nb3BlbnNzaC1r\n"),
     key("PGP PRIVATE KEY BLOCK", "\n\nlQVYBF\n"),
     key("EC PRIVATE KEY", "\\nMHcCAQEEI\\n"),
@@ -103,6 +114,8 @@ STAYS = [
     "see https://example.org/a@b and http://127.0.0.1:8000/mcp at 10:30",
     "task-force sky-high risk-averse desk-bound xoxo",
     "basic authentication and bearer authentication are schemes; WWW-Authenticate: Bearer realm=x",
+    f"certificate-authority-data: {in_base64('CERTIFICATE')}",
+    f"key: {in_base64('PUBLIC KEY')}",
     "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2Vw\n-----END PUBLIC KEY-----",
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl ann@web1",
     "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
