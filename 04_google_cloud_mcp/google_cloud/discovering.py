@@ -181,11 +181,10 @@ def _machine(aim: Aim, each: Any) -> Seen:
         "status": each.status,
         "region": last(each.zone),
         "machine_type": last(each.machine_type),
+        "ip": ips[0] if ips else None,
         "ips": ips,
         "tags": dict(each.labels),
     }
-    if ips:
-        attributes["ip"] = ips[0]
     name = _name(aim, last(each.zone), each.name)
     return Seen(ci_class="virtual_machine", name=name, key="instance_uuid", attributes=attributes)
 

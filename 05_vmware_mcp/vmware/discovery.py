@@ -28,6 +28,8 @@ PAGE = 500
 LIMIT_S = 60.0
 NAMES_S = 60.0
 MAX_TEXT = 200
+LOST = frozenset(("fqdn", "ip"))
+"""What a machine has no more when its guest does not run; all else is only not known just now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,11 @@ def _seen(
         "provider": PROVIDER,
         "account": named.alias,
         "resource_id": f"{named.alias}/{read.mo_id}",
-        **{key: _short(value) for key, value in attributes.items() if value is not None},
+        **{
+            key: _short(value)
+            for key, value in attributes.items()
+            if value is not None or key in LOST
+        },
     }
     key = "instance_uuid" if "instance_uuid" in given else "resource_id"
     return Seen(ci_class=ci_class, name=name, key=key, attributes=given)
@@ -178,13 +184,10 @@ def _host(read: "Read", named: Named) -> tuple[Seen, list[SeenRelation]] | None:
 
 def _datastore(read: "Read", named: Named) -> tuple[Seen, list[SeenRelation]] | None:
     values = read.values
-    capacity, free = values.get("summary.capacity"), values.get("summary.freeSpace")
+    capacity = values.get("summary.capacity")
     attributes = {
         "storage_type": values.get("summary.type"),
         "capacity_gb": None if capacity is None else round(capacity / GIB, 2),
-        "used_gb": None
-        if capacity is None or free is None
-        else round(max(0, capacity - free) / GIB, 2),
     }
     seen = _seen("storage", read, named, DATASTORE, attributes)
     return None if seen is None else (seen, [])
@@ -256,7 +259,8 @@ SOURCES: tuple[Source, ...] = (
     Source(
         DATASTORE,
         "storage",
-        ("name", "summary.type", "summary.capacity", "summary.freeSpace"),
+        # Not the free space, which is another at each look: what is used is no configuration.
+        ("name", "summary.type", "summary.capacity"),
         _datastore,
     ),
     Source(NETWORK, "network", ("name",), _network),

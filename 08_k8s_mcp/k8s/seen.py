@@ -163,5 +163,5 @@ def _label(meta: Object, name: str) -> str | None:
 
 
 def _attributes(alias: str, more: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    told = {key: value for key, value in more.items() if value is not None}
-    return {"provider": PROVIDER, "cluster": alias[:MAX_TEXT_CHARS], **told}
+    # With its nulls: an address that a pod has no more is not to stay in the CMDB.
+    return {"provider": PROVIDER, "cluster": alias[:MAX_TEXT_CHARS], **more}
