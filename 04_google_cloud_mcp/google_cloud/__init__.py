@@ -77,5 +77,5 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
         ),
         credentials=credentials,
         discovery=Source(cloud).discovery(),
-        not_configured=None if len(accounts) else "add an account to google_cloud.yaml",
+        not_configured=None if len(accounts) else "set up an account in config/google_cloud.yaml",
     )

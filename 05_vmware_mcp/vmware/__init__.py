@@ -49,5 +49,5 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
         operations=(Foreseer(links).operation(),),
         credentials=credentials,
         discovery=Sources(links).discovery() if len(vcenters) else None,
-        not_configured=None if len(vcenters) else "set up a vcenter in vmware.yaml",
+        not_configured=None if len(vcenters) else "set up a vcenter in config/vmware.yaml",
     )

@@ -46,7 +46,7 @@ def build(
         discovery=Source(clusters).discovery(),
         not_configured=None
         if len(clusters)
-        else problem or "add a cluster to k8s.yaml, or give K8S_KUBECONFIG",
+        else problem or "set up a cluster in config/k8s.yaml, or give K8S_KUBECONFIG",
     )
 
 

@@ -169,7 +169,10 @@ class Courier:
         taken = await self._operations.run(service, GIVE, brought)
         if refused != self._told.get(service, {}):
             self._told[service] = refused
-            log.warning("credentials_refused", upstream=service, refused=refused)
+            if refused:
+                log.warning("credentials_refused", upstream=service, refused=refused)
+            else:
+                log.info("credentials_whole", upstream=service)
         changed = _texts(taken.get("changed"))
         if changed:
             self._audit.note(_row(service, changed, meta.members(found.get("versions")), refused))
