@@ -18,11 +18,21 @@ VCenterName = Annotated[
     ),
 ]
 
-MoId = Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]+$")]
-"""The ID of an object at its vCenter: `vm-1042`; an ESXi host gives paths for some."""
+MoId = Annotated[str, Field(min_length=1, max_length=255, pattern="^[!#-%(-;=?-~]+$")]
+"""The ID of an object at its vCenter: `vm-1042`; an ESXi host gives paths for some.
+
+Without the marks of XML: pyVmomi writes an ID into its request as it is, so that with them a reader
+could put any other question, and any command, into ours.
+"""
 
 _ESCAPED = re.compile("%(25|2f|5c)", re.IGNORECASE)
 _SPECIAL = re.compile(r"[%/\\]")
+_MARKUP = re.compile(r"[<>&\x00-\x1f]")
+
+
+def is_plain(mo_id: str) -> bool:
+    """Whether an ID stays an ID where it is written between tags."""
+    return _MARKUP.search(mo_id) is None
 
 
 def decoded(name: str) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from flotilla.errors import InvalidArgument
 from vmware.faults import GONE, fault_error
+from vmware.names import is_plain
 from vmware.vsphere import name_of, type_of, vim, vmodl
 
 if TYPE_CHECKING:
@@ -34,7 +36,12 @@ class Vc:
         return vim
 
     def ref(self, kind: str, mo_id: str) -> Any:
-        """The managed object of that type (`VirtualMachine`) and ID (`vm-12`), unread."""
+        """The managed object of that type (`VirtualMachine`) and ID (`vm-12`), unread.
+
+        Raises InvalidArgument for an ID that would become more than one in a request.
+        """
+        if not is_plain(mo_id):
+            raise InvalidArgument(f"{mo_id[:80]!r} is no ID of vSphere's")
         return type_of(kind)(mo_id, self.session.stub)
 
     def changing(self) -> None:
