@@ -57,6 +57,8 @@ async def apply_plan(
         )
     ledger = Ledger(connection, context, tool)
     _, ended = await ledger.retire([live[one.id] for one in content.retires])
+    given = {(one.ci_class, one.new_name) for one in content.updates if one.new_name != one.name}
+    await ledger.set_aside([one.id for one in content.updates if (one.ci_class, one.name) in given])
     changed = await ledger.update(
         [
             (
@@ -117,12 +119,13 @@ async def _taken(connection: AsyncConnection, content: PlanContent) -> list[dict
     }
     wanted |= {(one.ci_class, one.new_name): one.id for one in content.updates}
     held = await live_by_names(connection, wanted)
-    # Items are renamed before others are made, so a name that one gives up is free.
+    # Items are retired first, then renamed, then made: a name that one gives up is free.
     leaving = {one.id for one in content.updates if one.new_name != one.name}
+    leaving |= {one.id for one in content.retires}
     return [
         {"id": one.id, "why": f"{one.id} has the name {one.name!r} by now"}
         for key, one in held.items()
-        if one.id != wanted[key] and not (wanted[key] is None and one.id in leaving)
+        if one.id != wanted[key] and one.id not in leaving
     ]
 
 

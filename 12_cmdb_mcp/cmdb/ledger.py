@@ -92,6 +92,17 @@ class Ledger:
             await self._record("updated", written)
         return results
 
+    async def set_aside(self, ids: Sequence[str]) -> None:
+        """Give these items names that nobody has, until `update` gives them their own: two items
+        may change their names with each other. The history knows nothing of it."""
+        if ids:
+            await self._connection.execute(
+                update(item)
+                .where(item.c.id == bindparam("aside_id"))
+                .values(name=bindparam("aside_name")),
+                [{"aside_id": each, "aside_name": f"~{each}"} for each in ids],
+            )
+
     async def retire(self, items: Sequence[Item]) -> tuple[list[Item], list[RowMapping]]:
         """Retire the items and end their relations; returns both as they are now."""
         ended = await live_relations(self._connection, [one.id for one in items])

@@ -77,6 +77,10 @@ class Planner:
         """Live items that were discovered, by ID, and how the row is called that is it."""
         self._spared: set[str] = set()
         """Live items that were discovered in a row that is not sound."""
+        self._known: set[str] = set()
+        """Live items that were discovered by their keys."""
+        self._renamed: set[str] = set()
+        """Those of them that get another name."""
         self._wanted: dict[Key, str | None] = {}
         """What will be there under each class and name: an ID, or None for a new item."""
 
@@ -105,9 +109,9 @@ class Planner:
         by_key = await live_by_key(self._connection, told, postgresql=self._postgresql)
         names = ((one.ci_class, one.name) for one in told if is_text(f"{one.ci_class}{one.name}"))
         by_name = await live_by_names(self._connection, names)
-        await self._place_all(sound, by_key, by_name)
         for one in unsound:
             self._spare(one, by_key, by_name)
+        await self._place_all(sound, by_key, by_name)
         covered = _Covered() if scope is None else await self._covered(scope)
         retires = await self._retires(covered)
         linking = Linking(
@@ -163,6 +167,10 @@ class Planner:
         if not self.faults.fatal:
             # A name goes to whom it is told of only where no key says that it is somebody else's.
             found.sort(key=lambda each: each[2] is None)
+        self._renamed = {
+            known.id for _, one, known in found if known is not None and known.name != one.name
+        }
+        self._known = {known.id for _, _, known in found if known is not None}
         for count, (called, one, known) in enumerate(found):
             if count % _STEP == 0:
                 await anyio.lowlevel.checkpoint()
@@ -171,6 +179,33 @@ class Planner:
                 self._place(called, one, known or self._by_its_name(one, by_name), by_name)
             if self.faults.count > before:
                 self._spare(one, by_key, by_name)
+                if known is not None:
+                    self._renamed.discard(known.id)
+        self._withdraw_takers(by_name)
+
+    def _gives_up_its_name(self, holder: Item) -> bool:
+        """Whether the plan renames a live item, or retires it since the source sees it no more."""
+        if holder.id in self._known or self._covers is None or holder.id in self._spared:
+            return holder.id in self._renamed
+        return holder.ci_class in self._covers.ci_classes and all(
+            holder.attributes.get(name) == value for name, value in self._covers.attributes.items()
+        )
+
+    def _withdraw_takers(self, by_name: dict[Key, Item]) -> None:
+        """Leave out who would get the name of an item that keeps it, as it turned out."""
+        sound: list[PlannedUpdate] = []
+        while len(sound) != len(self._updates):
+            sound = self._updates
+            self._updates = []
+            for update in sound:
+                holder = by_name.get((update.ci_class, update.new_name))
+                taken = holder is not None and holder.id != update.id
+                if holder is None or not taken or self._gives_up_its_name(holder):
+                    self._updates.append(update)
+                    continue
+                self._renamed.discard(update.id)
+                with self.faults.of(f"{update.ci_class} {update.new_name!r}"):
+                    raise _has_its_name(update.new_name, update.id, holder)
 
     def _by_its_key(
         self, called: str, one: Discovered, by_key: dict[tuple[str, str, bytes], list[Item]]
@@ -235,12 +270,9 @@ class Planner:
             raise InvalidArgument(f"{self._seen[held.id]} and {called} are one item")
         if key in self._wanted:
             raise InvalidArgument(f"{called} has the class and name of an earlier one")
-        if holder is not None and held is not None and holder.id != held.id:
-            raise Conflict(
-                f"{called} is {held.id} by its key, but {holder.id} has its name",
-                hint="Rename or retire one of the two first.",
-                details={"existingId": holder.id},
-            )
+        taken = None if held is None or holder is None or holder.id == held.id else holder
+        if held is not None and taken is not None and not self._gives_up_its_name(taken):
+            raise _has_its_name(called, held.id, taken)
         self._wanted[key] = None if held is None else held.id
         if held is None or after is None:
             self._creates.append(
@@ -317,3 +349,11 @@ class Planner:
             )
             for one in covered.unseen
         ]
+
+
+def _has_its_name(called: str, item_id: str, holder: Item) -> Conflict:
+    return Conflict(
+        f"{called} is {item_id} by its key, but {holder.id} has its name",
+        hint="Rename or retire one of the two first.",
+        details={"existingId": holder.id},
+    )
