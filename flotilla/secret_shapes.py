@@ -101,6 +101,17 @@ _PLACED = tuple(
 )
 """Where only the `value` is the secret; before each, where it is worth looking."""
 
+_MANIFEST_HINTS = (
+    r"stringData[\\\"']{0,4}\s{0,4}:",
+    r"kind[\\\"']{0,4}\s{0,4}:\s{0,4}[\\\"']{0,4}Secret(?-u:\b)",
+)
+_HELD = r"\\{0,4}[\"']?\b(?:stringData|data)\\{0,4}[\"']?[ \t]{0,4}:"
+_IN_BRACES = re.compile(rf"(?P<keep>{_HELD}\s{{0,400}})(?P<held>\{{[^{{}}]*(?:\}}|\Z))")
+_IN_BLOCK = re.compile(rf"(?P<before>[ \t]*(?:- )?){_HELD}[ \t]*(?:#.*)?")
+"""What a Secret of Kubernetes holds, as JSON and as YAML in blocks."""
+_TOLD = re.compile(r":\s*\\{0,4}[\"']?<hidden: \d+ bytes>")
+"""A value of one as our own service shows it."""
+
 _STRONG = (
     r"[a-z]*pass(?:word|wd|phrase)|pass(?:code)?|pwd|client_?secret|secret_?(?:access_?)?key|api_?key|"
     r"(?:shared_?)?access_?key|account_?key|private_?key|signing_?key|encryption_?key|"
@@ -164,6 +175,9 @@ def without_shapes(text: str, instead: str) -> str:
     for hint, place in _PLACED_HINTS:
         if hint.isinstance_python(readable):
             text = place.sub(rf"\g<keep>{instead}", text)
+    if _MANIFEST_HINT.isinstance_python(readable):
+        text = _IN_BRACES.sub(lambda found: _without_braces(found, instead), text)
+        text = _without_block(text, instead)
     if _ASSIGNED_HINT.isinstance_python(readable):
         text = _VARIABLE.sub(lambda found: _without_variable(found, instead), text)
         text = _ASSIGNED.sub(lambda found: _without_assigned(found, instead), text)
@@ -193,8 +207,9 @@ _ASSIGNMENT_HINTS = (
 )
 _MARKS_HINT = _finder(*_MARK_HINTS)
 _PLACED_HINTS = tuple((_finder(hint), place) for hint, place in _PLACED)
+_MANIFEST_HINT = _finder(*_MANIFEST_HINTS)
 _ASSIGNED_HINT = _finder(*_ASSIGNMENT_HINTS)
-_ANY = _finder(*_MARK_HINTS, *(hint for hint, _ in _PLACED), *_ASSIGNMENT_HINTS)
+_ANY = _finder(*_MARK_HINTS, *(hint for hint, _ in _PLACED), *_MANIFEST_HINTS, *_ASSIGNMENT_HINTS)
 
 
 def _readable(text: str) -> str:
@@ -211,6 +226,36 @@ def _weight(name: str) -> str | None:
     if found is None:
         return None
     return "strong" if found["strong"] else "weak"
+
+
+def _without_braces(found: re.Match[str], instead: str) -> str:
+    return found[0] if ":" not in _TOLD.sub("", found["held"]) else f"{found['keep']}{instead}"
+
+
+def _without_block(text: str, instead: str) -> str:
+    """The text without the lines that stand deeper than the `data:` of a manifest above them."""
+    kept: list[str] = []
+    lines, at = text.split("\n"), 0
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        kept.append(line)
+        if (found := _IN_BLOCK.fullmatch(line)) is None:
+            continue
+        start = at
+        while at < len(lines) and _stands_within(lines[at], found.end("before")):
+            at += 1
+        held = lines[start:at]
+        if ":" in _TOLD.sub("", "".join(held)):
+            kept[-1] = f"{line} {instead}"
+        else:
+            kept += held
+    return "\n".join(kept)
+
+
+def _stands_within(line: str, depth: int) -> bool:
+    inner = line.lstrip(" \t")
+    return not inner or len(line) - len(inner) > depth
 
 
 def _without_variable(found: re.Match[str], instead: str) -> str:

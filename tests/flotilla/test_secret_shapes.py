@@ -1,12 +1,15 @@
 """What looks like a secret goes; what only speaks of one stays."""
 
+import json
 from base64 import b64encode
+from time import perf_counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flotilla.redaction import REDACTED, Redactor
+from flotilla.secret_shapes import may_have_shapes, without_shapes
 
 HERE = "\N{BULLET}"
 """Stands in the corpus around what must go."""
@@ -201,3 +204,43 @@ def test_no_text_breaks_the_shapes_and_twice_is_as_once(text: str) -> None:
 def test_a_hostile_text_is_read_in_linear_time(text: str) -> None:
     # The test's own time limit is the assertion.
     assert Redactor().text(text) is not None
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        '{"kind": "Secret", "stringData": {"a": "of-the-secret"}}',
+        '{\n  "kind": "Secret",\n  "data": {\n    "a": "of-the-secret"\n  }\n}',
+        json.dumps('{"kind": "Secret", "data": {"a": "of-the-secret"}}'),
+        "kind: Secret\ndata:\n  a: of-the-secret\n  b: |\n    of-the-secret\n\n    of-the-secret\n",
+        "kind: List\nitems:\n- kind: Secret\n  stringData:\n    a: of-the-secret\n",
+        "kind: Secret\nstringData: {a: of-the-secret}\n",
+        "'kind': 'Secret'\n'stringData':  # what it holds\n  'a': of-the-secret",
+        '{"stringData": {"a": "of-the-secret"}}',
+    ],
+)
+def test_what_a_manifest_of_a_secret_holds_is_hidden(manifest: str) -> None:
+    text = f"{manifest}\nkept: yes"
+    assert may_have_shapes(text)
+    hidden = without_shapes(text, "[redacted]")
+    assert "of-the-secret" not in hidden
+    assert hidden.startswith(manifest[:8]) and hidden.endswith("kept: yes")
+
+
+def test_other_manifests_and_what_only_speaks_of_a_secret_stay() -> None:
+    for text in (
+        "kind: ConfigMap\ndata:\n  a: b\n",
+        "kind: SecretStore\ndata:\n  a: b\n",
+        "kind: Secret\nmetadata:\n  name: x\n",
+        "A kind of secret: data: {none}",
+        "kind: Secret\ndata:\n  a: '<hidden: 23 bytes>'\n  b: '<hidden: 1 bytes>'\n",
+        '{"kind": "Secret", "data": {"a": "<hidden: 23 bytes>"}}',
+    ):
+        assert without_shapes(text, "[redacted]") == text
+
+
+def test_a_long_manifest_costs_no_more_than_its_length() -> None:
+    for text in ("data: {" * 40_000, "data:\n \n" * 40_000, "data:" + " " * 300_000):
+        started = perf_counter()
+        without_shapes(f"kind: Secret\n{text}", "[redacted]")
+        assert perf_counter() - started < 2.0
