@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue
 
 from flotilla.model import Model
 from flotilla.operations import HUB_ROLE, Operation, Told
+from flotilla.sizes import strip_invisible, visible
 
 DESCRIBE = "discovery.describe"
 PAGE = "discovery.page"
@@ -141,9 +142,31 @@ class Discovery:
             return await self.describe(scope.within)
 
         async def page(asked: Asked) -> SeenPage:
-            return await self.page(asked.within, asked.cursor)
+            return _visible(await self.page(asked.within, asked.cursor))
 
         return (
             Operation(name=DESCRIBE, takes=Scope, run=describe, role=HUB_ROLE, reads=True),
             Operation(name=PAGE, takes=Asked, run=page, role=HUB_ROLE, reads=True),
         )
+
+
+def _visible(page: SeenPage) -> SeenPage:
+    """What strangers named and tagged, as a person would see it: it is kept, and read by models."""
+    items = [
+        one.model_copy(
+            update={
+                "name": strip_invisible(one.name),
+                "attributes": {key: visible(value) for key, value in one.attributes.items()},
+            }
+        )
+        for one in page.items
+    ]
+    relations = [
+        one.model_copy(update={"source": _named(one.source), "target": _named(one.target)})
+        for one in page.relations
+    ]
+    return page.model_copy(update={"items": items, "relations": relations})
+
+
+def _named(end: SeenEnd) -> SeenEnd:
+    return end.model_copy(update={"name": strip_invisible(end.name)})

@@ -1,6 +1,7 @@
 """How much of a text a result may hold, and what is never shown of it. Pure."""
 
 import re
+from typing import Any, cast
 
 MAX_TEXT_BYTES = 48 * 1024
 """Long text in a result is cut here, with `truncated: true` and a way to read on."""
@@ -29,3 +30,15 @@ def cut(text: str, max_bytes: int = MAX_TEXT_BYTES) -> tuple[str, bool]:
 def strip_invisible(text: str) -> str:
     """`text` without characters that a person cannot see and a model would obey."""
     return text if text.isascii() else _INVISIBLE.sub("", text)
+
+
+def visible(value: Any) -> Any:
+    """The same JSON without such characters in any text, names of members included."""
+    if isinstance(value, str):
+        return strip_invisible(value)
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value).items()
+        return {strip_invisible(key): visible(inner) for key, inner in members}
+    if isinstance(value, list):
+        return [visible(inner) for inner in cast("list[Any]", value)]
+    return value

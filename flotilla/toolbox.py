@@ -21,7 +21,7 @@ from flotilla.json_text import to_json
 from flotilla.names import safe_name
 from flotilla.redaction import Redactor
 from flotilla.schema import Arguments, Output, description_of
-from flotilla.sizes import MAX_RESULT_BYTES, strip_invisible
+from flotilla.sizes import MAX_RESULT_BYTES, visible
 from flotilla.tool import Tool
 
 log = structlog.get_logger(__name__)
@@ -90,7 +90,7 @@ class Toolbox:
         structured = self._redactor.data(ready.output.write(value))
         marks: dict[str, Any] = {}
         if ready.tool.untrusted:
-            structured = _visible(structured)
+            structured = visible(structured)
             marks = {"_meta": {meta.UNTRUSTED: True}}
         text = to_json(structured).decode()
         if len(text) > MAX_RESULT_BYTES:
@@ -163,13 +163,3 @@ def error_code_of(result: Mapping[str, Any]) -> str | None:
         return None
     error = meta.members(meta.marks_of(result).get(meta.ERROR))
     return str(error.get("code", "tool_error"))
-
-
-def _visible(value: Any) -> Any:
-    if isinstance(value, str):
-        return strip_invisible(value)
-    if isinstance(value, dict):
-        return {key: _visible(inner) for key, inner in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, list):
-        return [_visible(inner) for inner in value]  # pyright: ignore[reportUnknownVariableType]
-    return value
