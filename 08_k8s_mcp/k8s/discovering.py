@@ -33,6 +33,8 @@ PAGE_S = 30.0
 ROWS = 500
 NODES_A_PAGE = 100
 """A node's object lists all images that lie on it."""
+NODES_TOLD_BY = 10
+"""Of which class the machines are is told by so many: one may be too new to have its provider."""
 NAMES = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 MACHINES = ("server", "virtual_machine")
 
@@ -118,12 +120,11 @@ def _following(steps: tuple[Step, ...], at: Position, more: str) -> Position | N
 
 async def _machine(cluster: Cluster, due: Deadline) -> str | None:
     try:
-        answer = await _listed(cluster, NODES.path(), "", due, limit=1)
+        answer = await _listed(cluster, NODES.path(), "", due, limit=NODES_TOLD_BY)
     except NotAllowed:
         # Whoever may see a namespace alone can still tell of what is in it.
         return None
-    first = objects(answer.get("items"))
-    return machine_of(first[0] if first else None)
+    return machine_of(objects(answer.get("items")))
 
 
 async def _nodes(cluster: Cluster, at: Position, due: Deadline) -> Part:

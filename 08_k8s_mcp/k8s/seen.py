@@ -6,6 +6,7 @@ cluster's alias: two clusters may call everything alike.
 """
 
 import hashlib
+from collections.abc import Sequence
 
 from pydantic import JsonValue
 
@@ -19,7 +20,7 @@ CLUSTER = "kubernetes_cluster"
 NAMESPACE = "kubernetes_object"
 MAX_NAME_CHARS = 200
 MAX_TEXT_CHARS = 200
-OF_MACHINES = ("metal3", "kind", "k3s", "")
+OF_MACHINES = frozenset(("metal3", "kind", "k3s", ""))
 """Schemes of a node's providerID behind which no virtual machine of a cloud stands."""
 
 
@@ -42,16 +43,16 @@ def cluster_seen(alias: str, server: str, version: str, nodes: int | None) -> Se
     return Seen(ci_class=CLUSTER, name=name_of(alias), attributes=_attributes(alias, more))
 
 
-def machine_of(node: Object | None) -> str | None:
-    """The class of a cluster's machines, by one of its nodes: virtual ones where the node's
-    provider is a cloud or hypervisor, else servers. None where there is no node to tell by.
+def machine_of(nodes: Sequence[Object]) -> str | None:
+    """The class of a cluster's machines, by some of its nodes: virtual ones where the provider of
+    any is a cloud or hypervisor, else servers. None where there is no node to tell by.
 
     One class for all: a pod says its node's name alone, and must find it under one class.
     """
-    if node is None:
+    if not nodes:
         return None
-    provider_id = text(members(node, "spec").get("providerID"))
-    return "server" if provider_id.partition("://")[0] in OF_MACHINES else "virtual_machine"
+    schemes = {text(members(one, "spec").get("providerID")).partition("://")[0] for one in nodes}
+    return "server" if schemes <= OF_MACHINES else "virtual_machine"
 
 
 def node_seen(alias: str, node: Object, machine: str) -> tuple[Seen, SeenRelation]:

@@ -212,7 +212,7 @@ def test_a_pod_is_its_deployments_only_by_the_hash_of_its_template() -> None:
 def test_a_node_is_a_virtual_machine_where_a_cloud_provides_it(
     provider_id: str, machine: str
 ) -> None:
-    assert machine_of({"spec": {"providerID": provider_id}}) == machine
+    assert machine_of([{"spec": {"providerID": provider_id}}]) == machine
 
 
 def test_a_table_is_drawn_in_columns_that_no_cell_can_forge() -> None:

@@ -70,18 +70,10 @@ async def test_only_what_has_changed_is_shown_and_history_says_so(world: World) 
     await world.book.apply(shown)
     told = await world.book.history(before["id"])
     assert [each["action"] for each in told][-2:] == ["updated", "related"]
-    # A namesake on another node, as of a StatefulSet: it runs there and nowhere else.
+    # A namesake on another node, as of a StatefulSet: it runs there and nowhere else. And one that
+    # has ended has no address any more.
     kube.store.remove(kube.kind("Pod"), "default", "waiting")
     kube.put("Pod", pod("waiting", node="node-1"))
-    await world.book.take("k8s", cluster="main")
-    links = await world.book.links("pod", "main/default/waiting")
-    assert {name for _, kind, name in links if kind == "runs_on"} == {"main/node-1"}
-
-
-async def test_what_a_pod_loses_is_lost_in_the_inventory_too(world: World) -> None:
-    kube = world.kubes["main"]
-    shop(kube)
-    await world.book.take("k8s", cluster="main")
     ended = pod("lonely", phase="Failed")
     del ended["status"]["podIP"]
     kube.put("Pod", ended)
@@ -89,6 +81,28 @@ async def test_what_a_pod_loses_is_lost_in_the_inventory_too(world: World) -> No
     after = await world.book.item("pod", "main/default/lonely")
     assert "ip" not in after["attributes"]
     assert after["attributes"]["status"] == "Failed"
+    links = await world.book.links("pod", "main/default/waiting")
+    assert {name for _, kind, name in links if kind == "runs_on"} == {"main/node-1"}
+
+
+async def test_a_node_that_its_cloud_has_not_named_yet_makes_no_servers_of_machines(
+    world: World,
+) -> None:
+    kube = world.kubes["main"]
+    shop(kube)
+    for name in ("node-1", "node-2"):
+        known = node(name)
+        known["spec"]["providerID"] = f"azure:///{name}"
+        kube.put("Node", known)
+    await world.book.take("k8s", cluster="main")
+    fresh = node("a-new-one")
+    del fresh["spec"]["providerID"]
+    kube.put("Node", fresh)
+    shown = await world.book.take("k8s", cluster="main")
+    assert [(each["ciClass"], each["name"]) for each in shown["creates"]] == [
+        ("virtual_machine", "main/a-new-one")
+    ]
+    assert (shown["retires"], shown.get("relationsEnded")) == ([], None)
 
 
 async def test_a_cluster_says_nothing_of_another_one_nor_a_namespace_of_others(
