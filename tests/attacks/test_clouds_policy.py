@@ -313,6 +313,9 @@ async def test_who_may_be_in_one_place_gets_to_no_other(
         }
         for tool, arguments in allowed.items():
             assert (await hand.call(tool, arguments)).code is None, tool
+        # It follows what goes on where it may be, whose handle says so.
+        followed = await given(clouds, "cloud.gcp.getOperation")
+        assert (await hand.call("cloud.gcp.getOperation", followed)).code is None
         clouds.taken()
         await tried(clouds, hand, ways)
 
@@ -332,6 +335,7 @@ async def test_what_is_forbidden_in_one_place_is_so_by_each_name_of_the_place(
         way
         for way in google_ways()
         if way[1].get("project") in (ELSEWHERE, ELSEWHERE.upper(), f" {ELSEWHERE}")
+        or ELSEWHERE in way[1].get("operationId", "")
     ]
     async with caller(clouds.fleet, secret) as most:
         await tried(clouds, most, [*by_id, *named])

@@ -47,7 +47,9 @@ MAX_VALUES = 64
 MAX_ARGUMENTS = 1000
 """Of one call that rules look at."""
 
-_IDS = frozenset(("id", "ids", "resource", "resourceid", "resourceids", "scope", "selflink"))
+_IDS = frozenset(
+    ("id", "ids", "resource", "resourceid", "resourceids", "scope", "selflink", "operationid")
+)
 _IN_IDS = frozenset(("subscription", "resourceGroup", "project", "zone", "region"))
 _AZURE = re.compile(r"/subscriptions/([^/]+)(?:/resourcegroups/([^/]+))?", re.IGNORECASE)
 _GOOGLE = re.compile(r"(?:^|/)(project|zone|region)s/([^/]+)", re.IGNORECASE)
