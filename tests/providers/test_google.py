@@ -70,6 +70,7 @@ async def test_only_what_has_changed_is_shown_and_history_says_so(world: World) 
     assert [each["type"] for each in shown["relationsEnded"]] == ["uses"]
 
 
+@pytest.mark.real
 async def test_a_machine_made_anew_under_its_name_is_told_as_one(world: World) -> None:
     estate(world)
     await world.book.take("google_cloud")
@@ -82,6 +83,7 @@ async def test_a_machine_made_anew_under_its_name_is_told_as_one(world: World) -
     assert after["attributes"]["instance_uuid"] == made["id"]
 
 
+@pytest.mark.real
 async def test_an_account_says_nothing_of_another_one(world: World) -> None:
     estate(world)
     await world.book.take("google_cloud", account="default")

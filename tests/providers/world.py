@@ -104,9 +104,8 @@ class Book:
         return shown
 
     async def item(self, ci_class: str, name: str) -> dict[str, Any]:
-        wanted = {"field": "name", "op": "eq", "value": name}
         found = await self("searchItems", ciClass=ci_class, limit=500)
-        (one,) = [each for each in found["items"] if each["name"] == wanted["value"]]
+        (one,) = [each for each in found["items"] if each["name"] == name]
         return one
 
     async def names(self, ci_class: str) -> set[str]:
