@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flotilla import Deadline, InvalidArgument, decode_cursor, encode_cursor
 from flotilla.discovery import Covers, Described, Discovery, Seen, SeenEnd, SeenPage, SeenRelation
+from flotilla.sizes import strip_invisible
 from vmware.inventory import CLUSTER, DATASTORE, GIB, HOST, MIB, NETWORK
 from vmware.link import Link, Links
 from vmware.listing import after
@@ -126,7 +127,11 @@ class Sources:
 
 def unique_names(alias: str, reads: "Iterable[Read]") -> dict[str, str]:
     """`<vcenter>/<name>` by ID; two of one name, in different folders, have their ID behind it."""
-    names = {read.mo_id: decoded(read.values["name"]) for read in reads}
+    # The CMDB takes no white space at the ends of a name, as vCenter does, and nothing invisible.
+    names = {
+        read.mo_id: " ".join(strip_invisible(decoded(read.values["name"])).split()) or read.mo_id
+        for read in reads
+    }
     often = Counter(names.values())
     return {
         mo_id: f"{alias}/{name}" if often[name] == 1 else f"{alias}/{name} ({mo_id})"

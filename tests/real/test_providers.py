@@ -217,6 +217,14 @@ async def test_machines_that_are_renamed_stay_who_they_are(
         name: (await vmware("getVirtualMachine", vcenter="far", name=name[4:]))["vmId"]
         for name in before
     }
+    # One with white space at its end, and a second one that differs from another by that alone.
+    await to_thread.run_sync(rename, vcenters["far"], ids[blue], "DC0_H0_VM1 ")
+    shown = await book.take("vmware", vcenter="far")
+    assert {each["newName"] for each in shown["updates"]} == {
+        f"{green} ({ids[each]})" for each in (blue, green)
+    }
+    await to_thread.run_sync(rename, vcenters["far"], ids[blue], "DC0_H0_VM0")
+    await book.take("vmware", vcenter="far")
     # The new one takes over the name of the old one.
     await to_thread.run_sync(rename, vcenters["far"], ids[blue], "DC0_H0_VM0-old")
     await to_thread.run_sync(rename, vcenters["far"], ids[green], "DC0_H0_VM0")
