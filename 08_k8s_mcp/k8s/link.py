@@ -14,13 +14,28 @@ from flotilla.errors import NotConfigured
 from k8s.access import Access, Pem
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession
+    from aiohttp import ClientSession, TraceConfig
     from kubernetes.aio.client import ApiClient
 
 MAX_CONNECTIONS = 32
 Stamp = tuple[tuple[str, int, int], ...]
 """Files with the time and size of what is in them."""
 USER_AGENT = "flotilla-k8s"
+
+
+def _staying() -> "TraceConfig":
+    """Raises where a redirect would be followed: aiohttp's WebSockets follow them and take the
+    headers of an impersonation along, and nothing else of it can forbid that."""
+    from aiohttp import ClientError, TraceConfig
+
+    async def refuse(_session: Any, _context: Any, redirect: Any) -> None:
+        redirect.response.close()
+        raise ClientError("the API server leads elsewhere")
+
+    trace = TraceConfig()
+    trace.on_request_redirect.append(refuse)
+    trace.freeze()
+    return trace
 
 
 class Link:
@@ -50,6 +65,7 @@ class Link:
         rest: Any = self._client.rest_client
         if rest.pool_manager is None:
             rest.pool_manager = rest._create_pool_manager()
+            rest.pool_manager.trace_configs.append(_staying())
         return rest.pool_manager
 
     @property

@@ -57,6 +57,11 @@ class Stranger:
     port: int = 0
     heard: list[bytes] = field(default_factory=list[bytes])
 
+    async def sent(self, _: web.Request, response: web.StreamResponse) -> None:
+        """Redirects lead here."""
+        if 300 <= response.status < 400:
+            response.headers["Location"] = f"http://127.0.0.1:{self.port}/x"
+
     @asynccontextmanager
     async def listening(self) -> AsyncGenerator["Stranger"]:
         async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -141,10 +146,12 @@ async def opened_clouds(
         writes.run["echo"] = _echo
         api = TlsServer(kube.application, folder / "api")
         now = ServiceNow(folder / "now")
+        stranger = await stack.enter_async_context(Stranger().listening())
+        for server in (arm, google.tls, api, now.server):
+            server._application.on_response_prepare.append(stranger.sent)
         for server in (arm, api, now.server):
             await stack.enter_async_context(server.running())
         await stack.enter_async_context(google.running())
-        stranger = await stack.enter_async_context(Stranger().listening())
         clouds = Clouds(folder, estate, arm, google, kube, writes, api, now, stranger)
         if simulator is not None:
             gate = TlsServer(_before(simulator), folder / "vsphere")

@@ -136,6 +136,30 @@ async def test_a_forged_handle_of_google_reaches_no_other_project(
     assert not clouds.google.tls.asked
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_no_provider_sends_us_to_another_host(clouds: Clouds, status: int) -> None:
+    """Whatever is asked of them, by reading, by changing and by a WebSocket."""
+    clouds.stranger.heard.clear()
+    for tool in (
+        "cloud.azure.listResourceGroups", "cloud.azure.deleteResource",
+        "cloud.azure.queryResources", "cloud.gcp.listInstances", "cloud.gcp.deleteInstance",
+        "cloud.gcp.listBuckets", "cloud.gcp.listProjects", "infra.k8s.listPods",
+        "infra.k8s.getPodLogs", "infra.k8s.execInPod", "infra.k8s.applyManifest",
+        "data.cmdb.queryServiceNow", "data.cmdb.pushServiceNow",
+    ):  # fmt: skip
+        arguments = await given(clouds, tool)
+        servers = clouds.servers().values()
+        for server in servers:
+            # The pod itself is looked at before a program is run in it.
+            where = "/exec" if tool.endswith("execInPod") else "."
+            server.faults.fail(where, status, times=None)
+        answer = await clouds.caller.call(tool, arguments)
+        for server in servers:
+            server.faults.clear()
+        assert answer.code not in (None, "internal"), (tool, answer)
+        assert not clouds.stranger.heard, (tool, clouds.stranger.heard)
+
+
 CURSORS: Mapping[str, Any] = {
     "an address": lambda port: f"https://127.0.0.1:{port}/x",
     "an address in a map": lambda port: [{"$skiptoken": f"https://127.0.0.1:{port}/x"}, 0],
