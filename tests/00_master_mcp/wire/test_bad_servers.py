@@ -21,7 +21,7 @@ from .ways import SOUTHS, THROUGH, Way
 
 pytestmark = pytest.mark.anyio
 
-LIMIT_S = 1.2
+LIMIT_S = 2.0
 AGAIN_S = 5.0
 """Within this a server is there again whose session the hub had to give up."""
 HTTP = [way for way in THROUGH if way.south.transport != "sse"]
