@@ -206,6 +206,15 @@ class Planner:
                 self._renamed.discard(update.id)
                 with self.faults.of(f"{update.ci_class} {update.new_name!r}"):
                     raise _has_its_name(update.new_name, update.id, holder)
+        creates, self._creates = self._creates, []
+        for made in creates:
+            holder = by_name.get((made.ci_class, made.name))
+            if holder is None or self._gives_up_its_name(holder):
+                self._creates.append(made)
+                continue
+            del self._wanted[made.ci_class, made.name]
+            with self.faults.of(f"{made.ci_class} {made.name!r}"):
+                raise _has_its_name(made.name, "a new item", holder)
 
     def _by_its_key(
         self, called: str, one: Discovered, by_key: dict[tuple[str, str, bytes], list[Item]]
@@ -230,7 +239,7 @@ class Planner:
             return held
         if self._is_anothers(one, held):
             raise Conflict(f"{held.id} has its class and name, and is another source's")
-        return None if held.id in self._seen else held
+        return None if held.id in self._seen or held.id in self._known else held
 
     def _is_anothers(self, one: Discovered, held: Item) -> bool:
         if self._covers is None:

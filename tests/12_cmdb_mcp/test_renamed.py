@@ -72,6 +72,10 @@ async def test_a_name_that_its_item_keeps_is_not_taken_nor_by_whoever_counts_on_
     assert counts(plan) == (0, 0, 0, 0) and plan["leftOut"] == 3
     assert any("has its name" in each for each in plan["problems"])
     assert await ids(hub) == before
+    # Nor is a new one made under a name that was only thought to become free.
+    plan = await hub.applied([told[0], told[1], machine("a", "9"), machine("c", "3")])
+    assert counts(plan) == (0, 0, 0, 1) and plan["leftOut"] == 3
+    assert await ids(hub) == before
 
 
 async def test_a_name_of_another_source_is_never_taken(hub: Hub) -> None:
