@@ -209,7 +209,7 @@ async def test_check_says_what_it_looked_at_and_starts_nothing(
 ) -> None:
     done = run("--check")
     assert done.returncode == 0, done.stderr
-    assert "settings of master, linux_cli, cmdb" in done.stdout
+    assert f"settings of {', '.join(NUMBERS)}" in done.stdout
     assert "are free" in done.stdout
 
 
