@@ -50,7 +50,7 @@ def short_pauses() -> None:
     gc.freeze()
 
 
-LANE, LANES = int(os.environ.get("FLOTILLA_TEST_LANE", "0")), 8
+LANE, LANES = int(os.environ.get("FLOTILLA_TEST_LANE") or 0), 8
 """Beside how many other processes of tests this one runs."""
 
 
