@@ -15,6 +15,17 @@ from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox, error_code_of
 from tests.backends.postgres_server import Postgres
 
+QUICKLY_ON_BOTH = ("test_items", "test_reconcile", "test_store", "test_search")
+"""What the short run tries on PostgreSQL too; the long one tries everything there."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        slow = "[postgresql" in item.name and item.path.stem not in QUICKLY_ON_BOTH
+        if slow and here in item.path.parents:
+            item.add_marker(pytest.mark.real)
+
 
 @pytest.fixture
 def anyio_backend() -> str:

@@ -21,7 +21,7 @@ from .clouds import GROUP, PROJECT, ZONE, Clouds, opened_clouds
 from .clouds_given import TEMPLATE, furnish, given
 from .test_canaries import Heard
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
 HELD = "held-canary-Bn6cV2xKs8"
 """What the providers hold in the places that they have for secrets."""

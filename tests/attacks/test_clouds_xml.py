@@ -17,7 +17,7 @@ from .clouds_corpus import payloads, strange
 from .schemas import put, spots
 from .world import all_tools, caller
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
 soap = importlib.import_module("tests.05_vmware_mcp.soap_vcenter")
 READER = {
