@@ -1,11 +1,11 @@
-"""What a provider's HTTP error means to a caller of ours: one mapping for every provider. Pure.
+"""What a provider's HTTP answer means to a caller of ours, alike for every provider. Pure.
 
 The provider's own code, its request ID and the status stay in `details` as `upstreamCode`,
 `upstreamRequestId` and `upstreamStatus`: they are what its support asks for.
 Source: RFC 9110, sections 10.2.3 (Retry-After) and 15.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -77,6 +77,21 @@ def upstream_error(
             details["retryAfterMs"] = round(retry_after_s * 1000)
     error.details.update(details)
     return error
+
+
+async def whole(parts: AsyncIterable[bytes], max_bytes: int, told: str, *, hint: str) -> bytes:
+    """The body whose `parts` come one by one.
+
+    Raises TooLarge with `told` and `hint` beyond `max_bytes`, having read one part more at most.
+    """
+    read: list[bytes] = []
+    size = 0
+    async for part in parts:
+        size += len(part)
+        if size > max_bytes:
+            raise TooLarge(told, hint=hint)
+        read.append(part)
+    return b"".join(read)
 
 
 def retry_after_s(

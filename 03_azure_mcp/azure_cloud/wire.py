@@ -18,8 +18,9 @@ import orjson
 
 from azure_cloud.account import AzureAccount
 from azure_cloud.signing_in import credential_of
-from flotilla import NotConfigured, TooLarge, UpstreamError
+from flotilla import NotConfigured, UpstreamError
 from flotilla.credentials import Credentials
+from flotilla.upstream import whole
 
 if TYPE_CHECKING:
     import aiohttp
@@ -134,7 +135,12 @@ class Wire:
             read_timeout=timeout_s,
         )
         try:
-            raw = await _whole(response)
+            raw = await whole(
+                response.iter_bytes(),
+                MAX_BODY_BYTES,
+                f"Azure answers with over {MAX_BODY_BYTES >> 20} MiB",
+                hint="Ask for fewer items or a narrower part.",
+            )
             known = {name.lower(): str(value) for name, value in response.headers.items()}
             return Answer(response.status_code, known, _json(raw, response.status_code))
         finally:
@@ -158,20 +164,6 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext:
         raise NotConfigured(
             f"the account's ca_file {ca_file} cannot be used: {error.strerror or error}"
         ) from None
-
-
-async def _whole(response: Any) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.iter_bytes():
-        size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise TooLarge(
-                f"Azure answers with over {MAX_BODY_BYTES >> 20} MiB",
-                hint="Ask for fewer items or a narrower part.",
-            )
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _json(raw: bytes, status: int) -> Any:

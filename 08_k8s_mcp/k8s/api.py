@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from flotilla.context import Deadline
-from flotilla.errors import TimedOut, TooLarge, Unavailable
+from flotilla.errors import TimedOut, Unavailable
 from flotilla.json_text import to_json
+from flotilla.upstream import whole
 from k8s.answers import parsed, refused
 from k8s.kinds import Kinds, ResourceRef
 from k8s.link import USER_AGENT, Link
@@ -227,18 +228,13 @@ class Cluster:
 
 
 async def read(answer: "ClientResponse", limit_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge beyond `limit_bytes`, having read no more than that."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in answer.content.iter_any():
-        size += len(part)
-        if size > limit_bytes:
-            raise TooLarge(
-                f"the cluster's answer has more than {limit_bytes} bytes",
-                hint="Ask for fewer items, one namespace or a selector.",
-            )
-        parts.append(part)
-    return b"".join(parts)
+    """The whole body. Raises TooLarge beyond `limit_bytes`."""
+    return await whole(
+        answer.content.iter_any(),
+        limit_bytes,
+        f"the cluster's answer has more than {limit_bytes} bytes",
+        hint="Ask for fewer items, one namespace or a selector.",
+    )
 
 
 def _told(error: Exception) -> str:

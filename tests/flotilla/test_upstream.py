@@ -1,10 +1,12 @@
 """A provider's error, as a caller of ours reads it."""
 
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 import pytest
 
-from flotilla.upstream import retry_after_s, upstream_error
+from flotilla import TooLarge
+from flotilla.upstream import retry_after_s, upstream_error, whole
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -60,3 +62,19 @@ def test_a_long_message_is_cut() -> None:
 )
 def test_retry_after_is_read_in_both_forms(header: str | None, seconds: float | None) -> None:
     assert retry_after_s(header, lambda: NOW) == seconds
+
+
+@pytest.mark.anyio
+async def test_a_body_is_read_whole_and_not_far_beyond_its_bound() -> None:
+    taken: list[int] = []
+
+    async def parts() -> AsyncGenerator[bytes]:
+        for number in range(100):
+            taken.append(number)
+            yield b"abcd"
+
+    assert await whole(parts(), 400, "too much", hint="less") == b"abcd" * 100
+    taken.clear()
+    with pytest.raises(TooLarge, match="too much"):
+        await whole(parts(), 10, "too much", hint="less")
+    assert taken == [0, 1, 2]

@@ -13,9 +13,10 @@ from cmdb.servicenow import tokens
 from cmdb.servicenow.answers import PROVIDER, result_of, wait_s
 from cmdb.servicenow.instances import Instance
 from cmdb.servicenow.tokens import Token, Tokens
-from flotilla import Deadline, NotConfigured, TimedOut, TooLarge, Unavailable, UpstreamError
+from flotilla import Deadline, NotConfigured, TimedOut, Unavailable, UpstreamError
 from flotilla.backoff import delay_s
 from flotilla.json_text import from_json, to_json
+from flotilla.upstream import whole
 
 if TYPE_CHECKING:
     import aiohttp
@@ -235,17 +236,12 @@ class _Broken(Exception):
 
 
 async def _body(answer: "aiohttp.ClientResponse") -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in answer.content.iter_chunked(256 * 1024):
-        size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise TooLarge(
-                f"{PROVIDER} answers with more than {MAX_BODY_BYTES // 1024 // 1024} MiB",
-                hint="Ask for fewer fields or fewer records.",
-            )
-        parts.append(part)
-    return b"".join(parts)
+    return await whole(
+        answer.content.iter_chunked(256 * 1024),
+        MAX_BODY_BYTES,
+        f"{PROVIDER} answers with more than {MAX_BODY_BYTES // 1024 // 1024} MiB",
+        hint="Ask for fewer fields or fewer records.",
+    )
 
 
 def _pause_s(
