@@ -18,8 +18,8 @@ RUN groupadd --gid 10001 flotilla \
         /passwords /passwords/postgres /passwords/redis /passwords/master /passwords/cmdb \
         /passwords/secrets \
         /certificates /certificates/master /certificates/linux_cli /certificates/azure \
-        /certificates/google_cloud /certificates/vmware /certificates/k8s /certificates/cmdb \
-        /certificates/secrets \
+        /certificates/google_cloud /certificates/vmware /certificates/web_search \
+        /certificates/web_browsing /certificates/k8s /certificates/cmdb /certificates/secrets \
     && python -m venv --without-pip /opt/venv
 RUN --mount=type=bind,source=flotilla/requirements.txt,target=/tmp/requirements.txt \
     pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --require-hashes \

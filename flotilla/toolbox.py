@@ -9,6 +9,7 @@ import structlog
 from pydantic import BaseModel
 
 from flotilla import meta
+from flotilla.attachments import WithAttachments
 from flotilla.context import Context
 from flotilla.errors import (
     ApprovalRequired,
@@ -98,8 +99,9 @@ class Toolbox:
                 f"the result has {len(text)} bytes; {MAX_RESULT_BYTES} fit",
                 hint="Ask for fewer items or a narrower part.",
             )
+        files = value.attached if isinstance(value, WithAttachments) else ()
         return {
-            "content": [{"type": "text", "text": text}],
+            "content": [{"type": "text", "text": text}, *(each.block() for each in files)],
             "structuredContent": structured,
             "isError": False,
             **marks,

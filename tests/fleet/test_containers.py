@@ -85,6 +85,8 @@ def test_only_the_hub_is_published_and_on_the_network_that_leads_out() -> None:
         "azure-egress": False,
         "google-cloud-egress": False,
         "vmware-egress": False,
+        "web-search-egress": False,
+        "web-browsing-egress": False,
         "k8s-egress": False,
         "cmdb-egress": False,
         "mcp-network": True,

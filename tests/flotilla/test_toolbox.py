@@ -22,6 +22,7 @@ from flotilla import (
     reads,
     writes,
 )
+from flotilla.attachments import MAX_ATTACHED_BYTES, Attachment, WithAttachments
 from flotilla.redaction import REDACTED, Redactor
 from flotilla.schema import BadTool
 from flotilla.sizes import MAX_RESULT_BYTES
@@ -200,3 +201,29 @@ def test_a_method_that_cannot_be_a_tool_stops_the_start() -> None:
     for method in (untyped, unreal, unsaid):
         with pytest.raises(BadTool):
             toolbox(writes("os.files.bad", method))
+
+
+class Picture(WithAttachments):
+    width: int
+
+
+async def test_files_of_a_result_stand_beside_its_json_as_content_blocks() -> None:
+    async def look(size: int) -> Picture:
+        """Look at it."""
+        picture = Picture(width=3)
+        picture.attach(Attachment("a.png", "image/png", b"p" * size))
+        picture.attach(Attachment("a.pdf", "application/pdf", b"%PDF"))
+        return picture
+
+    box = Toolbox([reads("os.files.look", look)], Redactor())
+    result = await box.call("os.files.look", {"size": 3}, context())
+    text, image, document = result["content"]
+    assert (text["text"], result["structuredContent"]) == ('{"width":3}', {"width": 3})
+    assert image == {"type": "image", "data": "cHBw", "mimeType": "image/png"}
+    assert document["resource"] == {
+        "uri": "file:///a.pdf",
+        "mimeType": "application/pdf",
+        "blob": "JVBERg==",
+    }
+    result = await box.call("os.files.look", {"size": MAX_ATTACHED_BYTES}, context())
+    assert error_code_of(result) == "too_large"

@@ -1,0 +1,1 @@
+"""A real browser: sessions, what they show, what is done in them."""

@@ -1,0 +1,77 @@
+"""One session of the browser: an isolated context with its tabs, and what happened in them."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from flotilla import NotFound
+from web_browsing.browser.sending import Sending
+from web_browsing.gate.visitor import Visitor
+
+if TYPE_CHECKING:
+    from playwright.async_api import BrowserContext, Page
+
+MAX_LINES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleLine:
+    at: datetime
+    level: str
+    text: str
+    """At most 2,000 characters."""
+    tab: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request of a page and what came of it."""
+
+    at: datetime
+    method: str
+    url: str
+    status: int | None
+    kind: str
+    """Playwright's resource type: document, script, xhr."""
+    failed: str | None = None
+    size_bytes: int | None = None
+    tab: str = ""
+
+
+@dataclass
+class Session:
+    """`owner` alone may use it; `doing` is held by whoever acts in it, one at a time."""
+
+    id: str
+    owner: str
+    context: "BrowserContext"
+    visitor: Visitor
+    sending: Sending
+    quarantine: Path
+    """The folder in which what it downloaded lies, under names of ours."""
+    opened_at: datetime
+    tabs: dict[str, "Page"] = field(default_factory=dict[str, "Page"])
+    """By their IDs, `t1` first."""
+    active: str = ""
+    used_at: float = field(default_factory=monotonic)
+    doing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    console: deque[ConsoleLine] = field(
+        default_factory=lambda: deque[ConsoleLine](maxlen=MAX_LINES)
+    )
+    network: deque[Exchange] = field(default_factory=lambda: deque[Exchange](maxlen=MAX_LINES))
+    snapshots: dict[str, str] = field(default_factory=dict[str, str])
+    """The last one shown of each tab, from which a diff is made."""
+
+    def page(self, tab: str | None = None) -> "Page":
+        """The tab of that ID, by default the active one; NotFound names those there are."""
+        found = self.tabs.get(tab or self.active)
+        if found is None:
+            raise NotFound(
+                f"session {self.id} has no tab {tab or self.active!r}",
+                hint=f"It has {', '.join(self.tabs) or 'none'}.",
+            )
+        return found

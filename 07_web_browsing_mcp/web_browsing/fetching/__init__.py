@@ -1,0 +1,1 @@
+"""Pages without a browser: fetched through the gate, kept for a while, read."""
