@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urljoin
+
+import trafilatura
+from lxml import html as lxml_html
+
+from flotilla.sizes import strip_invisible
 
 Form = Literal["markdown", "text", "html"]
 
@@ -54,4 +60,51 @@ def read_html(html: str, url: str, form: Form = "markdown", *, whole: bool = Fal
     The main text alone, unless `whole`: then everything that a person would see. Never raises for
     a page, however broken; takes time in proportion to its size.
     """
-    raise NotImplementedError
+    text = html.replace("\0", "").strip()
+    if not text:
+        return Read(about=About(), text="")
+    try:
+        tree = lxml_html.document_fromstring(
+            text.encode(), parser=lxml_html.HTMLParser(encoding="utf-8")
+        )
+    except (ValueError, lxml_html.etree.ParserError):
+        return Read(about=About(), text="")
+    format_ = {"markdown": "markdown", "text": "txt", "html": "html"}[form]
+    main = (
+        None
+        if whole
+        else trafilatura.extract(
+            tree,
+            url=url,
+            output_format=format_,
+            include_links=form != "text",
+            include_tables=True,
+            include_comments=False,
+        )
+    )
+    about = trafilatura.extract_metadata(tree, url)
+    links: dict[str, Link] = {}
+    for each in tree.iter("a"):
+        target = urljoin(url, each.get("href") or "")
+        if target.startswith(("http://", "https://")):
+            links.setdefault(target, Link(target, " ".join(each.text_content().split())))
+    for each in tree.xpath("//script|//style|//template"):
+        each.drop_tree()
+    return Read(
+        about=About(
+            title=about.title,
+            author=about.author,
+            published_at=about.date,
+            language=tree.get("lang"),
+            site_name=about.sitename,
+            description=about.description,
+        ),
+        text=strip_invisible(
+            main
+            or "\n".join(
+                " ".join(line.split()) for line in tree.text_content().splitlines() if line.strip()
+            )
+        ),
+        links=tuple(links.values())[:2000],
+        needs_script=not main and "<script" in html,
+    )
