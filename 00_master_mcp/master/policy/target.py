@@ -36,8 +36,10 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "user": ("user", "users", "username"),
     "path": ("path", "paths", "file", "files", "folder", "directory", "destination", "cwd"),
     "url": ("url", "urls", "uri"),
+    "site": ("site", "domain"),
 }
-"""The part of the target, and the parameters that say it, in any case and with or without `_`."""
+"""The part of the target, and the parameters that say it, in any case and with or without `_`; what
+says a `url` says the `site` too, which is its host name."""
 
 EXACT = frozenset(("path", "url"))
 """The parts in which upper and lower case are two things."""
@@ -52,6 +54,9 @@ _IDS = frozenset(
 )
 _IN_IDS = frozenset(("subscription", "resourceGroup", "project", "zone", "region"))
 _AZURE = re.compile(r"/subscriptions/([^/]+)(?:/resourcegroups/([^/]+))?", re.IGNORECASE)
+_SITE = re.compile(
+    r"https?://(\[[0-9a-f:.]+\]|[\w.-]+)(?::[0-9]{1,5})?(?:[/?#][^\\]*)?", re.IGNORECASE
+)
 _GOOGLE = re.compile(r"(?:^|/)(project|zone|region)s/([^/]+)", re.IGNORECASE)
 
 
@@ -137,6 +142,17 @@ def normal(part: str, text: str) -> str:
     return text.casefold().rstrip(".")
 
 
+def site_of(url: str) -> str:
+    """The host name of a URL, in ASCII; Unclear where programs may read another one out of it."""
+    found = _SITE.fullmatch(url)
+    if found is None:
+        raise Unclear("a URL must read http(s)://host[:port]/... for the rules to judge its site")
+    try:
+        return found[1] if found[1].isascii() else found[1].encode("idna").decode()
+    except UnicodeError:
+        raise Unclear("the URL's host is no name that the rules can judge") from None
+
+
 def named_texts(
     arguments: Mapping[str, Any], wanted: Iterable[str], parameters: Parameters
 ) -> Mapping[str, str]:
@@ -190,6 +206,8 @@ def _said(
 ) -> Iterator[tuple[str, str]]:
     """What one argument says of the parts: by its name, or as an ID of a cloud that holds them."""
     part = _PART_OF.get(name)
+    if part == "url" and "site" in parts:
+        yield from (("site", site_of(text)) for text in _texts(given_as, given))
     if part in parts:
         yield from ((part, text) for text in _texts(given_as, given))
     elif name in _IDS and parts & _IN_IDS:

@@ -51,6 +51,40 @@ def test_a_path_that_depends_on_more_than_itself_is_unclear(path: str) -> None:
         targets({"path": path}, "path")
 
 
+@pytest.mark.parametrize(
+    ("url", "site"),
+    [
+        ("https://docs.example.com/a?b=https://elsewhere.example/", "docs.example.com"),
+        ("HTTP://Docs.Example.COM.:8080", "docs.example.com"),
+        ("https://bücher.example/", "xn--bcher-kva.example"),
+        ("http://[2001:db8::1]:8443/", "[2001:db8::1]"),
+    ],
+)
+def test_a_url_says_its_site(url: str, site: str) -> None:
+    assert targets({"url": url}, "site") == {"site": (site,)}
+    assert targets({"urls": [url, url]}, "site", "url") == {"site": (site,), "url": (url,)}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com@elsewhere.example/",
+        "https://example.com\\@elsewhere.example/",
+        "https:/example.com/",
+        "//example.com/",
+        "ftp://example.com/",
+        "https://example.com:99999999/",
+        "https://exa mple.com/",
+        "https://example.com\n.elsewhere.example/",
+        "https://ex%61mple.com/",
+        "",
+    ],
+)
+def test_a_url_that_two_programs_read_differently_has_no_site(url: str) -> None:
+    with pytest.raises(Unclear):
+        targets({"url": url}, "site")
+
+
 def test_all_of_a_list_and_of_several_parameters_are_targets() -> None:
     found = targets({"hosts": ["a", "B", "a"], "hostname": "c"}, "host")
     assert found == {"host": ("a", "b", "c")}
