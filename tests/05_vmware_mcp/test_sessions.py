@@ -16,11 +16,11 @@ from flotilla.certificates import make_certificates
 from flotilla.redaction import Redactor
 from flotilla.tls import TRUSTED
 from flotilla.toolbox import Toolbox
+from tests.backends.soap_vcenter import PASSWORD, USER, SoapVCenter
 from tests.backends.tls_server import TlsServer
 from tests.conftest import StartFleet, until
 
 from .conftest import Operator, Person, password_file, spoke_of
-from .soap_vcenter import PASSWORD, USER, SoapVCenter
 
 pytestmark = pytest.mark.anyio
 

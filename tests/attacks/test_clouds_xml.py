@@ -1,12 +1,12 @@
 """What stands in an argument for vSphere is never a part of the XML that goes there."""
 
-import importlib
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
 from flotilla import CommonSettings
+from tests.backends import soap_vcenter as soap
 from tests.backends.tls_server import TlsServer
 from tests.chaos.caller import Caller
 from tests.conftest import StartFleet
@@ -19,7 +19,6 @@ from .world import all_tools, caller
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
-soap = importlib.import_module("tests.05_vmware_mcp.soap_vcenter")
 READER = {
     "infra.vmware.getTask": {"taskId": "task-1"},
     "infra.vmware.getVirtualMachine": {"vmId": "vm-1"},
