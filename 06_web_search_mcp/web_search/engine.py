@@ -19,6 +19,8 @@ from flotilla import Deadline, UpstreamError
 Kind = Literal["web", "news", "images", "suggest"]
 Freshness = Literal["day", "week", "month", "year"]
 SafeSearch = Literal["off", "moderate", "strict"]
+Wish = Literal["region", "within", "safe"]
+"""A part of a question that not every engine can heed."""
 
 
 class Blocked(UpstreamError):
@@ -69,6 +71,15 @@ class Engine(Protocol):
 
     @property
     def kinds(self) -> frozenset[Kind]: ...
+
+    @property
+    def weight(self) -> float:
+        """How much its word counts beside the others'; 1 where the file says nothing."""
+        ...
+
+    def leaves_out(self, kind: Kind, question: Question) -> tuple[Wish, ...]:
+        """What of the question it cannot heed and answers without."""
+        ...
 
     @property
     def missing(self) -> str | None:
