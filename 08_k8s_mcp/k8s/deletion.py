@@ -156,11 +156,11 @@ class Deletion:
                 raise unsettled(error, f"{target} was deleted") from None
         left = await self._left(context, target, uid, wait_s)
         if left is None:
-            return Deleted(**identity(target, live), state="gone")
+            return Deleted(**_identity(target, live), state="gone")
         metadata = members(left, "metadata")
         grace = metadata.get("deletionGracePeriodSeconds")
         return Deleted(
-            **identity(target, left),
+            **_identity(target, left),
             state="terminating",
             deletion_asked_at=text(metadata.get("deletionTimestamp")) or None,
             grace_period_s=None if grace is None else number(grace),
@@ -187,3 +187,8 @@ class Deletion:
             looks += 1
             await context.report(looks, None, f"{target} is terminating")
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _identity(target: Target, live: Object) -> dict[str, Any]:
+    """No rollout can be followed of what goes."""
+    return {**identity(target, live), "follow": None}

@@ -195,7 +195,7 @@ async def test_a_pod_and_an_object_are_shown_with_what_goes_with_them_and_delete
     desk.kube.put("Pod", pod("web-1", labels={"app": "web"}, owner=OWNED))
     done, shown = await desk.asked_for("deleteResource", kind="deployments", name="web")
     assert "1 pods go with it" in shown
-    assert done["state"] == "gone"
+    assert (done["state"], done.get("follow")) == ("gone", None)
     assert desk.live("Deployment", "web") is None
 
 
