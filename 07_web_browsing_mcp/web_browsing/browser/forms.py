@@ -1,0 +1,235 @@
+"""What the body of a request says, for a person who decides about it. Pure.
+
+Nothing is guessed: a body that does not read as what it says it is is shown as text or, where it is
+none, by its size and digest. Values that are secrets are shown by their length alone.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Literal, cast
+from urllib.parse import parse_qsl
+
+from flotilla.secret_shapes import names_a_secret
+
+Kind = Literal["none", "form", "json", "text", "binary"]
+MAX_FIELDS = 200
+MAX_TEXT_CHARS = 12_000
+MAX_DEPTH = 20
+_SECRET_NAME = re.compile(
+    r"pass|pwd|secret|token|otp|totp|mfa|2fa|pin\b|pin_?code|cvv|cvc|csc|card_?(?:no|num)|iban|ssn",
+    re.IGNORECASE,
+)
+_BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
+_NAME = re.compile(rb'[;\s]name="([^"]*)"', re.IGNORECASE)
+_FILE_NAME = re.compile(rb'[;\s]filename="([^"]*)"', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One field as it goes out; `value` is text, or what a file holds."""
+
+    name: str
+    value: str = ""
+    file_name: str | None = None
+    mime_type: str = ""
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One field as a person sees it."""
+
+    name: str
+    shown: str
+    secret: bool = False
+    file: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """`text` is what there is to read where it has no fields; `whole`: everything is shown."""
+
+    kind: Kind
+    size_bytes: int
+    digest: str
+    fields: tuple[Field, ...] = ()
+    text: str = ""
+    whole: bool = True
+
+    @property
+    def has_secrets(self) -> bool:
+        return any(field.secret for field in self.fields)
+
+
+def body_of(content_type: str, body: bytes, concealed: Collection[str] = ()) -> Body:
+    """How a body is shown; `concealed` are values that never are."""
+    size, digest = len(body), sha256(body).hexdigest()
+    if not body:
+        return Body(kind="none", size_bytes=0, digest=digest)
+    parts = parts_of(content_type, body)
+    if parts is not None:
+        fields = tuple(_field(each, concealed) for each in parts[:MAX_FIELDS])
+        return Body(
+            kind="form",
+            size_bytes=size,
+            digest=digest,
+            fields=fields,
+            whole=len(parts) <= MAX_FIELDS,
+        )
+    text = _text(body)
+    if text is None:
+        return Body(kind="binary", size_bytes=size, digest=digest, whole=False)
+    if (value := _json(text)) is not None:
+        leaves = list(_leaves(value[0]))
+        fields = tuple(shown(name, leaf, concealed) for name, leaf in leaves[:MAX_FIELDS])
+        whole = len(leaves) <= MAX_FIELDS
+        return Body(kind="json", size_bytes=size, digest=digest, fields=fields, whole=whole)
+    return Body(
+        kind="text",
+        size_bytes=size,
+        digest=digest,
+        text=without(text, concealed)[:MAX_TEXT_CHARS],
+        whole=len(text) <= MAX_TEXT_CHARS,
+    )
+
+
+def parts_of(content_type: str, body: bytes) -> list[Part] | None:
+    """The fields of a form as HTML's forms are encoded; None where it is none, or broken."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/x-www-form-urlencoded":
+        return _urlencoded(body)
+    if kind == "multipart/form-data":
+        found = _BOUNDARY.search(content_type)
+        return None if found is None else _multipart(body, (found[1] or found[2]).encode())
+    return None
+
+
+def query_of(query: str, concealed: Collection[str] = ()) -> tuple[Field, ...]:
+    """The fields that a URL's query carries."""
+    parts = _urlencoded(query.encode()) or []
+    return tuple(_field(each, concealed) for each in parts[:MAX_FIELDS])
+
+
+def shown(name: str, value: str, concealed: Collection[str] = (), *, secret: bool = False) -> Field:
+    """A field as it may be shown: of a secret only how long it is."""
+    is_secret = (
+        secret
+        or value in concealed
+        or names_a_secret(name, value)
+        or (bool(value) and _SECRET_NAME.search(name) is not None)
+    )
+    if is_secret:
+        return Field(name=name, shown=f"({len(value)} characters)", secret=True)
+    clean = without(value, concealed)
+    return Field(name=name, shown=clean, secret=clean != value)
+
+
+def without(text: str, concealed: Collection[str]) -> str:
+    """The text with what is concealed shown by its length; what is shorter than 4 is in too many
+    texts to be told apart."""
+    for value in sorted(concealed, key=len, reverse=True):
+        if len(value) >= 4:
+            text = text.replace(value, f"({len(value)} characters)")
+    return text
+
+
+def _field(part: Part, concealed: Collection[str]) -> Field:
+    if part.file_name is None:
+        return shown(part.name, part.value, concealed)
+    if not part.file_name and not part.data:
+        return Field(name=part.name, shown="(no file)", file=True)
+    digest = sha256(part.data).hexdigest()[:16]
+    told = f"file {part.file_name!r}, {part.mime_type}, {len(part.data)} bytes, SHA-256 {digest}..."
+    return Field(name=part.name, shown=without(told, concealed), file=True)
+
+
+def _urlencoded(body: bytes) -> list[Part] | None:
+    """WHATWG URL, "application/x-www-form-urlencoded parsing"; None for what is not UTF-8."""
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=10_000
+        )
+    except (UnicodeError, ValueError):
+        return None
+    return [Part(name=name, value=value) for name, value in pairs]
+
+
+def _multipart(body: bytes, boundary: bytes) -> list[Part] | None:
+    """RFC 7578 as browsers write it, and nothing that reads otherwise."""
+    if not body.startswith(b"--" + boundary + b"\r\n"):
+        return None
+    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary)
+    if pieces[0] or pieces[-1] not in (b"--", b"--\r\n"):
+        return None
+    parts: list[Part] = []
+    for piece in pieces[1:-1]:
+        head, cut, data = piece.partition(b"\r\n\r\n")
+        part = _part(head, data) if cut and head.startswith(b"\r\n") else None
+        if part is None:
+            return None
+        parts.append(part)
+    return parts
+
+
+def _part(head: bytes, data: bytes) -> Part | None:
+    name, file_name = _NAME.search(head), _FILE_NAME.search(head)
+    kind = ""
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"content-type:"):
+            kind = line[13:].strip().decode("ascii", "replace")
+    if name is None:
+        return None
+    try:
+        called = _unescaped(name[1])
+        if file_name is None:
+            return Part(name=called, value=data.decode())
+        return Part(name=called, file_name=_unescaped(file_name[1]), mime_type=kind, data=data)
+    except UnicodeError:
+        return None
+
+
+def _unescaped(name: bytes) -> str:
+    """HTML, "multipart/form-data encoding algorithm": three characters are escaped in names."""
+    plain = name.replace(b"%22", b'"').replace(b"%0D", b"\r").replace(b"%0A", b"\n")
+    return plain.decode()
+
+
+def _text(body: bytes) -> str | None:
+    """What can be read as text; None where it has characters that no text has."""
+    try:
+        text = body.decode()
+    except UnicodeError:
+        return None
+    return None if any(ord(each) < 32 and each not in "\t\r\n" for each in text) else text
+
+
+def _json(text: str) -> tuple[Any] | None:
+    """The value of an object or array; None for what is not one, or has a name twice, which two
+    readers would read in two ways."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return (json.loads(text, object_pairs_hook=_members),)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name stands there twice")
+    return members
+
+
+def _leaves(value: Any, at: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    if depth < MAX_DEPTH and isinstance(value, dict) and value:
+        for name, inner in cast("dict[str, Any]", value).items():
+            yield from _leaves(inner, f"{at}.{name}" if at else name, depth + 1)
+    elif depth < MAX_DEPTH and isinstance(value, list) and value:
+        for index, inner in enumerate(cast("list[Any]", value)):
+            yield from _leaves(inner, f"{at}[{index}]", depth + 1)
+    else:
+        yield at, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
