@@ -1,7 +1,7 @@
 """A tool is data plus a plain async method, typed in and typed out."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from flotilla.names import check_tool_name
@@ -27,10 +27,22 @@ class Preview:
     operation: str = ""
     taken: Mapping[str, str] = field(default_factory=dict[str, str])
     fixed: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    asker: str = ""
+    """The parameter of the operation that gets the name of the principal who asks, for what is
+    theirs alone; none unless it is named."""
 
     def __post_init__(self) -> None:
         if bool(self.tool) == bool(self.operation):
             raise ValueError("a preview names a tool or an operation, and not both")
+        if self.asker and (self.tool or self.asker in {*self.taken, *self.fixed}):
+            raise ValueError("the asker is a parameter of its own, of an operation")
+
+    def mark(self) -> dict[str, Any]:
+        """What the tool's listing says of it."""
+        told = asdict(self)
+        if not self.asker:
+            del told["asker"]
+        return told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,7 @@ class _Ready:
             **({meta.APPROVAL: "required"} if tool.approval else {}),
             **({meta.LONG: True} if tool.long else {}),
             **({} if tool.ttl_s is None else {meta.TTL_MS: round(tool.ttl_s * 1000)}),
-            **({} if tool.preview is None else {meta.PREVIEW: asdict(tool.preview)}),
+            **({} if tool.preview is None else {meta.PREVIEW: tool.preview.mark()}),
             **({} if tool.gathers is None else {meta.GATHERS: asdict(tool.gathers)}),
             **({} if tool.cost is None else {meta.COST: tool.cost}),
             **({} if tool.risk is None else {meta.RISK: tool.risk}),

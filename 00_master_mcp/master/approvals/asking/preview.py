@@ -110,6 +110,8 @@ class Previews:
         limit_s = self._operation_limit_s
         # To the methods of tools null is an argument that was left out.
         texts = {each: text for each, text in _texts(call, mark).items() if text != "null"}
+        if asker := mark.get("asker"):
+            texts[str(asker)] = rpc.text_of(call.principal.name)
         body = rpc.written(texts).encode("utf-8", "surrogatepass")
         try:
             if self._operations is None:

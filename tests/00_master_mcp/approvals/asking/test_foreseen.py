@@ -156,9 +156,19 @@ class Service:
         return self.answer
 
 
-async def previewed(service: Service | None, *, text: str | None = None) -> Previewed | None:
+async def previewed(
+    service: Service | None, *, text: str | None = None, **more: Any
+) -> Previewed | None:
     previews = Previews(Catalogue({}), service, operation_limit_s=0.05)
-    return await previews.of(wiping_call(wiping(marks={meta.PREVIEW: MARK}), text=text))
+    marks = {meta.PREVIEW: {**MARK, **more}}
+    return await previews.of(wiping_call(wiping(marks=marks), text=text))
+
+
+async def test_an_operation_hears_who_asks_where_it_names_a_parameter_for_that() -> None:
+    service = Service()
+    await previewed(service, text='{"disk":"d1","owner":"somebody else"}', asker="owner")
+    ((_, _, given),) = service.asked
+    assert given == {"name": "d1", "owner": wiping_call(wiping()).principal.name, "deep": True}
 
 
 async def test_an_operation_is_asked_with_the_very_arguments_but_for_secrets() -> None:

@@ -194,3 +194,16 @@ def test_a_spoke_names_a_reading_tool_of_its_own_as_preview() -> None:
         "fixed": {},
     }
     assert (marks[meta.COST], marks[meta.RISK]) == ("3 EUR", "it runs as root")
+
+
+def test_the_asker_is_a_parameter_of_an_operation_that_no_argument_fills() -> None:
+    assert Preview(operation="foresee", asker="owner").mark()["asker"] == "owner"
+    assert "asker" not in Preview(operation="foresee").mark()
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"tool": LOOK, "asker": "owner"},
+        {"operation": "foresee", "asker": "owner", "taken": {"owner": "name"}},
+        {"operation": "foresee", "asker": "owner", "fixed": {"owner": 1}},
+    )
+    for wrong in wrongs:
+        with pytest.raises(ValueError, match="asker"):
+            Preview(**wrong)
