@@ -24,7 +24,7 @@ Wish = Literal["region", "within", "safe"]
 
 
 class Blocked(UpstreamError):
-    """The engine takes us for a robot; `details.reason` is `blocked`. To ask again does not help."""
+    """The engine takes us for a robot: `details.reason` is `blocked`; to ask again is no help."""
 
     def __init__(self, engine: str, why: str) -> None:
         super().__init__(
