@@ -28,6 +28,8 @@ class Settings(ServiceSettings, env_prefix="WEB_BROWSING_"):
     """The browser's program; by default the system's chromium."""
     browser_sandbox: Literal["on", "off"] = "on"
     """Chromium's own sandbox; off is for a machine that cannot have it, and said loudly."""
+    browser_user: str | None = None
+    """Who the browser runs as where the service is root; by default the user of number 65534."""
     max_sessions: int = Field(default=10, ge=1, le=50)
     max_tabs: int = Field(default=8, ge=1, le=50)
     """Of one session."""

@@ -42,7 +42,6 @@ FIXED = (
     "--webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--no-pings",
     "--disable-domain-reliability",
-    "--disable-crashpad-for-testing",
     "--disable-speech-api",
     "--disable-notifications",
     "--disable-file-system",

@@ -128,8 +128,9 @@ def _started(argv: Sequence[str], order: "Order") -> "subprocess.Popen[bytes]":
         "XDG_CACHE_HOME": f"{home}/cache",
         "XDG_DATA_HOME": f"{home}/data",
         "XDG_RUNTIME_DIR": home,
-        # Else it looks for a session bus, and for one on the network.
+        # Nobody there to talk to: a socket in a folder is reached from any network namespace.
         "DBUS_SESSION_BUS_ADDRESS": "disabled:",
+        "DBUS_SYSTEM_BUS_ADDRESS": "disabled:",
     }
 
     def confine() -> None:

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from flotilla import NotFound
+from web_browsing.browser.quarantine import Kept
 from web_browsing.browser.sending import Sending
 from web_browsing.gate.visitor import Visitor
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
 
 MAX_LINES = 500
+MAX_DIALOGS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,17 @@ class Exchange:
     tab: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Dialog:
+    """An alert, confirm, prompt or beforeunload; each was dismissed at once."""
+
+    at: datetime
+    kind: str
+    message: str
+    """At most 2,000 characters."""
+    tab: str
+
+
 @dataclass
 class Session:
     """`owner` alone may use it; `doing` is held by whoever acts in it, one at a time."""
@@ -65,6 +78,25 @@ class Session:
     network: deque[Exchange] = field(default_factory=lambda: deque[Exchange](maxlen=MAX_LINES))
     snapshots: dict[str, str] = field(default_factory=dict[str, str])
     """The last one shown of each tab, from which a diff is made."""
+    dialogs: deque[Dialog] = field(default_factory=lambda: deque[Dialog](maxlen=MAX_DIALOGS))
+    downloads: dict[str, Kept] = field(default_factory=dict[str, Kept])
+    """What pages downloaded, by its ID, in the quarantine or on its way there."""
+    expires_at: datetime | None = None
+    """However much it is used."""
+    tabs_opened: int = 0
+    """Ever; the next tab's ID has the next number."""
+    popups_refused: int = 0
+    """Windows that pages opened beyond the number that a session may have."""
+    users: int = 0
+    """How many calls are in it just now."""
+    closed: str | None = None
+    """Why it is closed."""
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def close(self, reason: str) -> None:
+        """Have it closed; the first reason counts."""
+        self.closed = self.closed or reason
+        self.closing.set()
 
     def page(self, tab: str | None = None) -> "Page":
         """The tab of that ID, by default the active one; NotFound names those there are."""

@@ -1,0 +1,158 @@
+"""What happens in a session, written down as it happens: tabs, console, network, dialogs, files."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from web_browsing.browser.quarantine import Quarantine
+from web_browsing.browser.session import ConsoleLine, Dialog, Exchange, Session
+
+if TYPE_CHECKING:
+    from playwright.async_api import (
+        ConsoleMessage,
+        Download,
+        Page,
+        Request,
+        Response,
+        WebError,
+    )
+    from playwright.async_api import Dialog as PageDialog
+
+MAX_TEXT = 2000
+
+
+class Listener:
+    """Of one session. `crashed` is told when a page's process ended that should not have."""
+
+    def __init__(
+        self,
+        session: Session,
+        quarantine: Quarantine,
+        max_tabs: int,
+        crashed: Callable[[Session], None],
+    ) -> None:
+        self._session = session
+        self._quarantine = quarantine
+        self._max_tabs = max_tabs
+        self._crashed = crashed
+        self._names: dict[Page, str] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def listen(self) -> None:
+        context = self._session.context
+        context.on("page", self._opened)
+        context.on("console", self._said)
+        context.on("weberror", self._broke)
+        context.on("response", self._answered)
+        context.on("requestfailed", self._failed)
+        context.on("dialog", self._asked)
+
+    async def close(self) -> None:
+        """Give up what still runs."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _do(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(self._quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _quietly(self, work: Coroutine[Any, Any, Any]) -> None:
+        from playwright.async_api import Error
+
+        # The page, its session or the browser went away in the midst of it.
+        with suppress(Error):
+            await work
+
+    def _opened(self, page: "Page") -> None:
+        session = self._session
+        if len(session.tabs) >= self._max_tabs:
+            session.popups_refused += 1
+            self._do(page.close())
+            return
+        session.tabs_opened += 1
+        name = f"t{session.tabs_opened}"
+        session.tabs[name] = page
+        self._names[page] = name
+        session.active = session.active or name
+        page.on("close", self._closed)
+        page.on("crash", self._crash)
+        page.on("download", self._downloads)
+
+    def _closed(self, page: "Page") -> None:
+        session, name = self._session, self._names.pop(page, "")
+        session.tabs.pop(name, None)
+        session.snapshots.pop(name, None)
+        if session.active == name:
+            session.active = next(reversed(session.tabs), "")
+
+    def _crash(self, page: "Page") -> None:
+        self._line("error", "the page crashed and its tab was closed", page)
+        self._crashed(self._session)
+        self._do(page.close())
+        self._closed(page)
+
+    def _downloads(self, download: "Download") -> None:
+        self._do(self._quarantine.take(download, self._name(download.page)))
+
+    def _said(self, message: "ConsoleMessage") -> None:
+        self._line(message.type, message.text, message.page)
+
+    def _broke(self, error: "WebError") -> None:
+        self._line("error", str(error.error), error.page)
+
+    def _line(self, level: str, text: str, page: "Page | None") -> None:
+        self._session.console.append(
+            ConsoleLine(datetime.now(UTC), level, text[:MAX_TEXT], self._name(page))
+        )
+
+    def _asked(self, dialog: "PageDialog") -> None:
+        self._session.dialogs.append(
+            Dialog(
+                datetime.now(UTC), dialog.type, dialog.message[:MAX_TEXT], self._name(dialog.page)
+            )
+        )
+        # A page that asks whether to leave it would hold whoever goes on; all else is a no.
+        self._do(dialog.accept() if dialog.type == "beforeunload" else dialog.dismiss())
+
+    def _answered(self, response: "Response") -> None:
+        length = response.headers.get("content-length", "")
+        size = int(length) if length.isdecimal() and len(length) < 16 else None
+        self._exchange(response.request, status=response.status, size_bytes=size)
+
+    def _failed(self, request: "Request") -> None:
+        self._exchange(request, failed=(request.failure or "failed")[:200])
+
+    def _exchange(
+        self,
+        request: "Request",
+        *,
+        status: int | None = None,
+        failed: str | None = None,
+        size_bytes: int | None = None,
+    ) -> None:
+        from playwright.async_api import Error
+
+        try:
+            tab = self._name(request.frame.page)
+        except Error:
+            # Of a page that is not there yet, or of no page.
+            tab = ""
+        self._session.network.append(
+            Exchange(
+                at=datetime.now(UTC),
+                method=request.method,
+                url=request.url[:MAX_TEXT],
+                status=status,
+                kind=request.resource_type,
+                failed=failed,
+                size_bytes=size_bytes,
+                tab=tab,
+            )
+        )
+
+    def _name(self, page: "Page | None") -> str:
+        return self._names.get(page, "") if page is not None else ""
