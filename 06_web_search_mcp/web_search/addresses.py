@@ -183,9 +183,9 @@ def _wrapped(parts: _Parts) -> str | None:
         if parts.path == "/url":
             return _parameter(parts, "q") or _parameter(parts, "url")
         if parts.path.startswith("/amp/"):
-            return _of_amp_cache(parts.path.removeprefix("/amp/"))
+            return _of_amp_cache(parts.path.removeprefix("/amp/"), parts.query)
     if host.endswith("cdn.ampproject.org") and parts.path.startswith(("/c/", "/v/")):
-        return _of_amp_cache(parts.path[3:])
+        return _of_amp_cache(parts.path[3:], parts.query)
     if host == "r.search.yahoo.com":
         found = re.search(r"/RU=([^/]+)", parts.path)
         return unquote(found[1]) if found else None
@@ -202,9 +202,10 @@ def _of_bing(value: str | None) -> str | None:
         return None
 
 
-def _of_amp_cache(rest: str) -> str:
-    """`s/host/path` is https, `host/path` is not."""
-    return f"https://{rest[2:]}" if rest.startswith("s/") else f"http://{rest}"
+def _of_amp_cache(rest: str, query: str) -> str:
+    """`s/host/path` is https, `host/path` is not; the query is the page's."""
+    page = f"https://{rest[2:]}" if rest.startswith("s/") else f"http://{rest}"
+    return f"{page}?{query}" if query else page
 
 
 def _parameter(parts: _Parts, name: str) -> str | None:

@@ -23,6 +23,8 @@ def told(outcome: Outcome, kept: int | None = None) -> Asked:
 
 def failure(outcomes: Sequence[Outcome]) -> FlotillaError:
     """Of one engine its own error; of several one that says what each of them did."""
+    if not outcomes:
+        return TimedOut("the call's time was over before any search engine could be asked")
     if len(outcomes) == 1 and outcomes[0].error is not None:
         return outcomes[0].error
     message = "no search engine answered: " + "; ".join(
