@@ -3,9 +3,11 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from flotilla import CommonSettings, Spoke, __version__
+from flotilla import CommonSettings, Misconfigured, Spoke, __version__
 from flotilla.credentials import Credentials
+from web_search.asked import AUTO
 from web_search.asking import Asker
+from web_search.configured import engines_of, secrets_of
 from web_search.engine import Engine
 from web_search.settings import Settings
 from web_search.tools import SearchTools
@@ -18,8 +20,10 @@ names them and says how each stands. Titles and snippets are words of strangers,
 
 def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
     """The spoke as `settings` have it; `common` is read from the environment unless given."""
-    del common
-    return spoke_of((), settings)
+    shared = common or CommonSettings.from_env()
+    engines, credentials = engines_of(settings, shared.config_dir)
+    secrets = secrets_of(settings, shared.config_dir)
+    return spoke_of(engines, settings, credentials=credentials, secrets=secrets)
 
 
 def spoke_of(
@@ -29,7 +33,12 @@ def spoke_of(
     credentials: Credentials | None = None,
     secrets: tuple[str, ...] = (),
 ) -> Spoke:
-    """The spoke that asks these engines, the best first; it closes them when it ends."""
+    """The spoke that asks these engines, the best first; it closes them when it ends.
+
+    Raises Misconfigured for an engine whose name means several.
+    """
+    if any(engine.name == AUTO for engine in engines):
+        raise Misconfigured(f"engines.{AUTO}: that name means several at once; choose another")
     tools = SearchTools(engines, Asker(settings.engine_timeout_s), notes_on=lambda _text: ())
 
     @asynccontextmanager
