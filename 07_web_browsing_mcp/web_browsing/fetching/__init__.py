@@ -1,1 +1,1 @@
-"""Pages without a browser: fetched through the gate, kept for a while, read."""
+"""Pages without a browser: fetched through the gate, decoded, read apart, kept."""

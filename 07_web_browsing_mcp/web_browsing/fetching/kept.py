@@ -1,0 +1,139 @@
+"""Pages kept for a while: asked for again only where their server wants that.
+
+Kept for each principal apart, so that nobody learns from it what another read. All requests of
+ours have the same headers, so that Vary matters only where it is `*`. Source: RFC 9111.
+"""
+
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from time import monotonic
+
+from web_browsing.fetching.kinds import Kind
+from web_browsing.fetching.orders import Reading
+from web_browsing.fetching.wire import Answer
+from web_browsing.reading.shapes import Form
+
+MAX_BYTES = 64 * 1024 * 1024
+MAX_FRESH_S = 3600.0
+PAGING_S, PAGING_NO_STORE_S = 600.0, 120.0
+"""For so long the further pieces of a page come from the reading that the first one came from."""
+
+Key = tuple[str, str, bool]
+"""Whose, the URL asked for, and whether it was rendered."""
+
+
+@dataclass(eq=False, kw_only=True)
+class KeptPage:
+    """A page and how it was read."""
+
+    answer: Answer
+    kind: Kind
+    fetched_at_s: float
+    """On the clock of Kept, when its server last said that it is so."""
+    fresh_s: float
+    """For how long from then nobody need be asked."""
+    rendered: bool = False
+    readings: dict[tuple[Form, bool], Reading] = field(
+        default_factory=dict[tuple[Form, bool], Reading]
+    )
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.answer.body or b"") + sum(
+            sys.getsizeof(each.text) + 300 * len(each.links) for each in self.readings.values()
+        )
+
+
+class Kept:
+    """At most MAX_BYTES; what was not used for longest goes first."""
+
+    def __init__(self, max_bytes: int = MAX_BYTES, clock: Callable[[], float] = monotonic) -> None:
+        self._max_bytes = max_bytes
+        self.clock = clock
+        self._pages: OrderedDict[Key, KeptPage] = OrderedDict()
+
+    def get(self, key: Key) -> KeptPage | None:
+        page = self._pages.get(key)
+        if page is not None:
+            self._pages.move_to_end(key)
+        return page
+
+    def put(self, key: Key, page: KeptPage) -> None:
+        self._pages[key] = page
+        self._pages.move_to_end(key)
+        self.shrink()
+
+    def shrink(self) -> None:
+        """After a page got another reading, too."""
+        for key, page in list(self._pages.items()):
+            if no_store(page.answer.headers) and not self.pages_on(page):
+                del self._pages[key]
+        while self.size_bytes > self._max_bytes and self._pages:
+            self._pages.popitem(last=False)
+
+    def is_fresh(self, page: KeptPage) -> bool:
+        return self.clock() < page.fetched_at_s + page.fresh_s
+
+    def pages_on(self, page: KeptPage) -> bool:
+        """Whether further pieces still come from it."""
+        lasts_s = PAGING_NO_STORE_S if no_store(page.answer.headers) else PAGING_S
+        return self.clock() < page.fetched_at_s + lasts_s
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(each.size_bytes for each in self._pages.values())
+
+
+def fresh_s(answer: Answer) -> float:
+    """Seconds for which an answer may be given again unasked; section 4.2."""
+    control = directives(answer.headers.get("cache-control", ""))
+    if {"no-store", "no-cache"} & control.keys() or answer.headers.get("vary", "").strip() == "*":
+        return 0
+    # What a redirect says holds for that one call, unless it is for good.
+    if any(hop.status not in (301, 308) for hop in answer.hops):
+        return 0
+    if "max-age" in control:
+        age_s = _seconds(answer.headers.get("age"))
+        return min(max(0, _seconds(control["max-age"]) - age_s), MAX_FRESH_S)
+    expires, date = _moment(answer.headers.get("expires")), _moment(answer.headers.get("date"))
+    if expires is None:
+        return 0
+    return min(max(0.0, (expires - (date or answer.at)).total_seconds()), MAX_FRESH_S)
+
+
+def conditions_of(answer: Answer) -> dict[str, dict[str, str]]:
+    """The headers that ask whether the page is still so, by its URL; sections 4.3.1."""
+    etag, modified = answer.headers.get("etag"), answer.headers.get("last-modified")
+    headers = {
+        **({"If-None-Match": etag} if etag and len(etag) < 1000 else {}),
+        **({"If-Modified-Since": modified} if modified and len(modified) < 100 else {}),
+    }
+    return {str(answer.url): headers} if headers and not no_store(answer.headers) else {}
+
+
+def no_store(headers: Mapping[str, str]) -> bool:
+    return "no-store" in directives(headers.get("cache-control", ""))
+
+
+def directives(cache_control: str) -> dict[str, str]:
+    """`{"max-age": "60"}`; section 5.2."""
+    parts = (each.partition("=") for each in cache_control[:2000].split(","))
+    return {name.strip().lower(): value.strip().strip('"') for name, _, value in parts}
+
+
+def _seconds(text: str | None) -> float:
+    """Zero for nonsense, which makes an answer stale; section 4.2.1."""
+    told = (text or "").strip()
+    return float(told) if told.isascii() and told.isdigit() and len(told) < 12 else 0.0
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
