@@ -9,12 +9,12 @@ in English. What they miss, the approval of destructive calls still catches; wha
 """
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
 from flotilla import Model
+from flotilla.persuasion import plain
 from flotilla.sizes import strip_invisible
 from master.external.suspicions import BEFORE_THIS, CARRIERS, ORDERS, RULES, Severity
 
@@ -45,8 +45,6 @@ _ZERO_WIDTH = re.compile(
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _FEW_ZERO_WIDTH = 3
 """Emoji and several scripts are joined by zero-width characters; a message needs many."""
-_LOOKALIKES = str.maketrans("асеорхуіјѕһԁɡοаεικνρτ‘’“”", "aceopxyijshdgoaeikvpt''\"\"")
-_SPACES = re.compile(r"[^\S\n]+")
 
 
 def scan(
@@ -104,7 +102,7 @@ def _in_text(
     where: str, raw: str, own: Collection[str], foreign: Collection[str]
 ) -> Iterator[Finding]:
     yield from _invisible(where, raw)
-    text = _plain(raw)
+    text = plain(raw)
     seen: set[str] = set()
     for rule in RULES:
         # A rule's notice says nothing more where the same rule was severe.
@@ -162,14 +160,6 @@ def _carriers(schema: Any) -> Iterator[Finding]:
             if CARRIERS.fullmatch(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).casefold()):
                 where = f"inputSchema.properties.{shown(name)}"
                 yield _finding("carrier_parameter", "notice", where, name, 0)
-
-
-def _plain(raw: str) -> str:
-    """The text as a reader takes it: without what hides or disguises words."""
-    text = raw if raw.isascii() else unicodedata.normalize("NFKC", strip_invisible(raw))
-    text = text.casefold().translate(_LOOKALIKES)
-    # Long runs of spaces are themselves looked for.
-    return _SPACES.sub(lambda run: " " if len(run[0]) < 150 else run[0].replace("\t", " "), text)
 
 
 def _finding(rule: str, severity: Severity, where: str, text: str, at: int) -> Finding:

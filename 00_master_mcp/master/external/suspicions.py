@@ -7,18 +7,16 @@ Each distance is bounded, so that no text takes long.
 import re
 from typing import Literal, NamedTuple
 
+from flotilla.persuasion import CONVERSATION, NEAR, NOT, TELL, TEMPLATE_MARKS
+
 Severity = Literal["severe", "notice"]
 
-NEAR = r"[^.!?\n]{0,80}?"
-"""Later in the same sentence."""
 # One that forbids it is honest: "do not include passwords or keys".
 _FETCH = (
     r"(?<!not )(?<!never )(?<!don't )"
     r"\b(?:read|open|cat|load|fetch|access|get|include|attach|copy|find)\b"
 )
 _HAND_ON = r"\b(?:pass|send|include|provide|put|attach|append|submit|upload|supply|return|add)\b"
-_NOT = r"\b(?:do not|don't|dont|never|must not|mustn't|should not|avoid|without|refrain from) "
-_TELL = r"(?:tell|mention|inform|reveal|notify|disclose|alert|let|warn|explain)(?:ing)?\b"
 _PERSON = r"\b(?:user|human|person|operator|customer|anyone|anybody)\b"
 _KEYS = (
     r"(?:~?/?\.ssh\b|\bid_(?:rsa|ed25519|ecdsa)\b|\.aws/credentials|/etc/(?:passwd|shadow)"
@@ -26,10 +24,6 @@ _KEYS = (
     r"|\b(?:private|ssh|api) keys?\b|\bkeychain\b|\bbrowser cookies\b)"
 )
 _CONFIGS = r"(?:(?<![\w.])\.env\b|~/\.\w[\w./-]*|\.(?:npmrc|pypirc|bash_history|zsh_history)\b)"
-_CONVERSATION = (
-    r"(?:conversation|chat history|system prompt|(?:previous|prior|all) messages|message history"
-    r"|context window|chain of thought|(?:list|names) of (?:all |the )?(?:available )?tools)"
-)
 _OTHER_TOOLS = r"\b(?:any|all|every|other|another) (?:other )?(?:\w+ )?tools?\b"
 
 
@@ -60,8 +54,8 @@ RULES = (
     ),
     _severe(
         "secrecy",
-        rf"{_NOT}(?:\w+ ){{0,2}}?{_TELL}{NEAR}{_PERSON}",
-        rf"{_NOT}(?:\w+ ){{0,2}}?(?:mention|reveal|disclose)(?:ing)? (?:this|these|that|it)\b",
+        rf"{NOT}(?:\w+ ){{0,2}}?{TELL}{NEAR}{_PERSON}",
+        rf"{NOT}(?:\w+ ){{0,2}}?(?:mention|reveal|disclose)(?:ing)? (?:this|these|that|it)\b",
         rf"\b(?:hide|conceal|keep)\b{NEAR}\bfrom the (?:user|human|person|operator)\b",
         r"\b(?:user|human) (?:must|should|need) (?:not|never) (?:know|see|notice|be told)\b",
     ),
@@ -74,10 +68,7 @@ RULES = (
         "imitated_tag",
         r"</? ?(?:important|system|instructions?|critical|hidden|internal|priority"
         r"|system[_-]?(?:prompt|reminder|message)|assistant_instructions?) ?>",
-        r"<\|\w+\|>",
-        r"\[/?inst\]",
-        r"<</?sys>>",
-        r"### ?(?:system|instruction)s?\b ?:",
+        *TEMPLATE_MARKS,
         r"<(?P<tag>secret|user|assistant|admin|prompt|rules)>[^<]{0,2000}?</(?P=tag)>",
     ),
     _severe("hidden_comment", r"<!--[^>]{12,}"),
@@ -98,8 +89,8 @@ RULES = (
     _severe(
         "conversation",
         r"\b(?:entire|full|complete|whole|verbatim|all of the|your|raw)\b[^.!?\n]{0,30}?"
-        + _CONVERSATION,
-        rf"{_HAND_ON}[^.!?\n]{{0,40}}?{_CONVERSATION}",
+        + CONVERSATION,
+        rf"{_HAND_ON}[^.!?\n]{{0,40}}?{CONVERSATION}",
     ),
     _severe(
         "exfiltration",

@@ -1,57 +1,23 @@
 """A page as it is read: its text, what is said about it, where it leads."""
 
-from dataclasses import dataclass
-from typing import Literal
-from urllib.parse import urljoin
+from collections.abc import Sequence
 
-import trafilatura
-from lxml import html as lxml_html
-
+from flotilla.persuasion import notes_on
 from flotilla.sizes import strip_invisible
+from web_browsing.reading.about import about
+from web_browsing.reading.blocks import Run, blocked, only, runs
+from web_browsing.reading.hidden import Hidden, drop_hidden
+from web_browsing.reading.inline import Inline
+from web_browsing.reading.links import links
+from web_browsing.reading.main_text import main_runs, trafilatura_text
+from web_browsing.reading.markup import sanitised
+from web_browsing.reading.scripted import keeps_noscript, needs_script
+from web_browsing.reading.shapes import About, Form, Link, Read
+from web_browsing.reading.targets import Targets, cut_data, targets_of
+from web_browsing.reading.tree import MAX_NODES, Node, Parsed, limit_depth, parse
+from web_browsing.reading.written import written
 
-Form = Literal["markdown", "text", "html"]
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """Where a page leads: an absolute http or https URL, and the words that it stands behind."""
-
-    url: str
-    text: str
-    rel: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class About:
-    """What a page says of itself."""
-
-    title: str | None = None
-    author: str | None = None
-    published_at: str | None = None
-    """As ISO 8601, a date or a moment."""
-    modified_at: str | None = None
-    language: str | None = None
-    site_name: str | None = None
-    description: str | None = None
-    canonical_url: str | None = None
-    image_url: str | None = None
-    kind: str | None = None
-    """og:type or schema.org's @type: `article`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
-    """A page that was read. All text is without invisible characters and hidden elements."""
-
-    about: About
-    text: str
-    """In the form that was asked for; data URIs are cut out."""
-    links: tuple[Link, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What a careful reader should know: that elements were hidden, that something in the text
-    speaks to a model."""
-    needs_script: bool = False
-    """It says next to nothing without its JavaScript."""
+__all__ = ["About", "Form", "Link", "Read", "read_html"]
 
 
 def read_html(html: str, url: str, form: Form = "markdown", *, whole: bool = False) -> Read:
@@ -60,51 +26,52 @@ def read_html(html: str, url: str, form: Form = "markdown", *, whole: bool = Fal
     The main text alone, unless `whole`: then everything that a person would see. Never raises for
     a page, however broken; takes time in proportion to its size.
     """
-    text = html.replace("\0", "").strip()
-    if not text:
-        return Read(about=About(), text="")
-    try:
-        tree = lxml_html.document_fromstring(
-            text.encode(), parser=lxml_html.HTMLParser(encoding="utf-8")
-        )
-    except (ValueError, lxml_html.etree.ParserError):
-        return Read(about=About(), text="")
-    format_ = {"markdown": "markdown", "text": "txt", "html": "html"}[form]
-    main = (
-        None
-        if whole
-        else trafilatura.extract(
-            tree,
-            url=url,
-            output_format=format_,
-            include_links=form != "text",
-            include_tables=True,
-            include_comments=False,
-        )
-    )
-    about = trafilatura.extract_metadata(tree, url)
-    links: dict[str, Link] = {}
-    for each in tree.iter("a"):
-        target = urljoin(url, each.get("href") or "")
-        if target.startswith(("http://", "https://")):
-            links.setdefault(target, Link(target, " ".join(each.text_content().split())))
-    for each in tree.xpath("//script|//style|//template"):
-        each.drop_tree()
+    page = parse(html)
+    targets = targets_of(page.root, url)
+    told = about(page, targets)
+    # Asked before anything is taken out: it is told by elements that are empty or not shown.
+    scripted = needs_script(page)
+    hidden = drop_hidden(page, keep_noscript=keeps_noscript(page))
+    limit_depth(page.root)
+    found_links = links(page.root, targets)
+    found = ("", "") if whole else _found(page.root, url)
+    tree = blocked(page.root)
+    all_runs = list(runs(tree))
+    chosen = all_runs if whole else main_runs(all_runs, *found, told.title or "")
+    text = strip_invisible(_text(tree, chosen, form, targets))
     return Read(
-        about=About(
-            title=about.title,
-            author=about.author,
-            published_at=about.date,
-            language=tree.get("lang"),
-            site_name=about.sitename,
-            description=about.description,
-        ),
-        text=strip_invisible(
-            main
-            or "\n".join(
-                " ".join(line.split()) for line in tree.text_content().splitlines() if line.strip()
-            )
-        ),
-        links=tuple(links.values())[:2000],
-        needs_script=not main and "<script" in html,
+        about=told,
+        text=text,
+        links=found_links,
+        notes=_notes(page, hidden, text),
+        needs_script=scripted,
     )
+
+
+def _found(root: Node, url: str) -> tuple[str, str]:
+    return trafilatura_text(root, url, strict=True), trafilatura_text(root, url, strict=False)
+
+
+def _text(tree: Node, chosen: Sequence[Run], form: Form, targets: Targets) -> str:
+    kept = only(tree, {id(run.node) for run in chosen})
+    if kept is None:
+        return ""
+    if form == "html":
+        return cut_data(sanitised(kept, targets))
+    return cut_data(written(kept, Inline(targets, is_plain=form == "text"))).strip()
+
+
+def _notes(page: Parsed, hidden: Hidden, text: str) -> tuple[str, ...]:
+    told: list[str] = []
+    if hidden.elements:
+        count = "1 element was" if hidden.elements == 1 else f"{hidden.elements} elements were"
+        told.append(
+            f"{count} left out that a person would not see, with {hidden.characters} characters"
+        )
+        if notes_on("\n".join(hidden.texts)):
+            told.append("text that was hidden from people looked like instructions to a model")
+    if hidden.is_shown_late:
+        told.append("most of the page is hidden until its script runs; it was read all the same")
+    if page.is_cut:
+        told.append(f"the page has more than {MAX_NODES} elements; what follows was not read")
+    return (*told, *notes_on(text))
