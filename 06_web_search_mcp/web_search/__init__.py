@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from flotilla import CommonSettings, Misconfigured, Spoke, __version__
 from flotilla.credentials import Credentials
+from flotilla.persuasion import notes_on
 from web_search.asked import AUTO
 from web_search.asking import Asker
 from web_search.configured import engines_of, secrets_of
@@ -39,7 +40,7 @@ def spoke_of(
     """
     if any(engine.name == AUTO for engine in engines):
         raise Misconfigured(f"engines.{AUTO}: that name means several at once; choose another")
-    tools = SearchTools(engines, Asker(settings.engine_timeout_s), notes_on=lambda _text: ())
+    tools = SearchTools(engines, Asker(settings.engine_timeout_s), notes_on)
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[None]:

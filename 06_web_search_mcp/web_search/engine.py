@@ -49,7 +49,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """One result as the engine has it, in the engine's order."""
+    """One result as the engine has it, in the engine's order; texts without markup and entities."""
 
     title: str
     url: str

@@ -14,6 +14,7 @@ from web_search.engine import Found, Kind
 from web_search.wording import MAX_SNIPPET_CHARS, MAX_TITLE_CHARS, plain
 
 K = 60
+MAX_RAW_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,15 @@ class Merged:
     best: Found
     voices: tuple[Voice, ...]
     score: float
+    raw: str
+    """All words that the engines have for it, as they came: what is hidden in them shows here."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Word:
     voice: Voice
     found: Found
+    raw: str
 
 
 def merged(
@@ -54,7 +58,8 @@ def merged(
             if fit is None:
                 left_out += 1
                 continue
-            word = _Word(Voice(engine, rank), fit)
+            raw = f"{found.title[:MAX_RAW_CHARS]}\n{found.snippet[:MAX_RAW_CHARS]}"
+            word = _Word(Voice(engine, rank), fit, raw)
             groups.setdefault(_key(fit, kind), []).append(word)
     all_merged = [(_merged(words, weights), key) for key, words in groups.items()]
     all_merged.sort(key=lambda each: (-each[0].score, each[0].voices[0].rank, each[1]))
@@ -101,7 +106,12 @@ def _merged(words: list[_Word], weights: Mapping[str, float]) -> Merged:
     )
     score = fsum(weights.get(each.engine, 1.0) / (K + each.rank) for each in voices)
     words = sorted(words, key=lambda each: (each.voice.rank, each.voice.engine))
-    return Merged(best=_best_of([each.found for each in words]), voices=tuple(voices), score=score)
+    return Merged(
+        best=_best_of([each.found for each in words]),
+        voices=tuple(voices),
+        score=score,
+        raw="\n".join(each.raw for each in words),
+    )
 
 
 def _best_of(found: list[Found]) -> Found:

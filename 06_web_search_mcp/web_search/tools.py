@@ -133,7 +133,7 @@ class SearchTools:
                 source=_source(each),
                 rank=rank,
                 engines=_had_by(each),
-                notes=list(self._notes_on(each.best.title)) or None,
+                notes=self._oddities(each),
             )
             for rank, each in enumerate(found[:max_results], start=1)
         ]
@@ -153,12 +153,15 @@ class SearchTools:
         """Say how others go on from these words, as a search box does while one types."""
         question = question_of(query, MAX_SUGGESTIONS, region)
         found, left_out, outcomes = await self._found("suggest", engine, question, context.deadline)
+        shown = found[:MAX_SUGGESTIONS]
+        notes = self._notes("suggest", question, outcomes, left_out, 0)
+        notes += self._notes_on("\n".join(each.raw for each in shown))
         return Suggestions(
             query=question.words,
             engine=engine,
-            suggestions=[each.best.title for each in found[:MAX_SUGGESTIONS]],
+            suggestions=[each.best.title for each in shown],
             engines=[told(each) for each in outcomes],
-            notes=self._notes("suggest", question, outcomes, left_out, 0),
+            notes=notes,
         )
 
     async def list_engines(self, limit: Limit = 50, cursor: Cursor = None) -> Page[EngineInfo]:
@@ -180,7 +183,7 @@ class SearchTools:
                 rank=rank,
                 published_at=each.best.published_at,
                 engines=_had_by(each),
-                notes=list(self._notes_on(f"{each.best.title}\n{each.best.snippet}")) or None,
+                notes=self._oddities(each),
             )
             for rank, each in enumerate(found[:max_results], start=1)
         ]
@@ -210,6 +213,9 @@ class SearchTools:
 
         return await self._together.run((kind, engine, question), ask)
 
+    def _oddities(self, each: Merged) -> list[str] | None:
+        return list(self._notes_on(each.raw)) or None
+
     def _notes(
         self,
         kind: Kind,
@@ -224,6 +230,12 @@ class SearchTools:
             if each.name in heard and (wishes := each.leaves_out(kind, question)):
                 names = " and ".join(WISHES[wish] for wish in wishes)
                 notes.append(f"{each.name} cannot heed {names} and answered without.")
+        silent = [each.engine for each in outcomes if not each.answered]
+        if silent and not heard:
+            notes.append(
+                "Nothing was found by those that answered; as others did not "
+                f"({', '.join(silent)}), that does not mean that there is nothing."
+            )
         if left_out:
             notes.append(f"{left_out} results were adverts or no pages, and left out.")
         if too_large:

@@ -1,6 +1,5 @@
 """Words of strangers as a result may show them: plain, on one line, cut. Pure."""
 
-import html
 import re
 
 from flotilla.sizes import strip_invisible
@@ -8,23 +7,19 @@ from flotilla.sizes import strip_invisible
 MAX_TITLE_CHARS = 200
 MAX_SNIPPET_CHARS = 400
 
-# Engines mark the words that were looked for; any other tag may be what the text is about.
-_EMPHASIS = re.compile(r"</?(?:b|strong|em|i|mark|span|wbr)(?:\s[^<>]{0,200})?>", re.IGNORECASE)
-_BREAK = re.compile(r"<br\s?/?>", re.IGNORECASE)
 _NO_TEXT = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\ufff9-\ufffb]+"
 )
 
 
 def plain(text: str, max_chars: int) -> str:
-    """One line without marks, entities, control characters and what nobody sees.
+    """One line without control characters and what nobody sees.
 
     What is longer ends at a word, with an ellipsis, within `max_chars`.
     """
     # A text that would fill a book is not worth reading for its first lines.
     start = text[: 20 * max_chars]
-    visible = strip_invisible(html.unescape(_BREAK.sub(" ", _EMPHASIS.sub("", start))))
-    line = " ".join(_NO_TEXT.sub(" ", visible).split())
+    line = " ".join(_NO_TEXT.sub(" ", strip_invisible(start)).split())
     if len(line) <= max_chars:
         return line
     head = line[: max_chars - 1]

@@ -12,16 +12,15 @@ from web_search.wording import plain
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("<b>Tea</b> &amp; <strong class='x'>milk</strong>", "Tea & milk"),
-        ("one<br/>two\n\n three\t\x00\x1b[31mred", "one two three [31mred"),
+        ("one\n\n two\t\x00\x1b[31mred", "one two [31mred"),
         ("x < y and y > z", "x < y and y > z"),
-        ("how to use <template>", "how to use <template>"),
+        ("how to use <b> and &lt;", "how to use <b> and &lt;"),
         ("seen\u200bunseen\U000e0041\u202e", "seenunseen"),
         ("half \ud800 a pair", "half a pair"),
         ("", ""),
     ],
 )
-def test_marks_controls_and_what_nobody_sees_go(text, line) -> None:
+def test_controls_and_what_nobody_sees_go(text, line) -> None:
     assert plain(text, 100) == line
 
 
