@@ -1,0 +1,133 @@
+"""A site on loopback, and sessions of a real Chromium that go to it by the real gate."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flotilla import Context, Deadline, Principal
+from web_browsing.browser.engine import Equipment
+from web_browsing.browser.sessions import Sessions, equipment_of
+from web_browsing.gate.proxy import Proxy
+from web_browsing.gate.rules import Rules
+from web_browsing.settings import Settings
+
+
+@dataclass(frozen=True)
+class Asked:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def answer(
+    body: bytes | str, status: int = 200, kind: str = "text/html; charset=utf-8", **headers: str
+) -> bytes:
+    """An answer of HTTP as it goes over the wire; `headers` with underscores for dashes."""
+    data = body.encode() if isinstance(body, str) else body
+    lines = [f"HTTP/1.1 {status} Said", f"content-type: {kind}", f"content-length: {len(data)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + data
+
+
+Page = bytes | str | Callable[[Asked], bytes] | Callable[[Asked], Awaitable[bytes]]
+
+
+@dataclass
+class Site:
+    """Answers by path, without the query; what has no page answers 404."""
+
+    port: int = 0
+    pages: dict[str, Page] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def sent(self) -> list[Asked]:
+        """What was sent here, beyond looking."""
+        return [each for each in self.asked if each.method not in ("GET", "HEAD", "OPTIONS")]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                first, *lines = head.strip().split("\r\n")
+                method, path, _ = first.split(" ")
+                parted = (line.partition(":") for line in lines)
+                headers = {name.lower(): value.strip() for name, _, value in parted}
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                asked = Asked(method, path, headers, body)
+                self.asked.append(asked)
+                writer.write(await self._answer(asked))
+                await writer.drain()
+        writer.close()
+
+    async def _answer(self, asked: Asked) -> bytes:
+        page = self.pages.get(asked.path.partition("?")[0], answer("nothing", 404))
+        if callable(page):
+            made = page(asked)
+            page = made if isinstance(made, bytes) else await made
+        return answer(page) if isinstance(page, str) else page
+
+
+@pytest.fixture
+async def site() -> AsyncGenerator[Site]:
+    site = Site()
+    server = await asyncio.start_server(site.serve, "127.0.0.1", 0)
+    site.port = server.sockets[0].getsockname()[1]
+    yield site
+    server.close()
+
+
+Browsing = Callable[..., AbstractAsyncContextManager[Sessions]]
+
+
+@pytest.fixture
+def browsing(site: Site, tmp_path: Path) -> Browsing:
+    """`async with browsing(max_tabs=2) as sessions`: sessions whose browser reaches `site` alone.
+
+    `equipment` changes what Chromium is started with; `resolve` is the proxy's.
+    """
+
+    @asynccontextmanager
+    async def open_sessions(
+        *,
+        allow_hosts: tuple[str, ...] = (),
+        equipment: dict[str, Any] | None = None,
+        resolve: Any = None,
+        unused_s: float = 60.0,
+        **settings: Any,
+    ) -> AsyncGenerator[Sessions]:
+        hosts = (*allow_hosts, f"127.0.0.1:{site.port}")
+        chosen = Settings(allow_hosts=hosts, **settings)
+        proxy = Proxy(Rules.of(chosen.ports, chosen.allow_hosts), resolve=resolve)
+        started: Equipment = replace(equipment_of(chosen, proxy.spki_hash), **(equipment or {}))
+        sessions = Sessions(
+            proxy, chosen, tmp_path / "downloads", equipment=started, unused_s=unused_s
+        )
+        async with sessions.lifespan():
+            yield sessions
+
+    return open_sessions
+
+
+@pytest.fixture
+def calling() -> Callable[..., Context]:
+    """`calling("ada", 20)`: the context of a call of hers that has 20 s."""
+
+    def context(name: str = "ada", deadline_s: float = 30) -> Context:
+        return Context(
+            principal=Principal(name),
+            correlation_id=f"of-{name}",
+            deadline=Deadline.after(deadline_s),
+        )
+
+    return context
