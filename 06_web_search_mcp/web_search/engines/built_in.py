@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flotilla.json_text import from_json
-from web_search.engine import Freshness, Kind, Question
+from web_search.engine import Blocked, Freshness, Kind, Question
 from web_search.engines.places import Place, duckduckgo_code
 from web_search.engines.reading import (
     Read,
@@ -21,6 +21,7 @@ from web_search.engines.reading import (
     by_names,
     quoted_again,
 )
+from web_search.engines.texts import plain, words
 
 Payload = dict[str, Any]
 Adjust = Callable[[Any, Payload, Question, Place | None], None]
@@ -47,9 +48,9 @@ def _has_class(*names: str) -> str:
 
 
 def _text(*sentences: str) -> str:
-    # The element that holds the sentence itself, so that a script that names it does not count.
+    # Only what is read: a script that could say the sentence says nothing.
     tests = (f"contains(normalize-space(.), '{sentence}')" for sentence in sentences)
-    return f"//body//*[not(self::script or self::style)][{' or '.join(tests)}]"
+    return f"//body//text()[not(ancestor::script or ancestor::style)][{' or '.join(tests)}]"
 
 
 def _empty_list(*path: str | int) -> Nothing:
@@ -102,6 +103,8 @@ class Pages:
     read: Read = by_ddgs
     address: Callable[[str], str] = as_it_is
     """Mends the address of a result."""
+    text: Callable[[Any], str] = words
+    """Makes plain what it says: some put markup into JSON."""
     most_pages: int = 1
 
 
@@ -150,6 +153,9 @@ def _mojeek(engine: Any, payload: Payload, question: Question, place: Place | No
 
 
 def _startpage(_engine: Any, payload: Payload, _question: Question, place: Place | None) -> None:
+    if not payload["sc"]:
+        # Whoever asks without it is blocked the more.
+        raise Blocked("startpage", "its form lacks what a question must bring along")
     if place is None or place.country is None:
         payload["qsr"] = "all"
 
@@ -195,6 +201,7 @@ BUILT_IN: Mapping[str, Mapping[Kind, Pages]] = {
             safe=True,
             is_json=True,
             read=by_names,
+            text=plain,
         ),
         "images": Pages(
             module="duckduckgo_images",
@@ -207,6 +214,7 @@ BUILT_IN: Mapping[str, Mapping[Kind, Pages]] = {
             safe=True,
             is_json=True,
             read=by_names,
+            text=plain,
         ),
     },
     "brave": {
@@ -288,6 +296,7 @@ BUILT_IN: Mapping[str, Mapping[Kind, Pages]] = {
             within=ALWAYS,
             times={"day": "day", "week": "week", "month": "month", "year": "year"},
             read=bing_images,
+            text=plain,
         ),
     },
     "wikipedia": {

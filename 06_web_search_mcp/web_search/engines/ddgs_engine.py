@@ -147,9 +147,8 @@ class DdgsEngine:
         except unreadable():
             raise self._unknown(visit.page) from None
         now = datetime.now(UTC)
-        found = [
-            each for item in items if (each := found_of(kind, item, pages.address, now)) is not None
-        ]
+        read = (found_of(kind, item, now, address=pages.address, text=pages.text) for item in items)
+        found = [each for each in read if each is not None]
         if not found:
             self._judge_empty(pages, said, was_read=bool(items))
         return found

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from flotilla.json_text import from_json
 from web_search.engine import Found, Kind
-from web_search.engines.texts import moment, moment_ago, number, plain, web_url
+from web_search.engines.texts import moment, moment_ago, number, web_url
 
 MAX_TEXT_CHARS = 2000
 """Of a title or snippet: some engines answer with whole articles."""
@@ -99,35 +99,47 @@ def quoted_again(url: str) -> str:
     return start + quote(url.removeprefix(start), safe="/:@!$&'()*+,;=~_-.")
 
 
-def found_of(kind: Kind, item: Any, address: Callable[[str], str], now: datetime) -> Found | None:
-    """The result; None for one without a title or an address, as advertisements are."""
+def found_of(
+    kind: Kind,
+    item: Any,
+    now: datetime,
+    *,
+    address: Callable[[str], str],
+    text: Callable[[Any], str],
+) -> Found | None:
+    """The result; None for one without a title or an address, as advertisements are.
+
+    `address` mends its address; `text` makes plain what it says.
+    """
     url = web_url(item.href if kind == "web" else item.url)
-    title = plain(item.title)[:MAX_TEXT_CHARS]
+    title = text(item.title)[:MAX_TEXT_CHARS]
+    # ddgs's own results of the web have no such member.
+    source = text(getattr(item, "source", ""))[:MAX_TEXT_CHARS] or None
     if kind == "images":
-        return _image(item, title, url)
+        return _image(item, title, url, source)
     if not url or not title:
         return None
-    snippet = plain(item.body)[:MAX_TEXT_CHARS]
+    snippet = text(item.body)[:MAX_TEXT_CHARS]
     if kind == "web":
         return Found(title=title, url=address(url), snippet=snippet)
     return Found(
         title=title,
         url=address(url),
         snippet=snippet,
-        source=plain(item.source) or None,
+        source=source,
         published_at=moment(item.said_at) or moment_ago(item.said_at, now),
         image_url=web_url(item.image) or None,
     )
 
 
-def _image(item: Any, title: str, url: str) -> Found | None:
+def _image(item: Any, title: str, url: str, source: str | None) -> Found | None:
     image = web_url(item.image)
     if not image:
         return None
     return Found(
         title=title,
         url=url or image,
-        source=plain(item.source) or None,
+        source=source,
         image_url=image,
         thumbnail_url=web_url(item.thumbnail) or None,
         width=number(item.width),

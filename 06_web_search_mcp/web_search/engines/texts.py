@@ -15,11 +15,14 @@ _AGO = re.compile(
 _DAYS = {"d": 1, "w": 7, "mo": 30, "y": 365}
 
 
+def words(text: Any) -> str:
+    """White space collapsed; nothing for what is no text."""
+    return " ".join(text.split()) if isinstance(text, str) else ""
+
+
 def plain(text: Any) -> str:
     """Without tags and entities, white space collapsed; nothing for what is no text."""
-    if not isinstance(text, str):
-        return ""
-    return " ".join(unescape(_TAG.sub("", text)).split())
+    return words(unescape(_TAG.sub("", text))) if isinstance(text, str) else ""
 
 
 def web_url(text: Any) -> str:

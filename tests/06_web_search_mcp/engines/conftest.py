@@ -1,0 +1,31 @@
+"""The engines of ddgs as web_search.yaml makes them, and an internet on loopback that they meet."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.backends.web_search.engine_pages import HOSTS
+from tests.backends.web_search.internet import Internet
+from web_search.configured import engines_of
+from web_search.engine import Engine
+from web_search.settings import Settings
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def internet(tmp_path: Path) -> AsyncIterator[Internet]:
+    async with Internet(tmp_path / "internet", dict(HOSTS)).running() as net:
+        yield net
+
+
+@pytest.fixture
+def named(internet: Internet, tmp_path: Path) -> Callable[[str], Engine]:
+    """An engine by its name, that goes out through the internet's proxy."""
+    (tmp_path / "web_search.yaml").write_text(f"ca_file: {internet.trusted}\n")
+    engines, _ = engines_of(Settings(proxy=internet.proxy), tmp_path)
+    return {engine.name: engine for engine in engines}.__getitem__
