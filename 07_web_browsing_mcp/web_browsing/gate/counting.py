@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from web_browsing.gate.refusing import Refused
-from web_browsing.gate.visitor import Refusal, Visitor
+from web_browsing.gate.visitor import MAX_REMEMBERED, Refusal, Visitor
 
 MAX_URL_CHARS: Final = 2000
 BODIES_AT_ONCE: Final = 4
@@ -82,7 +82,9 @@ class Ledger:
                 told=refused.told,
             )
         )
-        _log.info(
+        # A page that provokes thousands of refusals fills no log with them.
+        few = len(self.visitor.refusals) < MAX_REMEMBERED
+        (_log.info if few else _log.debug)(
             "gate_refused",
             visitor=self.visitor.name,
             reason=refused.reason,

@@ -79,7 +79,7 @@ def _read_v4(text: str) -> Host:
 
 def _read_v6(text: str) -> Host:
     if "%" in text:
-        raise Misspelled("an address with a zone is one of this machine's own links")
+        raise Misspelled("an address with a zone is one on a link of this very machine")
     try:
         address = IPv6Address(text)
     except AddressValueError:

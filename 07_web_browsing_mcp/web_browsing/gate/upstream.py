@@ -1,6 +1,7 @@
 """The way out: a connection to exactly the address that was judged, in verified TLS."""
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Sequence
@@ -134,4 +135,4 @@ async def _connect(address: Address, port: int) -> Wire:
 
 
 def _words(error: OSError) -> str:
-    return (error.strerror or type(error).__name__).lower()
+    return (os.strerror(error.errno) if error.errno else "it is gone").lower()

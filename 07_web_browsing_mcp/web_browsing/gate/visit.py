@@ -126,6 +126,7 @@ class Visit:
             early = await self._begin_tunnel(talk)
             self._wire.when_ended = None
             if early:
+                self._ledger.went(len(early))
                 await server.write(early)
             times = self._gate.times
             await join(self._wire, server, self._ledger, times, bounded=True)

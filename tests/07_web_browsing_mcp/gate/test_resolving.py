@@ -1,0 +1,149 @@
+"""Names: looked up once, judged whole, pinned for as long as they are remembered."""
+
+import asyncio
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+import pytest
+
+from web_browsing.gate.proxy import Proxy
+from web_browsing.gate.refusing import Refused
+from web_browsing.gate.resolving import REMEMBERED_S, Resolving, SystemResolver
+from web_browsing.gate.rules import Place, Rules
+from web_browsing.gate.spelling import read_host
+
+from .conftest import SITE, Connection, Gated, Names
+
+pytestmark = pytest.mark.anyio
+
+PUBLIC, OTHER = "93.184.216.34", "2606:4700::1111"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def place(name: str = "a.test", rules: Rules | None = None) -> Place:
+    return (rules or Rules()).place("https", read_host(name), 443)
+
+
+def resolving(names: Names, clock: Clock | None = None, lookup_s: float = 5) -> Resolving:
+    return Resolving(names, lambda _: False, clock or Clock(), lookup_s)
+
+
+async def test_a_name_that_changes_its_mind_is_judged_by_what_it_said_each_time() -> None:
+    names, clock = Names({"a.test": [[PUBLIC], ["127.0.0.1"], [OTHER]]}), Clock()
+    under_test = resolving(names, clock)
+    for _ in range(3):
+        assert await under_test.addresses(place()) == (ip_address(PUBLIC),)
+    assert names.asked == ["a.test"]
+    clock.now_s += REMEMBERED_S + 1
+    for _ in range(2):
+        with pytest.raises(Refused, match=r"leads to 127\.0\.0\.1"):
+            await under_test.addresses(place())
+    assert len(names.asked) == 2
+
+
+@pytest.mark.parametrize("inside", ["127.0.0.1", "10.1.2.3", "::1", "fd00::1", "::ffff:10.0.0.1"])
+@pytest.mark.parametrize("index", [0, 1, 2])
+async def test_one_address_inside_refuses_the_whole_name(inside: str, index: int) -> None:
+    answer = [PUBLIC, OTHER]
+    answer.insert(index, inside)
+    with pytest.raises(Refused) as refused:
+        await resolving(Names({"a.test": [answer]})).addresses(place())
+    assert refused.value.reason == "private_address"
+
+
+async def test_an_own_address_that_is_public_is_refused_too() -> None:
+    names = Names({"a.test": [[PUBLIC]]})
+    under_test = Resolving(names, lambda address: str(address) == PUBLIC, Clock(), 5)
+    with pytest.raises(Refused, match="this machine itself"):
+        await under_test.addresses(place())
+    with pytest.raises(Refused, match="this machine itself"):
+        await under_test.addresses(place(PUBLIC))
+
+
+async def test_families_are_tried_in_turns() -> None:
+    names = Names({"a.test": [["1.1.1.1", "1.1.1.2", OTHER, "2606::1"]]})
+    found = await resolving(names).addresses(place())
+    assert list(map(str, found)) == ["1.1.1.1", OTHER, "1.1.1.2", "2606::1"]
+
+
+async def test_many_who_ask_for_one_name_ask_once() -> None:
+    names = Names({"a.test": [[PUBLIC], ["127.0.0.1"]]})
+    under_test = resolving(names)
+    found = await asyncio.gather(*(under_test.addresses(place()) for _ in range(50)))
+    assert set(found) == {(ip_address(PUBLIC),)}
+    assert names.asked == ["a.test"]
+
+
+async def test_a_resolver_that_does_not_answer_is_not_waited_for() -> None:
+    async def never(name: str, port: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return []
+
+    under_test = Resolving(never, lambda _: False, Clock(), 0.01)
+    with pytest.raises(Refused, match="in time"):
+        await under_test.addresses(place())
+
+
+async def test_the_systems_resolver_knows_this_machine_and_not_nonsense() -> None:
+    resolve = SystemResolver()
+    assert "127.0.0.1" in await resolve("localhost", 80)
+    with pytest.raises(OSError, match=r"."):
+        await resolve("nowhere.invalid", 80)
+    with pytest.raises(OSError, match="DNS"):
+        await resolve("a" * 70 + ".invalid", 80)
+
+
+async def test_a_connection_goes_to_the_pinned_address_until_it_is_forgotten(gated: Gated) -> None:
+    def named(name: bytes):
+        async def serve(connection: Connection) -> None:
+            while await connection.request():
+                connection.writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n" + name
+                )
+                return
+
+        return serve
+
+    names, clock = Names({SITE: [["127.0.0.1"], ["127.0.0.2"]]}), Clock()
+    async with (
+        gated.site(named(b"1")) as first,
+        gated.site(named(b"2"), host="127.0.0.2", port=first.port),
+    ):
+        proxy = Proxy(Rules.of([80], [f"{SITE}:{first.port}"]), resolve=names, clock=clock)
+        async with gated.gate(proxy=proxy) as entrance:
+            caller = await entrance.call()
+            ask = f"GET http://{SITE}:{first.port}/ HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            assert [(await caller.ask(ask))[2] for _ in range(3)] == [b"1"] * 3
+            clock.now_s += REMEMBERED_S + 1
+            assert [(await caller.ask(ask))[2] for _ in range(2)] == [b"2"] * 2
+            assert names.asked == [SITE] * 2
+
+
+async def test_rebinding_between_two_requests_reaches_nothing_inside(gated: Gated) -> None:
+    names, clock = Names({"evil.test": [[PUBLIC], ["127.0.0.1"]]}), Clock()
+    reached: list[Connection] = []
+
+    async def serve(connection: Connection) -> None:
+        reached.append(connection)
+
+    async with gated.site(serve) as inside:
+        proxy = Proxy(Rules.of([inside.port], []), resolve=names, clock=clock, is_ours=_nobody)
+        # As if it had been let through before.
+        await names("evil.test", 80)
+        async with gated.gate(proxy=proxy) as entrance:
+            caller = await entrance.call()
+            ask = f"GET http://evil.test:{inside.port}/ HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            assert (await caller.ask(ask))[1]["x-flotilla-refused"] == "private_address"
+    assert reached == []
+
+
+def _nobody(address: object) -> bool:
+    del address
+    return False
