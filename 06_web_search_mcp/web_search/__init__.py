@@ -10,6 +10,7 @@ from web_search.asked import AUTO
 from web_search.asking import Asker
 from web_search.configured import engines_of, secrets_of
 from web_search.engine import Engine
+from web_search.pace import Pace
 from web_search.settings import Settings
 from web_search.tools import SearchTools
 
@@ -31,6 +32,7 @@ def spoke_of(
     engines: Sequence[Engine],
     settings: Settings,
     *,
+    pace: Pace | None = None,
     credentials: Credentials | None = None,
     secrets: tuple[str, ...] = (),
 ) -> Spoke:
@@ -40,7 +42,7 @@ def spoke_of(
     """
     if any(engine.name == AUTO for engine in engines):
         raise Misconfigured(f"engines.{AUTO}: that name means several at once; choose another")
-    tools = SearchTools(engines, Asker(settings.engine_timeout_s), notes_on)
+    tools = SearchTools(engines, Asker(settings.engine_timeout_s, pace), notes_on)
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[None]:

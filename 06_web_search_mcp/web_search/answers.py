@@ -89,22 +89,31 @@ class Suggestions(_Answer):
     suggestions: list[str]
 
 
-class EngineInfo(Model):
-    """One engine: what it can do, and how it stands with this service now.
+class KindInfo(Model):
+    """How an engine stands in one kind of search.
 
-    `missing` says what to set before it can be asked. `circuit` is `open` while it is left alone,
-    for `restingMs` more, because of `reason`. `lastOutcome` is that of its last question.
+    `circuit` is `open` while it is left alone, for `restingMs` more, because of `reason`.
     """
 
-    name: str
-    kinds: list[Kind]
-    ready: bool
-    missing: str | None = None
-    weight: float
+    kind: Kind
     circuit: CircuitState
     resting_ms: int | None = None
     reason: str | None = None
     last_outcome: Status | None = None
+
+
+class EngineInfo(Model):
+    """One engine: what it can do, and how it stands with this service now.
+
+    `missing` says what to set before it can be asked; `ready` is false too while it is left alone
+    in all its kinds.
+    """
+
+    name: str
+    ready: bool
+    missing: str | None = None
+    weight: float
+    kinds: list[KindInfo]
 
 
 Item = TypeVar("Item", bound=Model)

@@ -7,7 +7,6 @@ from time import monotonic
 import anyio
 import structlog
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from flotilla import Deadline, FlotillaError, NotConfigured, TimedOut
 from web_search.circuits import Circuits
@@ -39,9 +38,9 @@ class Asker:
         """What that engine answers, or why it does not; never raises but for cancellation."""
         if engine.missing is not None:
             return outcome_of(engine.name, _not_configured(engine), 0)
-        ticket = self.circuits.admit(engine.name, probe_s=self._engine_timeout_s)
+        ticket = self.circuits.admit(engine.name, kind, self._engine_timeout_s)
         if ticket is None:
-            return self.circuits.resting(engine.name)
+            return self.circuits.resting(engine.name, kind)
         return await self._ask(engine, ticket, kind, question, due)
 
     async def several(
@@ -51,23 +50,13 @@ class Asker:
 
         Only engines that were asked are told of, and those that could not be asked.
         """
-        idle = [outcome for each in engines if (outcome := self._at_rest(each)) is not None]
+        idle = [told for each in engines if (told := self._at_rest(each, kind)) is not None]
         resting = {outcome.engine for outcome in idle}
-        send, receive = anyio.create_memory_object_stream[Outcome](len(engines) or 1)
-        run = _Run(
-            ready=[each for each in engines if each.name not in resting],
-            outcomes=idle,
-            send=send,
-            receive=receive,
-        )
-        with send, receive:
-            async with anyio.create_task_group() as tasks:
-                await self._raced(run, tasks, kind, question, due)
-                run.over = True
-                tasks.cancel_scope.cancel()
-            # Who was cancelled on the way has said so too.
-            while run.out:
-                run.take(receive.receive_nowait())
+        run = _Run([each for each in engines if each.name not in resting], idle)
+        async with anyio.create_task_group() as tasks:
+            await self._raced(run, tasks, kind, question, due)
+            run.over = True
+            tasks.cancel_scope.cancel()
         place = {each.name: index for index, each in enumerate(engines)}
         return sorted(run.outcomes, key=lambda each: place[each.engine])
 
@@ -79,9 +68,9 @@ class Asker:
             step = next_step(run.race(), self._pace, self._clock(), end)
             for _ in range(step.ask):
                 engine = run.ready.pop(0)
-                ticket = self.circuits.admit(engine.name, probe_s=self._engine_timeout_s)
+                ticket = self.circuits.admit(engine.name, kind, self._engine_timeout_s)
                 if ticket is None:
-                    run.outcomes.append(self.circuits.resting(engine.name))
+                    run.outcomes.append(self.circuits.resting(engine.name, kind))
                     continue
                 run.out[engine.name] = self._clock()
                 tasks.start_soon(self._report, run, engine, ticket, kind, question, due)
@@ -89,8 +78,9 @@ class Asker:
                 return
             if not run.out:
                 continue
+            run.told = anyio.Event()
             with anyio.move_on_after(max(0.0, step.until - self._clock())):
-                run.take(await run.receive.receive())
+                await run.told.wait()
             if run.enough_since is None and is_enough(run.race(), self._pace):
                 run.enough_since = self._clock()
 
@@ -104,18 +94,15 @@ class Asker:
         due: Deadline,
     ) -> None:
         asked_at = self._clock()
-        settled = False
         try:
-            outcome = await self._ask(engine, ticket, kind, question, due)
-            settled = True
-            run.send.send_nowait(outcome)
+            run.take(await self._ask(engine, ticket, kind, question, due))
         finally:
-            if run.over and not settled:
+            if run.over and engine.name in run.out:
                 outcome = _left_behind(engine.name, self._took_ms(asked_at))
                 # Who is always left behind is not worth a place in every search.
                 if run.enough_since is not None or not self._told_nothing(outcome):
-                    self.circuits.settle(ticket, outcome)
-                run.send.send_nowait(outcome)
+                    self.circuits.settle(ticket, kind, outcome)
+                run.take(outcome)
 
     async def _ask(
         self, engine: Engine, ticket: int, kind: Kind, question: Question, due: Deadline
@@ -125,12 +112,12 @@ class Asker:
         try:
             outcome = await self._answered(engine, kind, question, limit, asked_at)
         except BaseException:
-            self.circuits.drop(engine.name, ticket)
+            self.circuits.drop(engine.name, kind, ticket)
             raise
         if self._told_nothing(outcome):
-            self.circuits.drop(engine.name, ticket)
+            self.circuits.drop(engine.name, kind, ticket)
         else:
-            self.circuits.settle(ticket, outcome)
+            self.circuits.settle(ticket, kind, outcome)
         return outcome
 
     async def _answered(
@@ -151,12 +138,12 @@ class Asker:
             broke = FlotillaError(f"{name} failed inside this service; the log says why")
             return outcome_of(name, broke, self._took_ms(asked_at))
 
-    def _at_rest(self, engine: Engine) -> Outcome | None:
+    def _at_rest(self, engine: Engine, kind: Kind) -> Outcome | None:
         """Why the engine cannot be asked now; None: it can."""
         if engine.missing is not None:
             return outcome_of(engine.name, _not_configured(engine), 0)
-        if self.circuits.circuit(engine.name).rest_s > 0:
-            return self.circuits.resting(engine.name)
+        if self.circuits.circuit(engine.name, kind).rest_s > 0:
+            return self.circuits.resting(engine.name, kind)
         return None
 
     def _told_nothing(self, outcome: Outcome) -> bool:
@@ -169,14 +156,14 @@ class Asker:
         return round((self._clock() - since) * 1000)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class _Run:
     """One question to several engines, as far as it has come."""
 
     ready: list[Engine]
     outcomes: list[Outcome]
-    send: MemoryObjectSendStream[Outcome]
-    receive: MemoryObjectReceiveStream[Outcome]
+    told: anyio.Event = field(default_factory=anyio.Event)
+    """Set when one more outcome is there."""
     out: dict[str, float] = field(default_factory=dict[str, float])
     enough_since: float | None = None
     over: bool = False
@@ -193,8 +180,9 @@ class _Run:
         )
 
     def take(self, outcome: Outcome) -> None:
-        self.out.pop(outcome.engine, None)
+        del self.out[outcome.engine]
         self.outcomes.append(outcome)
+        self.told.set()
 
 
 def _usable_s(due: Deadline) -> float:

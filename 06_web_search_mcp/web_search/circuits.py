@@ -1,4 +1,7 @@
-"""A circuit for each engine: who blocks, throttles or keeps failing is left alone for a while."""
+"""A circuit for each engine and kind: who blocks, throttles or keeps failing is left alone a while.
+
+By kinds, because their pages are others: who asks for images too often must not lose the web.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +19,7 @@ from flotilla.breaker import (
     tripped,
 )
 from flotilla.resilience import Breaker
-from web_search.engine import Blocked
+from web_search.engine import Blocked, Kind
 from web_search.outcomes import Outcome, Status
 
 FAILURES = Breaker(failures=5, open_s=60)
@@ -26,7 +29,7 @@ SHORTEST_LIMIT_S, LONGEST_LIMIT_S = 1.0, 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of one engine."""
+    """What is known of one engine in one kind."""
 
     standing: Standing = CLOSED
     blocks: int = 0
@@ -72,40 +75,41 @@ def settled(record: Record, ticket: int, outcome: Outcome, now: float) -> Record
 
 
 class Circuits:
-    """The circuits of all engines by their names, in this process."""
+    """The circuits of all engines, in this process."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._records: dict[str, Record] = {}
+        self._records: dict[tuple[str, Kind], Record] = {}
 
-    def admit(self, engine: str, probe_s: float) -> int | None:
+    def admit(self, engine: str, kind: Kind, probe_s: float) -> int | None:
         """The ticket of one call, None while the engine rests."""
-        record = self._records.get(engine, Record())
+        record = self._records.get((engine, kind), Record())
         standing, ticket = admit(record.standing, self._clock(), probe_s)
-        self._records[engine] = replace(record, standing=standing)
+        self._records[engine, kind] = replace(record, standing=standing)
         return ticket
 
-    def settle(self, ticket: int, outcome: Outcome) -> None:
-        record = self._records.get(outcome.engine, Record())
-        self._records[outcome.engine] = settled(record, ticket, outcome, self._clock())
+    def settle(self, ticket: int, kind: Kind, outcome: Outcome) -> None:
+        key = outcome.engine, kind
+        record = self._records.get(key, Record())
+        self._records[key] = settled(record, ticket, outcome, self._clock())
 
-    def drop(self, engine: str, ticket: int) -> None:
+    def drop(self, engine: str, kind: Kind, ticket: int) -> None:
         """The caller has gone: that says nothing of the engine."""
-        record = self._records.get(engine, Record())
+        record = self._records.get((engine, kind), Record())
         standing = dropped(record.standing, ticket, self._clock())
-        self._records[engine] = replace(record, standing=standing)
+        self._records[engine, kind] = replace(record, standing=standing)
 
-    def circuit(self, engine: str) -> Circuit:
-        record = self._records.get(engine, Record())
+    def circuit(self, engine: str, kind: Kind) -> Circuit:
+        record = self._records.get((engine, kind), Record())
         state, rest_s = state_at(record.standing, self._clock())
         if state == "half_open":
             rest_s = max(0.0, record.standing.until - self._clock())
         reason = None if state == "closed" else record.standing.reason
         return Circuit(state, rest_s, reason, record.last)
 
-    def resting(self, engine: str) -> Outcome:
+    def resting(self, engine: str, kind: Kind) -> Outcome:
         """What a call is told that may not go."""
-        circuit = self.circuit(engine)
+        circuit = self.circuit(engine, kind)
         wait_ms = max(1, round(circuit.rest_s * 1000))
         return Outcome(
             engine=engine,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from flotilla import FlotillaError, NotConfigured, RateLimited, TimedOut, UpstreamError
 from web_search.answers import Asked
+from web_search.engine import Blocked
 from web_search.outcomes import Outcome
 
 MAX_REASON_CHARS = 300
@@ -44,8 +45,11 @@ def _error(outcomes: Sequence[Outcome], message: str) -> FlotillaError:
         return NotConfigured(message, hint="Each says under engines what it lacks.")
     if all(each.status == "timeout" for each in outcomes):
         return TimedOut(message, hint="The network of this service may be down; ask again later.")
+    walls = any(isinstance(each.error, Blocked) for each in outcomes)
     return UpstreamError(
         message,
-        hint="Where engines block robots, set up SearXNG or an engine with a key.",
+        hint="Where engines block robots, set up SearXNG or an engine with a key."
+        if walls
+        else "Look whether this service reaches the engines, or needs WEB_SEARCH_PROXY to do so.",
         details={"retryAfterMs": min(waits)} if waits else None,
     )

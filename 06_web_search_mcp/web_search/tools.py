@@ -11,6 +11,7 @@ from web_search.answers import (
     HadBy,
     ImageAnswer,
     ImageResult,
+    KindInfo,
     Result,
     Suggestions,
     within_bounds,
@@ -243,13 +244,19 @@ class SearchTools:
         return notes
 
     def _info(self, engine: Engine) -> EngineInfo:
-        circuit = self._asker.circuits.circuit(engine.name)
+        kinds = [self._kind(engine, kind) for kind in sorted(engine.kinds)]
         return EngineInfo(
             name=engine.name,
-            kinds=sorted(engine.kinds),
-            ready=engine.missing is None and circuit.state != "open",
+            ready=engine.missing is None and any(each.circuit != "open" for each in kinds),
             missing=engine.missing,
             weight=engine.weight,
+            kinds=kinds,
+        )
+
+    def _kind(self, engine: Engine, kind: Kind) -> KindInfo:
+        circuit = self._asker.circuits.circuit(engine.name, kind)
+        return KindInfo(
+            kind=kind,
             circuit=circuit.state,
             resting_ms=round(circuit.rest_s * 1000) or None,
             reason=circuit.reason,

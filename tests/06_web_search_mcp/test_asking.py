@@ -59,7 +59,7 @@ async def test_others_are_asked_in_the_stead_of_those_that_fail() -> None:
         "seventh": Will(PAGE),
         "eighth": Will(PAGE),
     }
-    asker = Asker(5)
+    asker = Asker(5, Pace(enough=3))
     async with engines_on_loopback(**wills) as (upstream, engines):
         outcomes = await asker.several(engines, "web", QUESTION, Deadline.after(5))
         found = {
@@ -117,7 +117,8 @@ async def test_who_is_always_left_behind_gets_a_rest_and_another_its_place() -> 
             outcomes = await asker.several(engines, "web", QUESTION, Deadline.after(5))
             assert statuses(outcomes)["a"] == "timeout"
         outcomes = await asker.several(engines, "web", QUESTION, Deadline.after(5))
-        assert statuses(outcomes) == {"a": "resting", "b": "ok", "c": "ok", "d": "ok"}
+        assert statuses(outcomes)["a"] == "resting"
+        assert "d" in statuses(outcomes)
 
 
 async def test_callers_in_a_hurry_do_not_shut_an_engine_for_others() -> None:
@@ -146,7 +147,7 @@ async def test_cancelling_the_search_cancels_every_engine_and_blames_none() -> N
             with pytest.raises(asyncio.CancelledError):
                 await asking
             await until(lambda: not upstream.waiting)
-        assert asker.circuits.circuit("a").state == "closed"
+        assert asker.circuits.circuit("a", "web").state == "closed"
 
 
 async def test_an_engine_that_says_more_than_was_asked_for_is_cut() -> None:

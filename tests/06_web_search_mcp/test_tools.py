@@ -12,6 +12,7 @@ from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox
 from web_search import spoke_of
 from web_search.engine import Found
+from web_search.pace import Pace
 from web_search.settings import Settings
 
 from ..conftest import until
@@ -20,6 +21,8 @@ from .upstream import Will, engines_on_loopback
 pytestmark = pytest.mark.anyio
 
 A, B, C = (f"https://{name}.example/" for name in "abc")
+PATIENT = Pace(grace_s=5)
+"""So that a busy machine makes no engine late."""
 SUGGESTS = frozenset({"suggest"})
 
 
@@ -54,7 +57,7 @@ class Caller:
 @asynccontextmanager
 async def calling(**wills: Will):
     async with engines_on_loopback(**wills) as (upstream, engines):
-        spoke = spoke_of(engines, Settings(engine_timeout_s=5))
+        spoke = spoke_of(engines, Settings(engine_timeout_s=5), pace=PATIENT)
         async with spoke.lifespan():
             yield Caller(spoke, upstream, engines)
 
@@ -152,6 +155,12 @@ async def test_where_nobody_answers_the_error_says_what_each_did() -> None:
         assert "SearXNG" in error["hint"]
         error = await call.error("query", query="tea")
         assert [each["status"] for each in error["engines"]] == ["resting", "resting"]
+
+
+async def test_where_no_engine_is_reached_the_hint_is_about_the_way() -> None:
+    async with calling(one=Will(status=500), two=Will(status=500)) as call:
+        error = await call.error("query", query="tea")
+    assert "WEB_SEARCH_PROXY" in error["hint"]
 
 
 async def test_only_where_all_are_throttled_the_whole_is() -> None:
@@ -350,14 +359,16 @@ async def test_list_engines_says_how_each_stands() -> None:
     good, wall, absent = page["items"]
     assert good == {
         "name": "good",
-        "kinds": ["news", "web"],
         "ready": True,
         "weight": 2.0,
-        "circuit": "closed",
-        "lastOutcome": "ok",
+        "kinds": [
+            {"kind": "news", "circuit": "closed"},
+            {"kind": "web", "circuit": "closed", "lastOutcome": "ok"},
+        ],
     }
-    assert (wall["ready"], wall["circuit"], wall["reason"]) == (False, "open", "blocked")
-    assert 590_000 < wall["restingMs"] <= 600_000
+    (kind,) = wall["kinds"]
+    assert (wall["ready"], kind["circuit"], kind["reason"]) == (False, "open", "blocked")
+    assert 590_000 < kind["restingMs"] <= 600_000
     assert (absent["ready"], absent["missing"]) == (False, "set WEB_SEARCH_KEY")
 
 
