@@ -15,6 +15,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from flotilla import Conflict, NotFound
+from web_browsing.browser.shown import Shown
 from web_browsing.gate.visitor import PASS, Outgoing, Ruling
 
 HOLD_S = 600.0
@@ -82,6 +83,7 @@ class Sending:
     send_hosts: Collection[str]
     hold_s: float = field(default=HOLD_S, kw_only=True)
     most: int = field(default=MOST, kw_only=True)
+    shown: Shown = field(default_factory=Shown, init=False)
     _waiting: dict[str, _Waiting] = field(default_factory=dict[str, _Waiting], init=False)
     _ends: dict[str, How] = field(default_factory=dict[str, How], init=False)
     _news: deque[Ended] = field(default_factory=lambda: deque[Ended](maxlen=20), init=False)

@@ -1,0 +1,262 @@
+"""What a person is shown before a page may send something, a script runs or a file is handed out.
+
+One hub-only operation answers for the three tools that wait for a person. It knows from the hub who
+asks, and tells them of their own sessions alone.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from pydantic import JsonValue
+
+from flotilla import Context, Deadline, InvalidArgument, Model, Principal
+from flotilla.operations import HUB_ROLE, Operation
+from flotilla.preview import Change, Foreseen
+from flotilla.secret_shapes import names_a_secret
+from web_browsing.browser.elements import FIND_S, located
+from web_browsing.browser.forms import Body, Field, query_of, shown
+from web_browsing.browser.outcome import read, shown_url
+from web_browsing.browser.plans import Plan, plan_of
+from web_browsing.browser.sending import Sending
+from web_browsing.browser.session import Session
+from web_browsing.browser.sessions import Sessions
+from web_browsing.browser.shown import key_of
+from web_browsing.gate.visitor import Outgoing
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+OPERATION = "browse.foresee"
+LIMIT_S = 7.0
+"""The hub waits for 8 s."""
+MAX_SHOWN_FIELDS = 30
+"""Of those that the hub shows one by one; of more it shows the list."""
+MAX_VALUE_CHARS = 250
+MAX_SCRIPT_CHARS = 12_000
+MAX_URL_CHARS = 400
+_EXPECTED = re.compile(
+    r"host|connection|content-(length|type)|origin|referer|user-agent|accept(-encoding|-language)?|"
+    r"cookie|cache-control|pragma|upgrade-insecure-requests|dnt|priority|sec-(ch-ua|fetch)(-[a-z]+)*"
+)
+"""Headers that browsers write by themselves; a page may add others."""
+
+
+class Asked(Model):
+    """A call that waits for a person. `owner` is who asks, by the hub's word."""
+
+    action: Literal["submit", "evaluate", "download"]
+    owner: str
+    session_id: str
+    tab: str | None = None
+    ref: str | None = None
+    selector: str | None = None
+    held_id: str | None = None
+    script: str | None = None
+    url: str | None = None
+    download_id: str | None = None
+
+
+class Foreseer:
+    """Answers the operation."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def operation(self) -> Operation:
+        return Operation(name=OPERATION, takes=Asked, run=self.foresee, role=HUB_ROLE, reads=True)
+
+    async def foresee(self, asked: Asked) -> Foreseen:
+        context = Context(
+            principal=Principal(asked.owner),
+            correlation_id="",
+            deadline=Deadline.after(LIMIT_S),
+        )
+        async with self._sessions.looking(asked.session_id, context) as session:
+            if asked.action == "evaluate":
+                return _of_script(session, asked)
+            if asked.action == "download":
+                return _of_download(session, asked)
+            if asked.held_id is not None:
+                held = session.sending.find(asked.held_id, showing=True)
+                return _of_held(session, held.outgoing, read(held, session.sending))
+            return await self._of_form(session, asked)
+
+    async def _of_form(self, session: Session, asked: Asked) -> Foreseen:
+        key, shown_so_far = key_of(asked.ref, asked.selector, asked.tab), session.sending.shown
+        shown_so_far.begin(key)
+        element = await located(session.page(asked.tab), asked.ref, asked.selector)
+        async with asyncio.timeout(FIND_S):
+            plan = await plan_of(element)
+        foreseen = _of_plan(session.sending, plan)
+        shown_so_far.show(key, plan.digest)
+        return foreseen
+
+
+def _of_held(session: Session, out: Outgoing, body: Body) -> Foreseen:
+    page = out.header("referer") or out.header("origin") or ""
+    state: dict[str, JsonValue] = {
+        "page": shown_url(page, session.sending, MAX_URL_CHARS) or "(it does not say)",
+        "contentType": (out.header("content-type") or "none")[:100],
+        "sizeBytes": body.size_bytes,
+        "cookies": out.header("cookie") is not None,
+    }
+    if body.size_bytes:
+        state["sha256"] = body.digest
+    for name, value in out.headers:
+        if _EXPECTED.fullmatch(name) is None and len(state) < 20:
+            told = shown(name, value[:MAX_VALUE_CHARS], session.sending.concealed)
+            is_secret = names_a_secret(name, value) or name == "authorization"
+            state[f"header {name}"] = f"({len(value)} characters)" if is_secret else told.shown
+    return Foreseen(
+        action=f"Send {out.method} {shown_url(out.url, session.sending, MAX_URL_CHARS)}",
+        target=target_of(out.url),
+        state=state,
+        changes=_changes(body.fields),
+        diff=_listed(body.fields) or _text(body),
+        warnings=[
+            *_warnings(out.url, page),
+            *(["it carries a password or another secret"] if body.has_secrets else []),
+            *(["a file goes with it"] if any(each.file for each in body.fields) else []),
+            *([] if body.whole else [f"not all of its {body.size_bytes} bytes can be shown"]),
+        ],
+    )
+
+
+def _of_plan(sending: Sending, plan: Plan) -> Foreseen:
+    fields = tuple(
+        Field(name=each.name, shown=f"file {each.file!r}, {each.size} bytes", file=True)
+        if each.file is not None
+        else shown(each.name, each.value, sending.concealed, secret=each.kind == "password")
+        for each in plan.fields
+    )
+    hidden = [each.name for each in plan.fields if each.kind == "hidden" and each.value]
+    page = plan.page
+    return Foreseen(
+        action=f"Send {plan.method} {shown_url(plan.url, sending, MAX_URL_CHARS)}",
+        target=target_of(plan.url),
+        state={
+            "page": shown_url(page, sending, MAX_URL_CHARS),
+            "title": plan.title,
+            "encoding": plan.enctype,
+        },
+        changes=_changes(fields),
+        diff=_listed(fields),
+        warnings=[
+            *_warnings(plan.url, page),
+            *(["it carries a password or another secret"] if _has_secret(fields) else []),
+            *(["its fields stand in the URL, which servers log"] if plan.method == "GET" else []),
+            *(["a file goes with it"] if any(each.file for each in fields) else []),
+            *([f"fields that nobody sees: {', '.join(hidden)[:300]}"] if hidden else []),
+        ],
+    )
+
+
+def _of_script(session: Session, asked: Asked) -> Foreseen:
+    page = session.page(asked.tab)
+    script = asked.script or ""
+    lines = "\n".join(f"+{line}" for line in script[:MAX_SCRIPT_CHARS].split("\n"))
+    warnings = ["a script acts as the session's user on that site, and reads all that they may"]
+    if len(script) > MAX_SCRIPT_CHARS:
+        warnings.append(f"of its {len(script)} characters {MAX_SCRIPT_CHARS} are shown")
+    if any(not each.isascii() for each in script):
+        warnings.append("it holds characters beyond ASCII, which may look like others")
+    return Foreseen(
+        action=f"Run a script of {len(script)} characters in {_where(session, page)}",
+        target=target_of(page.url),
+        state={"page": _where(session, page), "element": asked.ref},
+        diff=lines,
+        warnings=warnings,
+    )
+
+
+def _of_download(session: Session, asked: Asked) -> Foreseen:
+    page = session.page(asked.tab)
+    kept = session.downloads.get(asked.download_id or "")
+    if asked.download_id is not None and kept is None:
+        raise InvalidArgument(f"there is no download {asked.download_id[:20]!r}")
+    url = asked.url if kept is None else kept.url
+    state: dict[str, JsonValue] = {"page": _where(session, page)}
+    if kept is not None:
+        state |= {"name": kept.suggested_name, "sizeBytes": kept.size_bytes, "sha256": kept.sha256}
+    if url is None:
+        told = f"what {asked.ref or asked.selector} of {_where(session, page)} leads to"
+        return Foreseen(
+            action=f"Load {told} and hand it to the model",
+            target=target_of(page.url),
+            state=state,
+        )
+    return Foreseen(
+        action=f"Hand the file at {shown_url(url, session.sending, MAX_URL_CHARS)} to the model",
+        target=target_of(url),
+        state=state,
+        warnings=list(_warnings(url, page.url)),
+    )
+
+
+def target_of(url: str) -> str:
+    """Who gets it: host and port, and the name as people read it where that is another."""
+    parts = urlsplit(url)
+    host = parts.hostname or "(no host)"
+    told = readable(host)
+    named = host if told is None else f"{host} (reads {told!r})"
+    return f"{named}, port {parts.port}" if parts.port else named
+
+
+def readable(host: str) -> str | None:
+    """An internationalized name in its letters (RFC 3492); None for one that is ASCII."""
+    labels: list[str] = []
+    for label in host.split("."):
+        if not label.startswith("xn--"):
+            labels.append(label)
+            continue
+        try:
+            labels.append(label[4:].encode("ascii").decode("punycode"))
+        except UnicodeError:
+            return None
+    name = ".".join(labels)
+    return None if name == host else name
+
+
+def _warnings(url: str, page: str) -> Iterator[str]:
+    to, of = urlsplit(url), urlsplit(page)
+    if not of.hostname:
+        yield "it is not known which page sends it"
+    elif to.hostname != of.hostname:
+        yield f"it goes to {to.hostname}, which is not the page's host {of.hostname}"
+    if to.scheme == "http":
+        yield "it goes over http: whoever is on the way reads it and may change it"
+    name = readable(to.hostname or "")
+    if name is not None:
+        yield f"the host is written with other letters than ASCII's: {name!r} is {to.hostname}"
+    if len(url) > MAX_URL_CHARS:
+        yield f"of its URL's {len(url)} characters {MAX_URL_CHARS} are shown"
+    secrets = [each.name for each in query_of(to.query) if each.secret]
+    if secrets:
+        yield f"its URL carries what may be a secret: {', '.join(secrets)[:200]}"
+
+
+def _has_secret(fields: tuple[Field, ...]) -> bool:
+    return any(each.secret for each in fields)
+
+
+def _changes(fields: tuple[Field, ...]) -> list[Change]:
+    return [Change(field=each.name, after=each.shown) for each in fields[:MAX_SHOWN_FIELDS]]
+
+
+def _listed(fields: tuple[Field, ...]) -> str | None:
+    """All fields as a list, where they do not all fit among the changes."""
+    long = any(len(each.shown) > MAX_VALUE_CHARS for each in fields)
+    if not long and len(fields) <= MAX_SHOWN_FIELDS:
+        return None
+    return "\n".join(f"+{each.name}: {each.shown}" for each in fields)[:MAX_SCRIPT_CHARS]
+
+
+def _text(body: Body) -> str | None:
+    return "\n".join(f"+{line}" for line in body.text.split("\n")) if body.text else None
+
+
+def _where(session: Session, page: "Page") -> str:
+    return shown_url(page.url, session.sending, MAX_URL_CHARS)
