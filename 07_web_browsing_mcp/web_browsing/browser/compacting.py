@@ -34,6 +34,7 @@ _WRAPPERS = frozenset(
 """Say nothing by themselves; of the later ones only where they have no name."""
 _BLOCKS = frozenset(["region", "article", "figure", "group"])
 _CELLS = frozenset(["cell", "gridcell", "columnheader", "rowheader"])
+_IN_TEXT = frozenset({"img", "code", "deletion", "insertion"})
 _KEEP_REF = frozenset(["table", "grid", "treegrid", "list", "tree", "feed", "iframe"]) | LANDMARKS
 """What a model may want to see alone, or a picture of."""
 _POINTS_ANYWAY = frozenset(["button", "link", "tab", "menuitem", "option"])
@@ -226,8 +227,8 @@ def _told(node: Node) -> list[Child]:
         return [node]
     if not node.children and not node.name:
         return [node] if node.role in ("iframe", "progressbar", "alert", "status") else []
-    if node.role == "img":
-        return [replace(node, children=())]
+    if node.role == "img" and not any(_holds_action(each) for each in node.children):
+        return [replace(node, children=())] if node.name else []
     if node.name or node.states:
         return [node]
     return _unwrapped(node)
@@ -244,7 +245,7 @@ def _unwrapped(node: Node) -> list[Child]:
     has_parts = any(isinstance(each, Node) for each in node.children)
     if node.role == "paragraph" or (node.role in ("generic", "legend", "caption")):
         texts = [each for each in node.children if isinstance(each, str)]
-        if not texts or any(is_large(each) for each in node.children):
+        if not texts or not all(_stands_in_text(each) for each in node.children):
             return list(node.children)
         if has_parts or node.role == "paragraph" or len(texts[0]) > LONG_TEXT:
             return [Node("paragraph", children=node.children)]
@@ -253,6 +254,12 @@ def _unwrapped(node: Node) -> list[Child]:
     if node.role in _BLOCKS and has_parts and len(node.children) > 1:
         return [replace(node, ref=None)] if node.role == "article" else list(node.children)
     return list(node.children)
+
+
+def _stands_in_text(child: Child) -> bool:
+    if isinstance(child, str):
+        return True
+    return (child.is_actionable or child.role in _IN_TEXT) and not is_large(child)
 
 
 def _row(row: Node) -> list[Child]:
