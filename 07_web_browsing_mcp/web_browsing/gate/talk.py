@@ -97,6 +97,8 @@ def _bound(head: Heads) -> None:
     size = sum(len(name) + len(value) + 4 for name, value in head.headers)
     if isinstance(head, h11.Request):
         size += len(head.target)
+        if head.http_version not in (b"1.0", b"1.1"):
+            raise h11.RemoteProtocolError("another version", error_status_hint=505)
         if {name for name, _ in head.headers} >= _FRAMING:
             raise h11.RemoteProtocolError("two framings", error_status_hint=400)
     if size > MAX_HEAD_BYTES:

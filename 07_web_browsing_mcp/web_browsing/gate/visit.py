@@ -240,6 +240,10 @@ class Visit:
                 await switch(talk, line.talk, head, self._ledger, self._gate.times)
                 return False
             await answer(talk, line.talk, head, self._ledger, self._gate.times, method=asked.method)
+        except Refused:
+            # What is left of the answer is nobody's.
+            self._hang_up()
+            raise
         except h11.ProtocolError:
             told = f"What {asked.place.authority} answers is not HTTP as it should be."
         except TimeoutError:
