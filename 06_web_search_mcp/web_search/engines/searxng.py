@@ -21,7 +21,7 @@ from flotilla.upstream import retry_after_s, upstream_error
 from web_search.engine import Blocked, Found, Kind, Question, Wish
 from web_search.engines.judging import limited
 from web_search.engines.places import place_of
-from web_search.engines.texts import moment, number, plain, rows, web_url
+from web_search.engines.texts import moment, number, rows, web_url, words
 from web_search.engines.wire import Answer, Wire
 
 log = structlog.get_logger(__name__)
@@ -60,6 +60,11 @@ class Searxng:
         return ("region",) if kind == "suggest" and question.region else ()
 
     async def search(self, kind: Kind, question: Question, due: Deadline) -> Sequence[Found]:
+        if any(word.startswith("!!") for word in question.words.split()):
+            raise InvalidArgument(
+                "words that begin with !! would have SearXNG send us to another site",
+                hint="Leave them out; `!name` chooses among its own engines.",
+            )
         if kind == "suggest":
             return await self._suggested(question, due)
         found: dict[str, Found] = {}
@@ -101,7 +106,7 @@ class Searxng:
         if len(listed) == 2 and isinstance(listed[1], list):
             # The words and their completions; to a page's script it says the completions alone.
             listed = cast("list[Any]", listed[1])
-        titles = (plain(each) for each in listed)
+        titles = (words(each) for each in listed)
         return [Found(title=title, url="") for title in titles if title][: question.most]
 
     def _refused(self, answer: Answer) -> FlotillaError:
@@ -130,7 +135,7 @@ class Searxng:
         """Nothing was found, but some did not answer: nobody knows whether there is nothing."""
         names = ", ".join(silent)
         told = " ".join(silent.values()).lower()
-        if "captcha" in told or "denied" in told:
+        if any(word in told for word in ("captcha", "denied", "blocked")):
             return Blocked(self._name, f"of its engines, {names} did not answer ({told})")
         if "too many" in told:
             return limited(self._name, None)
@@ -164,19 +169,19 @@ def _params(kind: Kind, question: Question, page: int) -> dict[str, str]:
 
 
 def _found(kind: Kind, row: Mapping[str, Any]) -> Found | None:
-    url, title = web_url(row.get("url")), plain(row.get("title"))
+    url, title = web_url(row.get("url")), words(row.get("title"))
     image = _picture(row.get("img_src"))
     if kind == "images" and not image:
         return None
     if not url or not (title or image):
         return None
-    width, _, height = plain(row.get("resolution")).replace("×", "x").partition("x")
+    width, _, height = words(row.get("resolution")).replace("×", "x").partition("x")
     return Found(
         title=title,
         url=url,
-        snippet=plain(row.get("content")),
-        source=plain(row.get("source")) or None,
-        published_at=moment(row.get("publishedDate")) or moment(row.get("pubdate")),
+        snippet=words(row.get("content")),
+        source=words(row.get("source")) or None,
+        published_at=moment(row.get("pubdate")) or moment(row.get("publishedDate")),
         image_url=image or None,
         thumbnail_url=_picture(row.get("thumbnail_src") or row.get("thumbnail")) or None,
         width=number(width.strip()),
@@ -197,5 +202,5 @@ def _unresponsive(value: Any) -> dict[str, str]:
     for pair in cast("list[Any]", value) if isinstance(value, list) else []:
         if isinstance(pair, list) and len(cast("list[Any]", pair)) == 2:
             name, why = cast("list[Any]", pair)
-            found[plain(name)[:60]] = plain(why)[:200]
+            found[words(name)[:60]] = words(why)[:200]
     return found

@@ -11,7 +11,7 @@ from web_search.engine import Found, Kind, Question, Wish
 from web_search.engines.judging import limited
 from web_search.engines.keys import Keys
 from web_search.engines.places import place_of
-from web_search.engines.texts import moment, plain, rows, web_url
+from web_search.engines.texts import moment, rows, web_url, words
 from web_search.engines.wire import Answer, Wire
 
 URL = "https://api.tavily.com"
@@ -73,7 +73,7 @@ class Tavily:
 
     def _refused(self, answer: Answer) -> FlotillaError:
         detail = members(answer.body).get("detail")
-        told = plain(members(detail).get("error")) or plain(detail)
+        told = words(members(detail).get("error")) or words(detail)
         message = told or f"it answers with status {answer.status}"
         if answer.status == 429:
             return limited(self._name, retry_after_s(answer.headers.get("Retry-After")))
@@ -109,13 +109,13 @@ def _body(kind: Kind, question: Question) -> dict[str, Any]:
 
 
 def _found(kind: Kind, row: Mapping[str, Any]) -> Found | None:
-    url, title = web_url(row.get("url")), plain(row.get("title"))
+    url, title = web_url(row.get("url")), words(row.get("title"))
     if not url or not title:
         return None
     return Found(
         title=title,
         url=url,
-        snippet=plain(row.get("content")),
+        snippet=words(row.get("content")),
         source=urlsplit(url).hostname if kind == "news" else None,
         published_at=moment(row.get("published_date")),
     )
@@ -125,4 +125,4 @@ def _image(row: Mapping[str, Any]) -> Found | None:
     image = web_url(row.get("url"))
     if not image:
         return None
-    return Found(title=plain(row.get("description")), url=image, image_url=image)
+    return Found(title=words(row.get("description")), url=image, image_url=image)

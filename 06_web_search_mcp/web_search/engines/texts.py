@@ -8,7 +8,11 @@ from html import unescape
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-_TAG = re.compile(r"</?[A-Za-z][^<>]{0,300}>")
+_TAG = re.compile(
+    r"</?(?:a|b|br|code|em|font|i|mark|p|small|span|strong|sub|sup|u|wbr)(?:\s[^<>]{0,300})?/?>",
+    re.IGNORECASE,
+)
+"""Those that engines put around what fits; any other is what somebody wrote."""
 _AGO = re.compile(
     r"\b(\d{1,4})\s*(minute|min|m|hour|hr|h|day|d|week|w|month|mo|year|y)s?\b", re.IGNORECASE
 )
