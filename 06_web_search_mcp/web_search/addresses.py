@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from yarl import URL
 
 MAX_URL_CHARS = 2048
+MAX_HOST_CHARS = 253
 MAX_UNWRAPPED = 4
 """Redirects within redirects that are followed on paper."""
 
@@ -149,6 +150,8 @@ def _quoted(text: str, safe: str) -> str:
 
 def _ascii_host(host: str) -> str | None:
     """In the DNS's own letters, so that one that looks like another does not."""
+    if len(host) > MAX_HOST_CHARS:
+        return None
     name = host.lower().rstrip(".")
     if ":" in name:
         return name if re.fullmatch(r"[0-9a-f:.]+", name) else None
@@ -257,8 +260,11 @@ def _is_suffix(labels: list[str]) -> bool:
 
 def _without_amp(path: str) -> str:
     """Without a last `/amp` behind what looks like an article; `/wiki/amp` is one of its own."""
-    while (found := re.search(r"/[^/]*[-\d][^/]*(/amp)\Z", path)) is not None:
-        path = path[: found.start(1)]
+    while path.endswith("/amp"):
+        article = path.removesuffix("/amp")
+        if not any(char == "-" or char.isdigit() for char in article.rpartition("/")[2]):
+            break
+        path = article
     return path
 
 

@@ -6,6 +6,8 @@ By kinds, because their pages are others: who asks for images too often must not
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import structlog
+
 from flotilla import CircuitOpen, FlotillaError, InvalidArgument, RateLimited
 from flotilla.breaker import (
     CLOSED,
@@ -21,6 +23,8 @@ from flotilla.breaker import (
 from flotilla.resilience import Breaker
 from web_search.engine import Blocked, Kind
 from web_search.outcomes import Outcome, Status
+
+log = structlog.get_logger(__name__)
 
 FAILURES = Breaker(failures=5, open_s=60)
 FIRST_BLOCK_S, LONGEST_BLOCK_S = 600.0, 3600.0
@@ -89,9 +93,23 @@ class Circuits:
         return ticket
 
     def settle(self, ticket: int, kind: Kind, outcome: Outcome) -> None:
-        key = outcome.engine, kind
-        record = self._records.get(key, Record())
-        self._records[key] = settled(record, ticket, outcome, self._clock())
+        key: tuple[str, Kind] = (outcome.engine, kind)
+        now = self._clock()
+        before = self._records.get(key, Record())
+        after = settled(before, ticket, outcome, now)
+        self._records[key] = after
+        if after.standing.state == "open" and after.standing.until > max(
+            now, before.standing.until
+        ):
+            log.warning(
+                "engine_rests",
+                engine=outcome.engine,
+                kind=kind,
+                reason=after.standing.reason,
+                rest_s=round(after.standing.until - now),
+            )
+        elif after.standing.state == "closed" and before.standing.state != "closed":
+            log.info("engine_answers_again", engine=outcome.engine, kind=kind)
 
     def drop(self, engine: str, kind: Kind, ticket: int) -> None:
         """The caller has gone: that says nothing of the engine."""

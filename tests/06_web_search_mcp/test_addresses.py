@@ -1,6 +1,7 @@
 """When two addresses are the same page."""
 
 import base64
+from time import process_time
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -185,3 +186,23 @@ def test_a_tracking_parameter_makes_no_other_page(url, name) -> None:
     tracked = f"{url}{'&' if '?' in url.partition('#')[0] else '?'}{name}=abc"
     if "#" not in url:
         assert shown(tracked) == shown(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://a.example/{'-' * 2000}",
+        f"https://a.example{'/a-1/amp' * 250}",
+        f"https://{'ä' * 2000}.example/",
+        f"https://{'www.' * 60}example/",
+        f"https://a.example/?{'&' * 2000}",
+        f"https://a.example/{'%' * 600}",
+        f"https://duckduckgo.com/l/?{'uddg=x&' * 250}",
+        f"https://r.search.yahoo.com{'/RU=' * 400}",
+    ],
+)
+def test_no_address_takes_long_to_read(url) -> None:
+    started = process_time()
+    for _ in range(20):
+        identity(shown(url) or url)
+    assert process_time() - started < 0.5

@@ -1,6 +1,7 @@
 """How long an engine is left alone, and why."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from flotilla import CircuitOpen, FlotillaError, InvalidArgument, RateLimited, TimedOut
 from web_search.circuits import Circuits
@@ -129,3 +130,16 @@ def test_a_wall_before_one_kind_is_none_before_the_others(circuits) -> None:
     ask(circuits, BLOCKED)
     assert circuits.admit("e", "images", probe_s=8) is not None
     assert circuits.admit("e", "web", probe_s=8) is None
+
+
+def test_the_log_says_when_an_engine_rests_and_when_it_answers_again(circuits, clock) -> None:
+    with capture_logs() as lines:
+        ask(circuits, BLOCKED)
+        ask(circuits, OK)
+        clock.now += 601
+        ask(circuits, OK)
+        ask(circuits, OK)
+    assert [(each["event"], each["engine"], each.get("reason")) for each in lines] == [
+        ("engine_rests", "e", "blocked"),
+        ("engine_answers_again", "e", None),
+    ]
