@@ -85,7 +85,8 @@ class Engine:
     def __init__(self, equipment: Equipment, gone: Callable[[str], None]) -> None:
         self._equipment = equipment
         self._gone = gone
-        self._starting = asyncio.Lock()
+        self._changing = asyncio.Lock()
+        self._start: asyncio.Task[Running] | None = None
         self._running: Running | None = None
         self._started: _Started | None = None
         self.strayed = 0
@@ -101,23 +102,33 @@ class Engine:
         Raises NotConfigured where there is no Chromium or it cannot have its sandbox, Unavailable
         where it does not start.
         """
-        async with self._starting:
-            if self._running is None:
-                await self._start()
-            assert self._running is not None
+        if self._running is not None:
             return self._running
+        if self._start is None or self._start.done():
+            self._start = asyncio.create_task(self._started_anew())
+        # Playwright's driver cannot be given up half started: whoever gives up leaves it to others.
+        return await asyncio.shield(self._start)
 
     async def stop(self) -> None:
         """End it and all its processes; it is started anew when it is needed again."""
-        async with self._starting:
-            await self._stop()
+        if self._start is not None:
+            await asyncio.wait({self._start})
+        async with self._changing:
+            started, self._started, self._running = self._started, None, None
+            if started is not None:
+                await started.end()
+                _log.info("browser_stopped")
 
     def kill(self) -> None:
         """End it at once, as a browser that answers no more needs; `gone` is called."""
         if self._running is not None:
             _kill_group(self._running.pid)
 
-    async def _start(self) -> None:
+    async def _started_anew(self) -> Running:
+        async with self._changing:
+            return self._running or await self._begin()
+
+    async def _begin(self) -> Running:
         if self._equipment.program is None:
             raise NotConfigured("no Chromium is on this machine", hint=INSTALL)
         started = _Started(self._equipment, self._stray)
@@ -137,12 +148,7 @@ class Engine:
         if not self._equipment.sandbox:
             _log.warning("browser_without_sandbox")
         _log.info("browser_started", version=running.browser.version, pid=running.pid)
-
-    async def _stop(self) -> None:
-        started, self._started, self._running = self._started, None, None
-        if started is not None:
-            await started.end()
-            _log.info("browser_stopped")
+        return running
 
     def _lost(self, started: "_Started") -> None:
         if self._started is not started:

@@ -120,7 +120,7 @@ class Sessions:
         opened: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
         life = asyncio.create_task(self._live(session_id, owner, wants, opened))
         self._lives[session_id] = life
-        life.add_done_callback(lambda _: self._lives.pop(session_id, None))
+        life.add_done_callback(lambda _: self._over(session_id, opened))
         try:
             return await asyncio.shield(opened)
         except asyncio.CancelledError:
@@ -265,6 +265,7 @@ class Sessions:
                 try:
                     async with asyncio.timeout(CONTEXT_S):
                         await context.new_page()
+                    session.used_at = monotonic()
                     self._sessions[session_id] = session
                     opened.set_result(session)
                     await self._until_over(session)
@@ -299,6 +300,12 @@ class Sessions:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(total_s, idle_s)):
                         await session.closing.wait()
+
+    def _over(self, session_id: str, opened: "asyncio.Future[Session]") -> None:
+        self._lives.pop(session_id, None)
+        # It was cancelled before its first step.
+        if not opened.done():
+            opened.set_exception(Unavailable("the session was given up before it opened"))
 
     def _all_gone(self, reason: str) -> None:
         for session in self._sessions.values():
@@ -362,7 +369,7 @@ def _not_opened(error: BaseException) -> BaseException:
 
 def _first(error: "Error") -> str:
     """Its first line: what follows is a log of what was tried."""
-    return error.message.partition("\n")[0][:300]
+    return error.message.partition("\n")[0].removeprefix("BrowserContext.new_page: ")[:300]
 
 
 def _emptied(folder: Path) -> None:
