@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import charset_normalizer
 
+from web_browsing.fetching.kinds import wide_codec
+
 SAMPLE_BYTES = 64 * 1024
 PRESCAN_BYTES = 1024
 LEGACY = "cp1252"
@@ -119,12 +121,11 @@ def _from_page(body: bytes) -> str | None:
 
 def _looks_like(body: bytes) -> str:
     sample = body[:SAMPLE_BYTES]
+    wide = wide_codec(sample)
+    if wide is not None:
+        return wide
     if _is_utf8(sample):
         return "utf-8"
-    for codec, odd in (("utf-16-le", 1), ("utf-16-be", 0)):
-        # Western text in UTF-16 has a NUL in most characters, always on the same side.
-        if sample[odd::2].count(0) > len(sample) // 6 > sample[1 - odd :: 2].count(0) * 4:
-            return codec
     try:
         best = charset_normalizer.from_bytes(sample).best()
     except Exception:  # noqa: BLE001 - a guess that fails is no guess

@@ -56,7 +56,8 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches within `opened`. `render` is a browser's, None where there is none."""
+    """Fetches within `opened`. `render` is a browser's, None where there is none; `readers` that
+    are given are opened by whoever gave them."""
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Fetcher:
         self._render = render
         self._tls = tls
         self._readers = readers or Readers()
+        self._opens_readers = readers is None
         self._kept = kept or Kept()
         self._opened: tuple[Wire, RobotsKept] | None = None
 
@@ -92,7 +94,8 @@ class Fetcher:
                     tls=self._tls,
                 )
             )
-            await stack.enter_async_context(self._readers.opened())
+            if self._opens_readers:
+                await stack.enter_async_context(self._readers.opened())
             self._opened = wire, RobotsKept(wire, self._settings.user_agent)
             try:
                 yield

@@ -63,8 +63,21 @@ def kind_of(content_type: str, body: bytes) -> Kind:
     if not head.startswith((b"\xff\xfe", b"\xfe\xff")) and head != head.translate(
         None, _BINARY_BYTES
     ):
-        return "plain" if _is_wide(head) else "binary"
+        return "plain" if "utf-16" in content_type.lower() or wide_codec(head) else "binary"
     return "plain" if named == "text/plain" else _guessed(head)
+
+
+def wide_codec(sample: bytes) -> str | None:
+    """Which UTF-16 it is, where it is one without a mark: the upper bytes of a text in few scripts
+    are few, NUL among them for blanks and western letters, and no lower byte is NUL."""
+    for codec, upper, lower in (
+        ("utf-16-le", sample[1::2], sample[::2]),
+        ("utf-16-be", sample[::2], sample[1::2]),
+    ):
+        blanks = upper.count(0)
+        if blanks >= 3 and blanks * 40 > len(sample) and len(set(upper)) <= 8 and 0 not in lower:
+            return codec
+    return None
 
 
 def _named(named: str) -> Kind | None:
@@ -89,9 +102,3 @@ def _guessed(head: bytes) -> Kind:
     if start.startswith(b"<?xml"):
         return "html" if b"<html" in start else "xml"
     return "json" if start.startswith((b"{", b"[")) else "plain"
-
-
-def _is_wide(head: bytes) -> bool:
-    """Western text in UTF-16: a NUL on one side of nearly every character, on the other none."""
-    sides = head[::2].count(0), head[1::2].count(0)
-    return min(sides) == 0 and max(sides) * 2 > len(head) * 0.7

@@ -2,6 +2,7 @@
 the real gate."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import pytest
 from flotilla import Context, Deadline, Principal
 from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox
-from web_browsing.fetching.fetcher import Fetcher
+from web_browsing.fetching.fetcher import Fetcher, Render
 from web_browsing.fetching.pages import PageTools
 from web_browsing.fetching.readers import Readers
 from web_browsing.gate.proxy import Proxy
@@ -30,10 +31,11 @@ class Asked:
 
 @dataclass
 class Site:
-    """Answers by path; what has no page answers 404. `left` are paths whose client hung up."""
+    """Answers by path: with what, or not at all (None); what has no page answers 404. `left` are
+    paths whose client hung up."""
 
     port: int = 0
-    pages: dict[str, bytes | Write | Callable[[Asked], bytes]] = field(default_factory=dict)
+    pages: dict[str, bytes | Write | Callable[[Asked], bytes] | None] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     serving: set[asyncio.Task[None]] = field(default_factory=set)
@@ -61,6 +63,10 @@ class Site:
                 asked = Asked(path, {name.lower(): value.strip() for name, _, value in parted})
                 self.asked.append(asked)
                 page = self.pages.get(path.partition("?")[0], answer(b"nothing", 404))
+                if page is None:
+                    await reader.read()
+                    self.left.append(path)
+                    break
                 if isinstance(page, bytes):
                     writer.write(page)
                     await writer.drain()
@@ -112,10 +118,42 @@ async def site_running() -> AsyncGenerator[Site]:
         await asyncio.gather(*site.serving, return_exceptions=True)
 
 
-@pytest.fixture
-async def site() -> AsyncGenerator[Site]:
+@pytest.fixture(scope="package")
+def anyio_backend() -> str:
+    """One loop for the package: what takes long to start is started once."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="package")
+async def readers() -> AsyncGenerator[Readers]:
+    shared = Readers()
+    async with shared.opened():
+        yield shared
+
+
+@pytest.fixture(scope="package")
+def tls() -> ssl.SSLContext:
+    """The system's authorities, which take a while to load."""
+    return ssl.create_default_context()
+
+
+@pytest.fixture(scope="package")
+async def lasting_site() -> AsyncGenerator[Site]:
     async with site_running() as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def gate(lasting_site: Site) -> Proxy:
+    return Proxy(Rules.of((80, 443), [f"127.0.0.1:{lasting_site.port}"]))
+
+
+@pytest.fixture
+def site(lasting_site: Site) -> Site:
+    """Swept clean."""
+    for each in (lasting_site.pages, lasting_site.asked, lasting_site.left):
+        each.clear()
+    return lasting_site
 
 
 def a_context(seconds: float = 20, who: str = "ann") -> Context:
@@ -144,29 +182,39 @@ class Tools:
         return await self.call("fetchPage", url=url, **arguments)
 
 
+async def drip(writer: asyncio.StreamWriter, head: bytes, piece: bytes, every_s: float) -> None:
+    """An answer without end."""
+    writer.write(head)
+    while True:
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(every_s)
+
+
 OpenTools = Callable[..., AbstractAsyncContextManager[Tools]]
 
 
 @pytest.fixture
-def open_tools() -> OpenTools:
-    """The tools with a gate that lets through to `sites`; further arguments are settings."""
+def open_tools(readers: Readers, tls: ssl.SSLContext) -> OpenTools:
+    """The tools with a gate that lets through to `sites`, or with `proxy`; further arguments are
+    settings."""
 
     @asynccontextmanager
     async def opened(
         *sites: Site,
-        render: Any = None,
-        readers: Readers | None = None,
-        tls: Any = None,
+        render: Render | None = None,
+        trusting: ssl.SSLContext | None = None,
         proxy: Proxy | None = None,
+        ports: tuple[int, ...] = (80, 443),
         **settings: Any,
     ) -> AsyncGenerator[Tools]:
         allowed = [f"127.0.0.1:{each.port}" for each in sites]
         fetcher = Fetcher(
             Settings(**settings),
-            proxy or Proxy(Rules.of((80, 443), allowed)),
+            proxy or Proxy(Rules.of(ports, allowed)),
             render=render,
             readers=readers,
-            tls=tls,
+            tls=trusting or tls,
         )
         async with fetcher.opened():
             yield Tools(Toolbox(PageTools(fetcher).tools(), Redactor()), fetcher)
@@ -175,6 +223,6 @@ def open_tools() -> OpenTools:
 
 
 @pytest.fixture
-async def tools(site: Site, open_tools: OpenTools) -> AsyncGenerator[Tools]:
-    async with open_tools(site) as opened:
+async def tools(gate: Proxy, open_tools: OpenTools) -> AsyncGenerator[Tools]:
+    async with open_tools(proxy=gate) as opened:
         yield opened
