@@ -322,7 +322,9 @@ def _is_plain(node: Node) -> bool:
 
 def one_line(text: str) -> str:
     """Without control characters and with single spaces."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(text.split())
 
 
 def _cut(text: str, most: int) -> str:

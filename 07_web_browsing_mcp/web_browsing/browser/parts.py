@@ -149,6 +149,9 @@ def _interactive(node: Node) -> Iterator[Child]:
 
 
 def _acted(node: Node) -> Iterator[Child]:
+    if node.role == MORE:
+        yield node
+        return
     inside = tuple(_interactive(node))
     if node.is_actionable:
         values = tuple(each for each in node.children if isinstance(each, str))

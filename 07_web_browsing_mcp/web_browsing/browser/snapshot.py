@@ -217,12 +217,12 @@ def shown(
         changes, notes = _changes(looked, part, before, section)
         if changes is not None:
             return *changes, notes
+    part = without_repetition(part, whole_first=section is not None)
     if mode == "interactive":
         part = only_interactive(part)
     if depth is not None:
         part = no_deeper(part, depth)
-    text = render(without_repetition(part, whole_first=section is not None))
-    return text, None, notes
+    return render(part), None, notes
 
 
 def _changes(

@@ -155,13 +155,18 @@ async def test_words_that_no_person_sees_are_not_shown(looking: Any) -> None:
 
 
 async def test_words_that_people_see_are_shown_however_they_are_styled(looking: Any) -> None:
-    page = """<body style="background:#fff"><div style="background:#000;color:#fff">white on black</div>
-    <div style="position:relative"><img alt="hero" src="x"><h2 style="position:absolute;color:#fff">on a picture
-    </h2></div><div style="opacity:.3">faint words</div><div style="background-image:linear-gradient(#000,#000);
-    color:#fff">on a gradient</div><p style="margin-top:4000px">far below</p>
-    <div style="height:30px;overflow:auto"><p style="margin-top:90px">scrolled to</p></div>
-    <div style="color:transparent;background:linear-gradient(red,blue);background-clip:text">gradient words</div>
-    <details open><summary>More</summary>in details</details>"""
+    parts = (
+        '<div style="background:#000;color:#fff">white on black</div>',
+        '<div style="position:relative"><img alt="hero" src="x">',
+        '<h2 style="position:absolute;color:#fff">on a picture</h2></div>',
+        '<div style="opacity:.3">faint words</div>',
+        '<div style="background-image:linear-gradient(#000,#000);color:#fff">on a gradient</div>',
+        '<p style="margin-top:4000px">far below</p>',
+        '<div style="height:30px;overflow:auto"><p style="margin-top:90px">scrolled to</p></div>',
+        '<div style="color:transparent;background:linear-gradient(red,blue);background-clip:text">',
+        "gradient words</div><details open><summary>More</summary>in details</details>",
+    )
+    page = '<body style="background:#fff">' + "".join(parts)
     async with looking(page=page) as look:
         shown = (await look())["snapshot"]
         for words in (

@@ -199,10 +199,9 @@ def test_a_page_reads_small_and_whole() -> None:
 
 
 def test_the_interactive_part_is_what_can_be_acted_on_and_where_it_stands() -> None:
-    shown = render(without_repetition(only_interactive(small())))
-    assert '    row: 17 | {link "12 €" [e19]}' in shown.split("\n") or (
-        '    row: 17 {link "12 €" [e19]}' in shown.split("\n")
-    )
+    shown = render(only_interactive(without_repetition(small())))
+    assert '    row: 17 {link "12 €" [e19]}' in shown.split("\n")
+    assert '  combobox "Sort" [e9]: oldest (of 2: newest, oldest)' in shown.split("\n")
     assert "About" not in shown
     assert "Berlin" not in shown
     assert "-> " not in shown
@@ -286,6 +285,13 @@ def test_the_section_that_a_cut_list_names_shows_all_of_it() -> None:
     raw = read_aria(table_of(400))[0]
     part = section_of(compacted(raw, BASE), raw, "e1")
     assert len(render(without_repetition(part, whole_first=True)).split("\n")) == 401
+
+
+def test_what_was_cut_is_told_of_in_the_interactive_part_too() -> None:
+    links = "\n".join(f'  - link "l{at}" [ref=e{at}]' for at in range(2, 60))
+    whole = small(f"- list [ref=e1]:\n{links}")
+    shown = render(only_interactive(without_repetition(whole))).split("\n")
+    assert shown[-1] == "  more: 38 of link, section=e1 shows them"
 
 
 def test_a_section_is_found_by_reference_role_name_and_heading() -> None:
