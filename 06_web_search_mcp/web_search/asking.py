@@ -57,6 +57,9 @@ class Asker:
             await self._raced(run, tasks, kind, question, due)
             run.over = True
             tasks.cancel_scope.cancel()
+        for name in tuple(run.out):
+            # Its task ended before it began.
+            run.take(_left_behind(name, 0))
         place = {each.name: index for index, each in enumerate(engines)}
         return sorted(run.outcomes, key=lambda each: place[each.engine])
 
