@@ -9,7 +9,7 @@ from flotilla import Context, Deadline
 from web_browsing.browser.outcome import Acted, outcome
 from web_browsing.browser.session import Session
 from web_browsing.browser.sessions import Sessions
-from web_browsing.browser.settling import Effects, awake
+from web_browsing.browser.settling import Effects, awake, prepare
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -51,5 +51,6 @@ async def heard(
     session: Session, page: "Page", tab: str, context: Context, notes: list[str]
 ) -> AsyncGenerator[Doing]:
     """What is sent meanwhile is of this action."""
+    await prepare(session, page)
     with session.sending.acting(), Effects(session, page) as effects:
         yield Doing(session, tab, page, effects, context.deadline, notes)

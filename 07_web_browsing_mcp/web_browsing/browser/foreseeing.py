@@ -103,7 +103,8 @@ def _of_held(session: Session, out: Outgoing, body: Body) -> Foreseen:
         "sizeBytes": body.size_bytes,
         "cookies": out.header("cookie") is not None,
     }
-    if body.size_bytes:
+    # Of what is shown whole it says nothing more, and of a short password too much.
+    if not body.whole and not body.has_secrets:
         state["sha256"] = body.digest
     for name, value in out.headers:
         if _EXPECTED.fullmatch(name) is None and len(state) < 20:

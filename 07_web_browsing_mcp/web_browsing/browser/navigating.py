@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
 NEW = "new"
-CLOSE_S = 5.0
+OPEN_S, CLOSE_S = 10.0, 5.0
 MAX_WAIT_S = 25.0
 _LOOK_S = 0.1
 
@@ -106,9 +106,17 @@ class Navigating:
                 f"the session has {len(session.tabs)} tabs, and may have {self._max_tabs}",
                 hint="Close one: navigate with go=close.",
             )
-        page = await session.context.new_page()
-        session.active = next(name for name, each in session.tabs.items() if each == page)
-        return page
+        from playwright.async_api import Error
+
+        try:
+            async with asyncio.timeout(OPEN_S):
+                page = await session.context.new_page()
+        except (TimeoutError, Error):
+            raise Unavailable("the browser opens no tab just now") from None
+        session.active = next(
+            (name for name, each in session.tabs.items() if each == page), session.active
+        )
+        return session.page()
 
     async def _closed(self, session: Session, tab: str | None, context: Context) -> Acted:
         page, closed = session.page(tab), tab or session.active

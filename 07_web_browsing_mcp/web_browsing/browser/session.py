@@ -14,7 +14,7 @@ from web_browsing.browser.sending import Sending
 from web_browsing.gate.visitor import Visitor
 
 if TYPE_CHECKING:
-    from playwright.async_api import BrowserContext, Page
+    from playwright.async_api import BrowserContext, CDPSession, Page
 
 MAX_LINES = 500
 MAX_DIALOGS = 50
@@ -89,6 +89,9 @@ class Session:
     """Windows that pages opened beyond the number that a session may have."""
     users: int = 0
     """How many calls are in it just now."""
+    devtools: "dict[Page, CDPSession]" = field(default_factory=dict["Page", "CDPSession"])
+    """Ways into tabs that were opened while these answered: a script that runs without end can be
+    stopped by no other."""
     closed: str | None = None
     """Why it is closed."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,7 +12,7 @@ from web_browsing.browser.session import Session
 from web_browsing.gate.visitor import Outgoing, Refusal
 
 if TYPE_CHECKING:
-    from playwright.async_api import Frame, Page, Request, Response
+    from playwright.async_api import CDPSession, Frame, Page, Request, Response
 
 QUIET_S = 0.25
 """Pages answer a click by a request at once, or by a timer about as long."""
@@ -245,9 +246,27 @@ async def _told(session: Session, page: "Page", command: str) -> bool:
 
     try:
         async with asyncio.timeout(_STUCK_S):
-            devtools: Any = await session.context.new_cdp_session(page)
+            devtools: Any = await devtools_of(session, page)
             await devtools.send(command)
-            await devtools.detach()
     except (TimeoutError, Error):
         return False
     return await answers(page)
+
+
+async def prepare(session: Session, page: "Page") -> None:
+    """See to it that what the page does from here on can be stopped."""
+    from playwright.async_api import Error
+
+    # A tab that goes away is told of by what is done in it.
+    with suppress(Error, TimeoutError):
+        async with asyncio.timeout(_STUCK_S):
+            await devtools_of(session, page)
+
+
+async def devtools_of(session: Session, page: "Page") -> "CDPSession":
+    """The way into a tab, kept for as long as it is open."""
+    for each in [each for each in session.devtools if each.is_closed()]:
+        del session.devtools[each]
+    if page not in session.devtools:
+        session.devtools[page] = await session.context.new_cdp_session(page)
+    return session.devtools[page]

@@ -1,102 +1,16 @@
 """What a page sends when something is done in it, in a real Chromium behind the real gate."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from flotilla import Context, meta
-from flotilla.redaction import Redactor
-from flotilla.toolbox import Toolbox
 from tests.conftest import until
-from web_browsing.browser.acting import Acting
-from web_browsing.browser.contexts import Wants
-from web_browsing.browser.downloading import Downloading
-from web_browsing.browser.foreseeing import Asked as Question
-from web_browsing.browser.foreseeing import Foreseer
-from web_browsing.browser.navigating import Navigating
-from web_browsing.browser.scripts import Scripts
-from web_browsing.browser.sessions import Sessions
-from web_browsing.browser.submitting import Submitting
+
+from .acting_user import Refused, User, Visiting
+from .acting_user import visiting as visiting
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
-
-
-class Refused(Exception):
-    def __init__(self, body: dict[str, Any]) -> None:
-        super().__init__(str(body))
-        self.code = body["code"]
-        self.body = body
-
-
-@dataclass
-class User:
-    """Calls the tools as a client does, in a session of hers, with everything approved."""
-
-    sessions: Sessions
-    context: Callable[..., Context]
-    name: str = "ada"
-    session_id: str = ""
-    box: Toolbox = field(init=False)
-
-    def __post_init__(self) -> None:
-        families = (
-            Acting(self.sessions),
-            Navigating(self.sessions, 8),
-            Submitting(self.sessions),
-            Scripts(self.sessions),
-            Downloading(self.sessions),
-        )
-        self.box = Toolbox([tool for each in families for tool in each.tools()], Redactor())
-
-    async def result(self, tool: str, deadline_s: float = 30, **arguments: Any) -> dict[str, Any]:
-        context = replace(self.context(self.name, deadline_s), approved=True)
-        given = {"sessionId": self.session_id, **arguments}
-        return await self.box.call(f"web.browse.{tool}", given, context)
-
-    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        result = await self.result(tool, **arguments)
-        if result["isError"]:
-            raise Refused(result["_meta"][meta.ERROR])
-        return result["structuredContent"]
-
-    async def foresee(self, action: str = "submit", **more: Any) -> dict[str, Any]:
-        asked = Question.model_validate(
-            {"action": action, "owner": self.name, "sessionId": self.session_id, **more}
-        )
-        return (await Foreseer(self.sessions).foresee(asked)).model_dump(by_alias=True)
-
-    @property
-    def session(self) -> Any:
-        (session,) = (each for each in self.sessions.of(self.name) if each.id == self.session_id)
-        return session
-
-    async def see(self) -> str:
-        """As a snapshot does; references are good from here on."""
-        return await self.session.page().aria_snapshot(mode="ai")
-
-
-Visiting = Callable[..., Any]
-
-
-@pytest.fixture
-def visiting(site: Any, browsing: Any, calling: Any) -> Visiting:
-    """`async with visiting("<form ...>") as user`: who has that page open."""
-
-    @asynccontextmanager
-    async def visit(page: str, **more: Any) -> AsyncGenerator[User]:
-        site.pages.setdefault("/", page)
-        site.pages.setdefault("/done", "<title>Done</title><h1>Thank you</h1>")
-        async with browsing(**more) as sessions:
-            session = await sessions.open("ada", Wants())
-            user = User(sessions, calling, session_id=session.id)
-            await user.call("navigate", url=f"{site.url}/")
-            yield user
-
-    return visit
 
 
 LOGIN = """<title>Login</title><form method=post action=/done><input name=user value=ann>
@@ -143,28 +57,31 @@ SENDERS = {
     "<button>Go</button></form>",
     "by a frame": '<iframe srcdoc="<form method=post action=/done target=_parent><input name=a'
     ' value=1><button>Go</button></form>"></iframe>',
-    "by a worker": '<button onclick="new Worker(URL.createObjectURL(new Blob(['
+    "by a worker": '<button onclick="new Worker(window.URL.createObjectURL(new Blob(['
     "`fetch('${location.origin}/done', {method: 'POST', body: '1'})`])))\">Go</button>",
     "with DELETE": "<button onclick=\"fetch('/done', {method: 'DELETE'})\">Go</button>",
 }
 
 
-@pytest.mark.parametrize("page", SENDERS.values(), ids=SENDERS.keys())
 async def test_whatever_a_click_makes_a_page_send_is_held_until_it_is_allowed(
-    site: Any, visiting: Visiting, page: str
+    site: Any, visiting: Visiting
 ) -> None:
-    async with visiting(page) as user:
-        seen = await user.see()
-        ref = seen.partition('button "Go"')[2].partition("[ref=")[2].partition("]")[0]
-        acted = await user.call("click", ref=ref)
-        if not acted["held"]:
-            # A worker takes its time to start.
-            acted = await user.call("waitFor", seconds=15)
-        (held,) = acted["held"]
-        assert site.sent() == []
-        sent = await user.call("submitForm", heldId=held["heldId"])
-        assert [each.method for each in site.sent()] == [held["method"]]
-        assert [each["status"] for each in sent["sent"]] == [200]
+    async with visiting("") as user:
+        for number, (how, page) in enumerate(SENDERS.items()):
+            site.pages[f"/{number}"] = page
+            site.asked.clear()
+            await user.call("navigate", url=f"{site.url}/{number}", tab="t1")
+            seen = await user.see()
+            ref = seen.partition('button "Go"')[2].partition("[ref=")[2].partition("]")[0]
+            acted = await user.call("click", ref=ref)
+            if not acted["held"]:
+                # A worker takes its time to start.
+                acted = await user.call("waitFor", seconds=15)
+            assert len(acted["held"]) == 1, how
+            assert site.sent() == [], how
+            sent = await user.call("submitForm", heldId=acted["held"][0]["heldId"])
+            assert [each.method for each in site.sent()] == [acted["held"][0]["method"]], how
+            assert [each["status"] for each in sent["sent"]] == [200], how
 
 
 async def test_enter_submits_and_is_held_like_a_click(site: Any, visiting: Visiting) -> None:
