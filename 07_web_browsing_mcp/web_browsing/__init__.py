@@ -80,9 +80,10 @@ def _proxy(settings: Settings) -> Proxy:
     try:
         rules = Rules.of(settings.ports, settings.allow_hosts)
     except ValueError as error:
-        raise Misconfigured(f"WEB_BROWSING_{error}") from None
+        setting, _, told = str(error).partition(":")
+        raise Misconfigured(f"WEB_BROWSING_{setting.upper()}:{told}") from None
     try:
-        return Proxy(rules, ca_file=settings.ca_file)
+        return Proxy(rules, ca_file=settings.authorities)
     except OSError as error:
         told = error.strerror or str(error)
-        raise Misconfigured(f"WEB_BROWSING_CA_FILE: {settings.ca_file}: {told}") from None
+        raise Misconfigured(f"WEB_BROWSING_AUTHORITIES: {settings.authorities}: {told}") from None

@@ -16,7 +16,7 @@ class Settings(ServiceSettings, env_prefix="WEB_BROWSING_"):
     `address:port` each (`wiki.internal:8443`, `127.0.0.1:9000`)."""
     ports: tuple[int, ...] = (80, 443, 8080, 8443)
     """Ports that may be reached at all; `allow_hosts` names its own."""
-    ca_file: Path | None = None
+    authorities: Path | None = None
     """PEM file of authorities that are trusted beside the system's, for the inside's own sites."""
     send_hosts: tuple[str, ...] = ()
     """Hosts to which a page may send (POST and the like) without anybody being asked."""
