@@ -32,6 +32,8 @@ _QUIET = {
     "aiosqlite": logging.WARNING,
     "sqlalchemy": logging.WARNING,
     "alembic": logging.WARNING,
+    # It says addresses whole, and in them what is searched for.
+    "primp": logging.WARNING,
 }
 
 _FIELDS: ContextVar[Mapping[str, Any]] = ContextVar(
