@@ -23,12 +23,11 @@ from pydantic import AfterValidator, Field, ValidationError
 from flotilla.accounts import Account, SecretPlace
 from flotilla.credentials import Credentials
 from flotilla.settings import Misconfigured
-from flotilla.threads import Threads
 from web_search.engine import Engine
 from web_search.engines import brave_api, tavily
 from web_search.engines.brave_api import BraveApi
 from web_search.engines.built_in import BUILT_IN, SUGGESTING
-from web_search.engines.ddgs_engine import DdgsEngine, Line
+from web_search.engines.ddgs_engine import DdgsEngine, Line, Places
 from web_search.engines.keys import Keys
 from web_search.engines.searxng import Searxng
 from web_search.engines.tavily import Tavily
@@ -154,7 +153,7 @@ def engines_of(settings: Settings, config_dir: Path) -> tuple[list[Engine], Cred
     """
     file = _File.load(settings, config_dir)
     keys, line = file.keys(), Line(_proxy(settings), file.ca_file)
-    threads = Threads(settings.threads, "the search engines")
+    places = Places(settings.threads)
     engines: dict[str, Engine] = {}
     for name, entry in file.entries.items():
         if entry.enabled and not isinstance(entry, _BuiltIn):
@@ -163,7 +162,7 @@ def engines_of(settings: Settings, config_dir: Path) -> tuple[list[Engine], Cred
         entry = file.entries.get(name, _BuiltIn())
         if entry.enabled:
             engines[name] = DdgsEngine(
-                name, pages, SUGGESTING.get(name), threads, line, entry.weight
+                name, pages, SUGGESTING.get(name), places, line, entry.weight
             )
     place = {name: index for index, name in enumerate(file.order)}
     names = sorted(engines, key=lambda name: place.get(name, len(place)))

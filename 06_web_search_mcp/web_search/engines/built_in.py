@@ -50,7 +50,7 @@ def _has_class(*names: str) -> str:
 def _text(*sentences: str) -> str:
     # Only what is read: a script that could say the sentence says nothing.
     tests = (f"contains(normalize-space(.), '{sentence}')" for sentence in sentences)
-    return f"//body//text()[not(ancestor::script or ancestor::style)][{' or '.join(tests)}]"
+    return f"//body//text()[{' or '.join(tests)}][not(ancestor::script or ancestor::style)]"
 
 
 def _empty_list(*path: str | int) -> Nothing:

@@ -4,8 +4,11 @@ ddgs as a whole chooses engines itself and takes every failure for "no results".
 driven one by one here, step by step, through a client that tells status, redirects and page.
 """
 
+import asyncio
 import importlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -26,7 +29,7 @@ from web_search.engines.reading import (
     unreadable,
 )
 from web_search.engines.texts import plain
-from web_search.engines.visit import Visit
+from web_search.engines.visit import Visit, Visiting
 
 LEFT_FOR_US_S = 0.05
 """The visit ends that long before the deadline, so that what is told names the engine."""
@@ -34,10 +37,37 @@ LEFT_FOR_US_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """How requests go out: through a proxy, trusting the authority of a PEM file beside it."""
+    """How requests go out: through a proxy, trusting the authority of a PEM file besides."""
 
     proxy: str | None = None
     ca_file: str | None = None
+
+
+class Places:
+    """How many questions at once go out through all engines that block, and through one of them.
+
+    Each engine has threads of its own, so that one that hangs takes none of the others'.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._all = asyncio.Semaphore(most)
+
+    def threads(self, engine: str) -> Threads:
+        return Threads(self._most, engine, abandoned=max(2, self._most // 2))
+
+    @asynccontextmanager
+    async def taken(self, engine: str, due: Deadline) -> AsyncGenerator[None]:
+        """TimedOut where there is no place until `due`."""
+        try:
+            async with asyncio.timeout(due.remaining_s()):
+                await self._all.acquire()
+        except TimeoutError:
+            raise TimedOut(f"{engine} did not answer in time") from None
+        try:
+            yield
+        finally:
+            self._all.release()
 
 
 class DdgsEngine:
@@ -51,14 +81,15 @@ class DdgsEngine:
         name: str,
         pages: Mapping[Kind, Pages],
         suggesting: Suggesting | None,
-        threads: Threads,
+        places: Places,
         line: Line,
         weight: float = 1.0,
     ) -> None:
         self._name = name
         self._pages = pages
         self._suggesting = suggesting
-        self._threads = threads
+        self._places = places
+        self._threads = places.threads(name)
         self._line = line
         self._weight = weight
 
@@ -93,32 +124,33 @@ class DdgsEngine:
 
     async def search(self, kind: Kind, question: Question, due: Deadline) -> Sequence[Found]:
         place = place_of(question.region)
-        inner = Deadline(due.at - LEFT_FOR_US_S)
+        over = threading.Event()
+        visiting = Visiting(self._name, Deadline(due.at - LEFT_FOR_US_S), over)
         try:
-            return await self._threads.run(due, self._blocking, kind, question, place, inner)
+            async with self._places.taken(self._name, due):
+                return await self._threads.run(due, self._blocking, kind, question, place, visiting)
         except FlotillaError as error:
-            if isinstance(error, TimedOut) and "engine" not in error.details:
-                # It waited for a thread until there was no time left.
-                raise TimedOut(
-                    f"{self._name} did not answer in time", details={"engine": self._name}
-                ) from None
+            error.details.setdefault("engine", self._name)
             raise
+        finally:
+            # A thread that nobody waits for any more asks for nothing more.
+            over.set()
 
     async def close(self) -> None:
         """Nothing outlives a question."""
 
     def _blocking(
-        self, kind: Kind, question: Question, place: Place | None, due: Deadline
+        self, kind: Kind, question: Question, place: Place | None, visiting: Visiting
     ) -> list[Found]:
         if kind == "suggest" and self._suggesting is not None:
-            return self._suggested(self._suggesting, question, place, due)
+            return self._suggested(self._suggesting, question, place, visiting)
         pages = self._pages.get(kind)
         if pages is None:
             raise InvalidArgument(f"{self._name} does not answer questions of kind {kind}")
         found: dict[str, Found] = {}
         for page in range(1, pages.most_pages + 1):
             try:
-                more = self._page(kind, pages, question, place, page, due)
+                more = self._page(kind, pages, question, place, page, visiting)
             except FlotillaError:
                 if page == 1:
                     raise
@@ -137,9 +169,9 @@ class DdgsEngine:
         question: Question,
         place: Place | None,
         page: int,
-        due: Deadline,
+        visiting: Visiting,
     ) -> list[Found]:
-        engine, visit = self._engine(pages, due)
+        engine, visit = self._engine(pages, visiting)
         try:
             items, said = _read(engine, pages, question, place, page)
         except FlotillaError:
@@ -153,12 +185,12 @@ class DdgsEngine:
             self._judge_empty(pages, said, was_read=bool(items))
         return found
 
-    def _engine(self, pages: Pages, due: Deadline) -> tuple[Any, Visit]:
+    def _engine(self, pages: Pages, visiting: Visiting) -> tuple[Any, Visit]:
         """The engine of ddgs, new, and the visit that it goes out by."""
         module = importlib.import_module(f"ddgs.engines.{pages.module}")
         kind = reads_items(getattr(module, pages.name))
         engine = kind(proxy=self._line.proxy, timeout=1, verify=self._line.ca_file or True)
-        visit = Visit(engine.http_client.client, self._name, pages.site, due)
+        visit = visiting.of(engine.http_client.client, pages.site)
         engine.http_client = visit
         return engine, visit
 
@@ -181,7 +213,7 @@ class DdgsEngine:
         return Blocked(self._name, why_unknown(page))
 
     def _suggested(
-        self, how: Suggesting, question: Question, place: Place | None, due: Deadline
+        self, how: Suggesting, question: Question, place: Place | None, visiting: Visiting
     ) -> list[Found]:
         import primp
 
@@ -192,7 +224,7 @@ class DdgsEngine:
             ca_cert_file=self._line.ca_file,
         )
         url = how.url.format(language=place.language if place is not None else "en")
-        visit = Visit(client, self._name, how.site, due)
+        visit = visiting.of(client, how.site)
         reply = visit.request("GET", url, params={**how.fixed, how.words: question.words})
         try:
             words = from_json(reply.content)[1]

@@ -13,6 +13,8 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 """Those that engines put around what fits; any other is what somebody wrote."""
+MAX_READ_CHARS = 20_000
+"""Of one text; what is beyond is nobody's title or snippet."""
 _AGO = re.compile(
     r"\b(\d{1,4})\s*(minute|min|m|hour|hr|h|day|d|week|w|month|mo|year|y)s?\b", re.IGNORECASE
 )
@@ -21,12 +23,14 @@ _DAYS = {"d": 1, "w": 7, "mo": 30, "y": 365}
 
 def words(text: Any) -> str:
     """White space collapsed; nothing for what is no text."""
-    return " ".join(text.split()) if isinstance(text, str) else ""
+    return " ".join(text[:MAX_READ_CHARS].split()) if isinstance(text, str) else ""
 
 
 def plain(text: Any) -> str:
     """Without tags and entities, white space collapsed; nothing for what is no text."""
-    return words(unescape(_TAG.sub("", text))) if isinstance(text, str) else ""
+    if not isinstance(text, str):
+        return ""
+    return words(unescape(_TAG.sub("", text[:MAX_READ_CHARS])))
 
 
 def web_url(text: Any) -> str:
@@ -62,13 +66,20 @@ def moment_ago(text: Any, now: datetime) -> datetime | None:
     found = _AGO.search(text) if isinstance(text, str) else None
     if found is None:
         return None
-    number, unit = int(found[1]), found[2].lower()
+    count, unit = int(found[1]), found[2].lower()
+    try:
+        return now - _span(count, unit)
+    except OverflowError:
+        return None
+
+
+def _span(count: int, unit: str) -> timedelta:
     if unit in ("minute", "min", "m"):
-        return now - timedelta(minutes=number)
+        return timedelta(minutes=count)
     if unit.startswith("h"):
-        return now - timedelta(hours=number)
+        return timedelta(hours=count)
     days = _DAYS["mo" if unit.startswith("mo") else unit[0]]
-    return now - timedelta(days=days * number)
+    return timedelta(days=days * count)
 
 
 def number(value: Any) -> int | None:

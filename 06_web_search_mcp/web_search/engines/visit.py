@@ -4,6 +4,7 @@ ddgs drops statuses, follows redirects anywhere and reads bodies of any size; wh
 the place of its HTTP client and does none of that.
 """
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from web_search.engines.judging import of_redirect, of_status
 if TYPE_CHECKING:
     import primp
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_BODY_BYTES = 3 * 1024 * 1024
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -29,18 +30,38 @@ class Reply:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Visiting:
+    """Whom, until when, and until nobody waits any more: what all visits of a question share."""
+
+    engine: str
+    due: Deadline
+    over: threading.Event
+
+    def of(self, client: "primp.Client", site: str) -> "Visit":
+        return Visit(client, self, site)
+
+    def check(self) -> None:
+        """TimedOut where it is too late to go on."""
+        if self.over.is_set() or self.due.remaining_s() <= 0:
+            raise self.late()
+
+    def late(self) -> TimedOut:
+        return TimedOut(f"{self.engine} did not answer in time")
+
+
 class Visit:
     """The HTTP client of one engine for one question, of which `page` is what it last read.
 
     It asks `site` and its subdomains alone, by https, and follows redirects within one host.
     """
 
-    def __init__(self, client: "primp.Client", engine: str, site: str, due: Deadline) -> None:
+    def __init__(self, client: "primp.Client", visiting: Visiting, site: str) -> None:
         self.client = client
         self.page = ""
-        self._engine = engine
+        self._visiting = visiting
+        self._engine = visiting.engine
         self._site = site
-        self._due = due
 
     def request(self, method: str, url: str, **more: Any) -> Reply:
         """The page; raises what `engine.Engine` may raise for everything else."""
@@ -58,18 +79,13 @@ class Visit:
                 method = "GET"
                 more.pop("data", None)
             more.pop("params", None)
-        raise UpstreamError(
-            f"{self._engine} redirects without end", details={"engine": self._engine}
-        )
+        raise UpstreamError(f"{self._engine} redirects without end")
 
     def _ours(self, url: str) -> str:
         parts = urlsplit(url)
         host = parts.hostname or ""
         if parts.scheme != "https" or not (host == self._site or host.endswith(f".{self._site}")):
-            raise UpstreamError(
-                f"{self._engine}: an address was built that is not its own",
-                details={"engine": self._engine},
-            )
+            raise UpstreamError(f"{self._engine}: an address was built that is not its own")
         return url
 
     def _next(self, url: str, location: str) -> str:
@@ -87,9 +103,8 @@ class Visit:
     def _once(self, method: str, url: str, **more: Any) -> tuple[int, Mapping[str, str], bytes]:
         import primp
 
-        left_s = self._due.remaining_s()
-        if left_s <= 0:
-            raise self._late()
+        self._visiting.check()
+        left_s = self._visiting.due.remaining_s()
         try:
             reply = self.client.request(
                 method, url, timeout=left_s, stream=True, follow_redirects=False, **more
@@ -97,39 +112,35 @@ class Visit:
             headers = {name.lower(): value for name, value in reply.headers.items()}
             return reply.status_code, headers, self._read(reply)
         except primp.TimeoutError:
-            raise self._late() from None
+            raise self._visiting.late() from None
         except primp.ConnectError:
             raise Unavailable(
                 f"{self._engine} cannot be reached",
-                details={"reason": "unreachable", "engine": self._engine},
+                details={"reason": "unreachable"},
             ) from None
         except (primp.PrimpError, OSError) as error:
             # Never its text: that has the address, and with it what was asked.
             raise Unavailable(
                 f"the connection to {self._engine} broke: {type(error).__name__}",
-                details={"reason": "dropped", "engine": self._engine},
+                details={"reason": "dropped"},
             ) from None
 
     def _read(self, reply: "primp.Response") -> bytes:
         read, size = list[bytes](), 0
-        for part in reply.iter_bytes():
-            size += len(part)
-            if size > MAX_BODY_BYTES:
-                reply.close()
-                raise UpstreamError(
-                    f"{self._engine} answers with more than {MAX_BODY_BYTES // 1024 // 1024} MiB",
-                    details={"reason": "too_large", "engine": self._engine},
-                )
-            if self._due.remaining_s() <= 0:
-                reply.close()
-                raise self._late()
-            read.append(part)
+        try:
+            for part in reply.iter_bytes():
+                size += len(part)
+                if size > MAX_BODY_BYTES:
+                    raise UpstreamError(
+                        f"{self._engine} answers with more than "
+                        f"{MAX_BODY_BYTES // 1024 // 1024} MiB",
+                        details={"reason": "too_large"},
+                    )
+                self._visiting.check()
+                read.append(part)
+        finally:
+            reply.close()
         return b"".join(read)
-
-    def _late(self) -> TimedOut:
-        error = TimedOut(f"{self._engine} did not answer in time")
-        error.details["engine"] = self._engine
-        return error
 
 
 def _decoded(body: bytes, headers: Mapping[str, str]) -> str:

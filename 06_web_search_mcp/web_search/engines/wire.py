@@ -33,7 +33,7 @@ class Answer:
 class Wire:
     """Requests to one engine below `url`. Nothing is opened before the first.
 
-    `proxy` is an HTTP proxy's URL; `ca_file` a PEM file that is trusted instead of the system's.
+    `proxy` is an HTTP proxy's URL; `ca_file` a PEM file that is trusted besides the system's.
     """
 
     def __init__(
@@ -139,8 +139,12 @@ class Wire:
         return self._session
 
     def _trust(self) -> ssl.SSLContext:
+        trust = ssl.create_default_context()
+        if self._ca_file is None:
+            return trust
         try:
-            return ssl.create_default_context(cafile=self._ca_file)
+            trust.load_verify_locations(self._ca_file)
+            return trust
         except (OSError, ssl.SSLError):
             raise NotConfigured(
                 f"the ca_file of {self._engine} in web_search.yaml cannot be read as PEM",

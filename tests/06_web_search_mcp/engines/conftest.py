@@ -17,9 +17,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the certificates of the internet are, made once."""
+    return tmp_path_factory.mktemp("authority")
+
+
 @pytest.fixture
-async def internet(tmp_path: Path) -> AsyncIterator[Internet]:
-    async with Internet(tmp_path / "internet", dict(HOSTS)).running() as net:
+async def internet(authority: Path) -> AsyncIterator[Internet]:
+    async with Internet(authority, dict(HOSTS)).running() as net:
         yield net
 
 
