@@ -89,6 +89,7 @@ class Engine:
         self._start: asyncio.Task[Running] | None = None
         self._running: Running | None = None
         self._started: _Started | None = None
+        self._endings: set[asyncio.Task[None]] = set()
         self.strayed = 0
         """What Chromium tried to send that no session had asked for; all of it was refused."""
 
@@ -118,6 +119,8 @@ class Engine:
             if started is not None:
                 await started.end()
                 _log.info("browser_stopped")
+        # Of those that ended by themselves there is still something to clear away.
+        await asyncio.gather(*self._endings)
 
     def kill(self) -> None:
         """End it at once, as a browser that answers no more needs; `gone` is called."""
@@ -155,7 +158,9 @@ class Engine:
             return
         self._started = self._running = None
         _log.error("browser_lost")
-        started.end_soon()
+        ending = asyncio.create_task(started.end())
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
         self._gone("the browser was restarted: open a new session")
 
     def _stray(self, what: str) -> None:
@@ -176,7 +181,6 @@ class _Started:
         self._pid: int | None = None
         self._placed: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._hung_up = asyncio.Event()
-        self._ending: asyncio.Task[None] | None = None
 
     async def start(self) -> Running:
         from playwright.async_api import Error, async_playwright
@@ -221,9 +225,6 @@ class _Started:
         if self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
-    def end_soon(self) -> None:
-        self._ending = asyncio.create_task(self.end())
-
     async def _lifeline(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """What the relay says; the end of this connection is the end of the browser."""
         if self._pid is not None:
@@ -252,7 +253,7 @@ def find_program(given: Path | None) -> Path | None:
     Raises Misconfigured where the one that was set is no program.
     """
     if given is not None:
-        if not os.access(given, os.X_OK):
+        if not (given.is_file() and os.access(given, os.X_OK)):
             raise Misconfigured(f"WEB_BROWSING_BROWSER: {given} is no program")
         return given.resolve()
     found = next(filter(None, map(shutil.which, PROGRAMS)), None)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from web_browsing.browser.quarantine import Quarantine
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Dialog as PageDialog
 
 MAX_TEXT = 2000
+Work = Callable[[], Coroutine[Any, Any, Any]]
 
 
 class Listener:
@@ -55,23 +57,23 @@ class Listener:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _do(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _do(self, work: Work) -> None:
         task = asyncio.create_task(self._quietly(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _quietly(self, work: Coroutine[Any, Any, Any]) -> None:
+    async def _quietly(self, work: Work) -> None:
         from playwright.async_api import Error
 
         # The page, its session or the browser went away in the midst of it.
         with suppress(Error):
-            await work
+            await work()
 
     def _opened(self, page: "Page") -> None:
         session = self._session
         if len(session.tabs) >= self._max_tabs:
             session.popups_refused += 1
-            self._do(page.close())
+            self._do(page.close)
             return
         session.tabs_opened += 1
         name = f"t{session.tabs_opened}"
@@ -92,11 +94,11 @@ class Listener:
     def _crash(self, page: "Page") -> None:
         self._line("error", "the page crashed and its tab was closed", page)
         self._crashed(self._session)
-        self._do(page.close())
+        self._do(page.close)
         self._closed(page)
 
     def _downloads(self, download: "Download") -> None:
-        self._do(self._quarantine.take(download, self._name(download.page)))
+        self._do(partial(self._quarantine.take, download, self._name(download.page)))
 
     def _said(self, message: "ConsoleMessage") -> None:
         self._line(message.type, message.text, message.page)
@@ -116,7 +118,7 @@ class Listener:
             )
         )
         # A page that asks whether to leave it would hold whoever goes on; all else is a no.
-        self._do(dialog.accept() if dialog.type == "beforeunload" else dialog.dismiss())
+        self._do(dialog.accept if dialog.type == "beforeunload" else dialog.dismiss)
 
     def _answered(self, response: "Response") -> None:
         length = response.headers.get("content-length", "")
