@@ -50,12 +50,14 @@ def plain(raw: str) -> str:
 
 class _Sign(NamedTuple):
     note: str
+    words: tuple[str, ...]
+    """One of them is in whatever the pattern finds; looking for words is far cheaper."""
     pattern: re.Pattern[str]
 
 
-def _sign(says: str, *alternatives: str) -> _Sign:
+def _sign(says: str, words: str, *alternatives: str) -> _Sign:
     note = f"something in the text looks like instructions to a model: {says}"
-    return _Sign(note, re.compile("|".join(alternatives)))
+    return _Sign(note, tuple(words.split()), re.compile("|".join(alternatives)))
 
 
 _MODEL = (
@@ -73,6 +75,7 @@ _IN_YOUR_HANDS = (
 _SIGNS = (
     _sign(
         "it asks to ignore earlier instructions",
+        "ignore disregard forget override bypass discard",
         rf"\b(?:ignore|disregard|forget|override|bypass|discard)\b(?: \w+){{0,3}}? {_EARLIER}"
         rf"(?: \w+){{0,2}}? {_ORDERS}\b",
         rf"\b(?:ignore|disregard|forget) (?:all )?(?:of )?your (?:\w+ )?(?:{_ORDERS}|training)\b",
@@ -81,6 +84,7 @@ _SIGNS = (
     ),
     _sign(
         "it gives a model a new task or role",
+        "new now",
         rf"(?:^|[.!?:;\n] ?)new {_ORDERS}:",
         rf"\byour new (?:{_ORDERS}|role|objective|goal)\b(?: is|s are| are|:)",
         r"\byou are now (?:a|an|in|the|no longer)\b[^.!?\n]{0,40}?"
@@ -90,6 +94,7 @@ _SIGNS = (
     ),
     _sign(
         "it speaks to whatever model reads it",
+        "ai a.i. llm model chatbot chatgpt claude gemini copilot",
         rf"\b(?:if|when|since|because) you(?:'re| are) (?:an? |the )?{_MODEL}\b",
         rf"\b(?:attention|note|notice|instructions?|message|important) (?:to|for) (?:all |any )?"
         rf"{_MODEL}\b",
@@ -100,6 +105,7 @@ _SIGNS = (
     ),
     _sign(
         "it asks to keep something from the user",
+        "user human operator",
         rf"{NOT}(?:\w+ ){{0,2}}?{TELL}[^.!?\n]{{0,30}}?\b(?:the|your) (?:user|human|operator)\b"
         rf"[^.!?\n]{{0,40}}?\b(?:about|that|this|of (?:this|these|the)|anything)\b",
         r"\b(?:hide|conceal|keep) (?:this|these|it|that)\b[^.!?\n]{0,30}?"
@@ -110,12 +116,14 @@ _SIGNS = (
     ),
     _sign(
         "it imitates the turns of a conversation",
+        "< [ ###",
         *TEMPLATE_MARKS[:3],
         r"</? ?(?:system[-_ ](?:prompt|reminder|message)|assistant_instructions?) ?>",
         r"(?:^|\n)### ?(?:system|instruction)s?\b ?:",
     ),
     _sign(
         "it asks for what a model was told or may do",
+        "prompt history instructions tool user",
         r"\b(?:send|post|forward|upload|append|include|add|put|output|print|repeat|reveal|show|leak"
         rf"|copy|attach)\b(?: \w+){{0,4}}? {_IN_YOUR_HANDS}",
         r"\b(?:use|call|invoke|run) your (?:\w+ )?tools? (?:to|and|now)\b",
@@ -136,7 +144,11 @@ def notes_on(text: str) -> tuple[str, ...]:
     if not looked_at:
         return ()
     read = plain(looked_at)
-    told = [each.note for each in _SIGNS if each.pattern.search(read)]
+    told = [
+        each.note
+        for each in _SIGNS
+        if any(word in read for word in each.words) and each.pattern.search(read)
+    ]
     if _TAG_CHARACTERS.search(looked_at):
         told.append(_SPELT)
     return tuple(told)

@@ -17,6 +17,7 @@ from web_browsing.reading.tree import Node, Parsed
 
 MAX_LENGTH = 500
 MAX_JSON_LENGTH = 300_000
+_LEAST_TITLE = 3
 MAX_THINGS = 200
 """Objects of JSON-LD that are looked at."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8}){0,3}")
@@ -130,8 +131,10 @@ def _title(head: _Head, thing: Mapping[str, Any]) -> str | None:
     """The page's own name for its text: most titles in the head have the site's name behind."""
     named = _first(head.meta("og:title", "twitter:title"), thing.get("headline"), head.title)
     heading = _first(head.heading)
-    if heading and named and len(heading) > 8 and heading.casefold() in named.casefold():
-        return heading
+    if heading and named and len(heading) > _LEAST_TITLE:
+        one, other = heading.casefold(), named.casefold()
+        if other.startswith(one) or other.endswith(one):
+            return heading
     return named or heading
 
 

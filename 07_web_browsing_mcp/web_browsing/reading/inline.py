@@ -161,7 +161,8 @@ def _numbered(line: str) -> str:
 
 
 def _in_brackets(url: str) -> str:
-    return f"<{url}>" if "(" in url or ")" in url or " " in url else url
+    is_plain = url.startswith("data:") or not ("(" in url or ")" in url)
+    return url if is_plain else f"<{url}>"
 
 
 def _without_annotations(node: Node) -> str:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from flotilla.sizes import strip_invisible
+from web_browsing.reading.data_uris import cut_data
 from web_browsing.reading.shapes import Link
-from web_browsing.reading.targets import Targets, cut_data
+from web_browsing.reading.targets import Targets
 from web_browsing.reading.tree import Node
 
 MAX_LINKS = 2000

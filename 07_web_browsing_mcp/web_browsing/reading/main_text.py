@@ -8,7 +8,7 @@ Where it finds nothing, the part of the page with the most prose is the main tex
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import trafilatura
@@ -17,8 +17,10 @@ from web_browsing.reading.blocks import HEADINGS, Run, words_of
 from web_browsing.reading.markup import as_html
 from web_browsing.reading.tree import Node, names
 
-MAX_FOR_TRAFILATURA = 1_500_000
-"""Characters of HTML; it takes some 0.1 s for each 100,000, and more for odd pages."""
+MAX_ELEMENTS = 12_000
+MAX_CHARACTERS = 1_000_000
+"""What trafilatura is given: some of its steps take time with the square of a page's elements. An
+article has 500 to 5,000 of them; of longer pages our own rules find the text."""
 _SHINGLE = 4
 _SHARE = 0.6
 """Of a run's shingles that must be in the main text."""
@@ -41,9 +43,20 @@ def main_runs(all_runs: Sequence[Run], strict: str, lenient: str, title: str) ->
         by_ours = densest(all_runs)
         if _length(all_runs, by_ours) > 2 * _length(all_runs, kept):
             kept = by_ours
-    kept = _filled(all_runs, kept)
+    kept = _filled(all_runs, _outside(all_runs, kept))
     kept = _without_promotion(all_runs, kept, title)
-    return [all_runs[at] for at in sorted(kept)]
+    # A page of links alone is read as one.
+    return [all_runs[at] for at in sorted(kept)] or _outside_frames(all_runs) or list(all_runs)
+
+
+def _outside(all_runs: Sequence[Run], kept: set[int]) -> set[int]:
+    """Without what is in a site's frame, unless that is most of it."""
+    outside = {at for at in kept if not in_frame(all_runs[at])}
+    return outside if 2 * _length(all_runs, outside) > _length(all_runs, kept) else kept
+
+
+def _outside_frames(all_runs: Sequence[Run]) -> list[Run]:
+    return [run for run in all_runs if not in_frame(run)]
 
 
 def _length(all_runs: Sequence[Run], kept: Iterable[int]) -> int:
@@ -52,8 +65,10 @@ def _length(all_runs: Sequence[Run], kept: Iterable[int]) -> int:
 
 def trafilatura_text(page: Node, url: str, *, strict: bool) -> str:
     """The main text as trafilatura finds it; empty where it finds none."""
+    if sum(1 for _ in islice(page.walk(), MAX_ELEMENTS + 1)) > MAX_ELEMENTS:
+        return ""
     html = as_html(page)
-    if len(html) > MAX_FOR_TRAFILATURA:
+    if len(html) > MAX_CHARACTERS:
         return ""
     extract: Any = trafilatura.extract
     try:
@@ -234,17 +249,17 @@ def in_frame(run: Run) -> bool:
 
 def densest(all_runs: Sequence[Run]) -> set[int]:
     """The runs of the element with the most prose."""
-    scores: Counter[int] = Counter()
+    scores: dict[int, float] = {}
     nodes: dict[int, Node] = {}
     usable = [(at, run) for at, run in enumerate(all_runs) if not in_frame(run)]
     for _, run in usable:
         prose = max(0, run.length - 2 * run.linked)
-        worth = prose if run.length > 80 or run.node.tag == "pre" else prose // 4
+        worth = prose if run.length > 80 or run.node.tag == "pre" else prose / 4
         # What is nearer gets more, so that the body wins only where the text is all over it.
         for distance, node in enumerate(reversed(run.path)):
             nodes[id(node)] = node
-            scores[id(node)] += int(worth * 0.9**distance)
+            scores[id(node)] = scores.get(id(node), 0.0) + worth * 0.9**distance
     if not scores:
         return set()
-    best = nodes[scores.most_common(1)[0][0]]
+    best = nodes[max(scores, key=scores.__getitem__)]
     return {at for at, run in usable if best in run.path and 2 * run.linked <= run.length}

@@ -23,9 +23,20 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
 }
 
 
+_NOT_READ = frozenset({"style", "colspan", "rowspan"})
+
+
 def as_html(root: Node) -> str:
-    """All of a tree, for a parser that reads it again."""
-    return "".join(_written(root, lambda node: (node.tag, node.attributes)))
+    """All of a tree but its styles, for a library that reads it again.
+
+    Without spans of cells: one of 9,999 columns takes minutes there.
+    """
+
+    def whole(node: Node) -> tuple[str, Mapping[str, str]]:
+        kept = {name: told for name, told in node.attributes.items() if name not in _NOT_READ}
+        return node.tag, kept
+
+    return "".join(_written(root, whole))
 
 
 def sanitised(root: Node, targets: Targets) -> str:

@@ -6,6 +6,7 @@ from flotilla.persuasion import notes_on
 from flotilla.sizes import strip_invisible
 from web_browsing.reading.about import about
 from web_browsing.reading.blocks import Run, blocked, only, runs
+from web_browsing.reading.data_uris import cut_data
 from web_browsing.reading.hidden import Hidden, drop_hidden
 from web_browsing.reading.inline import Inline
 from web_browsing.reading.links import links
@@ -13,7 +14,7 @@ from web_browsing.reading.main_text import main_runs, trafilatura_text
 from web_browsing.reading.markup import sanitised
 from web_browsing.reading.scripted import keeps_noscript, needs_script
 from web_browsing.reading.shapes import About, Form, Link, Read
-from web_browsing.reading.targets import Targets, cut_data, targets_of
+from web_browsing.reading.targets import Targets, targets_of
 from web_browsing.reading.tree import MAX_NODES, Node, Parsed, limit_depth, parse
 from web_browsing.reading.written import written
 

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, urljoin, urlsplit
 
+from web_browsing.reading.data_uris import cut_data
 from web_browsing.reading.tree import Node
 
 MAX_URL_LENGTH = 2000
-MAX_DATA_NAME = 40
-_BLANK = re.compile(r"[\x00-\x20\x7f-\x9f]")
+_SLASHES = re.compile(r"(https?:)/{2,}", re.IGNORECASE)
 _TO_QUOTE = re.compile(r"[^!#$%&'*+,\-./0-9:;=?@A-Z\[\]_a-z~\u00a1-\U0010ffff]")
-_DATA = re.compile(r"data:([\w.+-]{1,40}/[\w.+-]{1,40})?[^\s\"'<>)]{60,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +22,11 @@ class Targets:
 
     def absolute(self, raw: str) -> str | None:
         """An http or https URL; None for all other schemes and for what is none."""
-        # The URL standard: such characters are dropped wherever they stand, so `java\tscript:`
-        # is `javascript:`.
+        # As browsers do by the URL standard: such characters are dropped wherever they stand, so
+        # that `java\tscript:` is `javascript:`, and `\\` is a slash, of which there may be more.
         target = re.sub(r"[\t\n\r]", "", raw).strip()
+        path = re.split("[?#]", target, maxsplit=1)[0]
+        target = _SLASHES.sub(r"\1//", path.replace("\\", "/"), count=1) + target[len(path) :]
         if not target or len(target) > MAX_URL_LENGTH:
             return None
         try:
@@ -72,15 +73,3 @@ def _candidates(srcset: str) -> Iterator[str]:
     for candidate in srcset.split(",")[:20]:
         if words := candidate.split():
             yield words[0]
-
-
-def cut_data(text: str) -> str:
-    """The text with its data URIs cut to their kind and size."""
-    if "data:" not in text:
-        return text
-    return _DATA.sub(lambda found: data_name(found[1], len(found[0])), text)
-
-
-def data_name(kind: str | None, length: int) -> str:
-    size = f"{length} bytes" if length < 1024 else f"{length // 1024} KB"
-    return f"data:{kind or 'text/plain'};… ({size} cut)"

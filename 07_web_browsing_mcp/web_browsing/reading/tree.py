@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-MAX_NODES = 300_000
+from web_browsing.reading.data_uris import cut_data
+
+MAX_NODES = 100_000
 """Elements of one page; a long encyclopaedia article has 30,000."""
 MAX_DEPTH = 120
 """What is nested deeper becomes plain text at this depth, so that a walk may call itself."""
@@ -189,7 +191,8 @@ def _bounded(attributes: Mapping[str, str]) -> dict[str, str]:
     for name, value in attributes.items():
         if len(kept) == MAX_ATTRIBUTES:
             break
-        kept[name.lower()] = value[:MAX_VALUE_LENGTH]
+        told = cut_data(value) if len(value) > MAX_VALUE_LENGTH else value
+        kept[name.lower()] = told[:MAX_VALUE_LENGTH]
     return kept
 
 
@@ -207,11 +210,15 @@ def limit_depth(root: Node, most: int = MAX_DEPTH) -> None:
 
 def _flat(root: Node) -> Iterator[Node | str]:
     pending: list[Node | str] = list(reversed(root.children))
+    is_new_line = True
     while pending:
         each = pending.pop()
         if isinstance(each, str):
+            is_new_line = is_new_line and each.isspace()
             yield each
             continue
-        if each.tag in BLOCKS or each.tag == "br":
+        # Of many that begin a line, one does: what is nested deep is mostly empty.
+        if (each.tag in BLOCKS or each.tag == "br") and not is_new_line:
+            is_new_line = True
             yield Node("br")
         pending += reversed(each.children)

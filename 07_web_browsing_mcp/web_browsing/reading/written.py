@@ -93,7 +93,9 @@ class _Writer:
         if not text or self._is_plain:
             return text
         # A heading is strong already.
-        return f"{'#' * int(node.tag[1])} {text.removeprefix('**').removesuffix('**').strip()}"
+        if text.startswith("**") and text.endswith("**") and text.count("**") == 2:
+            text = text[2:-2]
+        return f"{'#' * int(node.tag[1])} {text}"
 
     def _definitions(self, node: Node) -> str:
         return "\n".join(each for each in self.blocks(node) if each.strip())
