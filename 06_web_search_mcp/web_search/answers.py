@@ -63,30 +63,37 @@ class Asked(Model):
     retry_after_ms: int | None = None
 
 
-class _Answer(Model):
+class Answer(Model):
+    """Results in order, and what became of every engine that was asked.
+
+    `engine` is as asked for: `auto` or a name.
+    """
+
     query: str
     engine: str
-    """As asked for: `auto` or a name."""
+    results: list[Result]
     engines: list[Asked]
     notes: list[str]
 
 
-class Answer(_Answer):
-    """Results in order, and what became of every engine that was asked."""
-
-    results: list[Result]
-
-
-class ImageAnswer(_Answer):
+class ImageAnswer(Model):
     """Images in order, and what became of every engine that was asked."""
 
+    query: str
+    engine: str
     results: list[ImageResult]
+    engines: list[Asked]
+    notes: list[str]
 
 
-class Suggestions(_Answer):
+class Suggestions(Model):
     """What else people look for, and what became of every engine that was asked."""
 
+    query: str
+    engine: str
     suggestions: list[str]
+    engines: list[Asked]
+    notes: list[str]
 
 
 class KindInfo(Model):
