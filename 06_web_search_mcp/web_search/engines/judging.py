@@ -14,6 +14,8 @@ from web_search.engine import Blocked
 REST_S = 60.0
 """How long an engine that says no time is left alone."""
 _REFUSED = frozenset({401, 403, 405, 406, 418, 451})
+_WALL_HEADERS = ("cf-mitigated", "x-amzn-waf-action", "x-yandex-captcha")
+"""By which gateways say, whatever the status, that the page is a challenge."""
 _CHALLENGES = (
     "//form[@id='challenge-form'] | //form[contains(@action, 'captcha')]"
     " | //form[contains(@action, 'anomaly.js')] | //*[contains(@class, 'anomaly-modal')]"
@@ -41,7 +43,12 @@ MOST_WORDS_CHARS = 20_000
 
 
 def of_status(engine: str, status: int, headers: Mapping[str, str]) -> FlotillaError | None:
-    """What a status other than that of a page means; None for 200."""
+    """What a status other than that of a page means, and a gateway's word; else None.
+
+    Names of `headers` are in lower case.
+    """
+    if any(name in headers for name in _WALL_HEADERS):
+        return Blocked(engine, "a captcha")
     if status == 200:
         return None
     if status == 202:

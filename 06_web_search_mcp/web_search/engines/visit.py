@@ -149,5 +149,6 @@ def _decoded(body: bytes, headers: Mapping[str, str]) -> str:
     name = charset.partition(";")[0].strip(" \"'") or "utf-8"
     try:
         return body.decode(name, "replace")
-    except LookupError:
+    except (LookupError, ValueError):
+        # No charset, or one of the codecs that are none of text.
         return body.decode("utf-8", "replace")

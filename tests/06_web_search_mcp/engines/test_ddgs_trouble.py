@@ -133,6 +133,30 @@ async def test_a_status_of_refusal_is_a_block(
     assert isinstance(await refused(named("duckduckgo")), Blocked)
 
 
+@pytest.mark.parametrize("name", ["cf-mitigated", "X-Amzn-Waf-Action"])
+@pytest.mark.parametrize("status", [200, 403, 503])
+async def test_a_gateways_word_is_a_block_whatever_the_status(
+    named: Named, internet: Internet, name: str, status: int
+) -> None:
+    internet.hosts["www.mojeek.com"] = answering(
+        lambda: web.Response(status=status, headers={name: "challenge", "Retry-After": "5"})
+    )
+    assert isinstance(await refused(named("mojeek")), Blocked)
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "nonsense", "idna", "hex", "utf-16"])
+async def test_no_charset_breaks_a_page(named: Named, internet: Internet, charset: str) -> None:
+    body = b"<p>No pages found matching: <b>\xff\xfe...xn--</b></p>"
+    internet.hosts["www.mojeek.com"] = answering(
+        lambda: web.Response(body=body, headers={"Content-Type": f"text/html; charset={charset}"})
+    )
+    if charset == "utf-16":
+        assert isinstance(await refused(named("mojeek")), Blocked)
+        return
+    question = Question(words="flotilla", most=5)
+    assert await named("mojeek").search("web", question, Deadline.after(4)) == []
+
+
 @pytest.mark.parametrize(
     ("status", "header", "after_ms"),
     [(429, "17", 17_000), (429, None, 60_000), (503, "120", 120_000), (429, "soon", 60_000)],
