@@ -11,9 +11,11 @@ from typing import Final, Self
 import structlog
 
 from web_browsing.gate.refusing import Refused
+from web_browsing.gate.resolving import TURNS
 from web_browsing.gate.visitor import MAX_REMEMBERED, Refusal, Visitor
 
 MAX_URL_CHARS: Final = 2000
+MAX_METHOD_CHARS: Final = 32
 BODIES_AT_ONCE: Final = 4
 """So many of the largest bodies are kept at the same time, while they are judged."""
 
@@ -32,6 +34,8 @@ class Ledger:
         self.kept_bytes = 0
         self._slot_s, self._now = slot_s, now
         self._slots = asyncio.Semaphore(visitor.allowance.connections)
+        self.turns = asyncio.Semaphore(TURNS)
+        """For look-ups."""
 
     def came(self, size: int) -> None:
         """Count bytes from the web; raises Refused beyond what the visitor may take in all."""
@@ -73,6 +77,7 @@ class Ledger:
 
     def refuse(self, refused: Refused, method: str, url: str) -> None:
         """Remember and log it; the log has no more of the URL than where it leads."""
+        method = method[:MAX_METHOD_CHARS]
         self.visitor.refusals.append(
             Refusal(
                 at=self._now(),

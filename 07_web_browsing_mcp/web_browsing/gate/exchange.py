@@ -17,6 +17,10 @@ from web_browsing.gate.wire import Pipe
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROXY_AUTHENTICATION: Final = 407
 _MAX_INFORMATIONAL: Final = 16
+_METHOD_OVERRIDES: Final = frozenset(
+    {b"x-http-method-override", b"x-http-method", b"x-method-override"}
+)
+_BODILESS: Final = frozenset({204, 304})
 _NOT_BACK: Final = (
     b"alt-svc",  # leads to QUIC, which does not go through here
     REFUSED_HEADER.encode(),  # is ours to say
@@ -43,6 +47,11 @@ class Asked:
     @property
     def url(self) -> str:
         return self.place.origin + self.path.decode("ascii")
+
+    @property
+    def plays_another(self) -> bool:
+        """It asks the server to take it for a request of another method, as some frameworks do."""
+        return any(name.lower() in _METHOD_OVERRIDES for name, _ in self.headers)
 
     @property
     def is_safe(self) -> bool:
@@ -100,7 +109,7 @@ async def answer(
         raise Refused("unreachable", "The server plays a proxy that wants a password.")
     framings = {name for name, _ in head.headers}
     chunked = b"transfer-encoding" in framings
-    if method != "HEAD" and not chunked:
+    if method != "HEAD" and not chunked and head.status_code not in _BODILESS:
         ledger.fits(_length(head))
     headers = passed_on(head, *_NOT_BACK, *((b"content-length",) if chunked else ()))
     await _tell(

@@ -91,6 +91,7 @@ class Looking:
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION
         context.set_alpn_protocols(["http/1.1"])
         _load(context, certificate.public_bytes(serialization.Encoding.PEM) + private)
         return context

@@ -91,11 +91,12 @@ class _Served:
 
     async def close(self) -> None:
         self._closed = True
+        # All at once and first of all: whoever waits for the rest may be cancelled himself.
         for visit in self._visits:
             visit.cancel()
-        await asyncio.gather(*self._visits, return_exceptions=True)
         for wire in self._wires:
             wire.abort()
+        await asyncio.gather(*self._visits, return_exceptions=True)
         # Until the loop has let go of the last descriptor.
         await self._empty.wait()
 

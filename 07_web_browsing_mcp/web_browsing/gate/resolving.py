@@ -26,8 +26,11 @@ LOOKUP_S: Final = 10.0
 REMEMBERED_S: Final = 30.0
 MAX_REMEMBERED: Final = 2048
 MAX_ADDRESSES: Final = 8
-"""Of one name: more are not tried."""
-THREADS: Final = 16
+"""Of one name: all are judged, but no more are tried."""
+THREADS: Final = 32
+TURNS: Final = 4
+"""So many look-ups a visitor may have under way, so that one whose names nobody answers for keeps
+the others from nothing."""
 
 
 class SystemResolver:
@@ -61,10 +64,11 @@ class Resolving:
         self._resolve, self._is_ours, self._clock = resolve, is_ours, clock
         self._lookup_s = lookup_s
         self._found: OrderedDict[str, tuple[float, tuple[Address, ...]]] = OrderedDict()
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._ones: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def addresses(self, place: Place) -> tuple[Address, ...]:
-        """All that may be connected to, at least one; raises Refused.
+    async def addresses(self, place: Place, turns: asyncio.Semaphore) -> tuple[Address, ...]:
+        """Those that may be connected to, at least one; raises Refused. `turns` bounds how many
+        look-ups the visitor has under way.
 
         A single one of the inside refuses the name as a whole: an honest name has none, and a
         mixed answer is how rebinding begins.
@@ -72,24 +76,30 @@ class Resolving:
         if place.host.address is not None:
             found = (place.host.address,)
         else:
-            found = await self._looked_up(place.host.name, place.port)
+            found = await self._looked_up(place.host.name, place.port, turns)
         for each in found:
+            refuse_inside(place, each, ours=False)
+        chosen = _in_turns(found)[:MAX_ADDRESSES]
+        for each in chosen:
             refuse_inside(place, each, ours=self._is_ours(each))
-        return _in_turns(found)
+        return chosen
 
-    async def _looked_up(self, name: str, port: int) -> tuple[Address, ...]:
-        turn = self._turns.setdefault(name, asyncio.Lock())
+    async def _looked_up(
+        self, name: str, port: int, turns: asyncio.Semaphore
+    ) -> tuple[Address, ...]:
+        one = self._ones.setdefault(name, asyncio.Lock())
         try:
-            async with asyncio.timeout(self._lookup_s), turn:
+            async with asyncio.timeout(self._lookup_s), one:
                 remembered = self._found.get(name)
                 if remembered is not None and remembered[0] > self._clock():
                     return remembered[1]
-                told = await self._resolve(name, port)
+                async with turns:
+                    told = await self._resolve(name, port)
         except TimeoutError:
             raise Refused("no_address", f"Nobody told the address of {name} in time.") from None
         except OSError:
             raise Refused("no_address", f"{name} has no address.") from None
-        found = tuple(map(_address, told))[:MAX_ADDRESSES]
+        found = tuple(map(_address, told))
         if not found:
             raise Refused("no_address", f"{name} has no address.")
         self._found[name] = self._clock() + REMEMBERED_S, found

@@ -13,6 +13,10 @@ import h11
 from web_browsing.gate.wire import Pipe
 
 MAX_HEAD_BYTES: Final = 64 * 1024
+CRUMBS_AT_ONCE: Final = 32
+MAX_CRUMBS: Final = 20_000
+MIN_CRUMB_BYTES: Final = 32
+"""Beyond MAX_CRUMBS pieces of a body they must have so many bytes on average."""
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _HOP_BY_HOP: Final = frozenset(
     {b"connection", b"keep-alive", b"te", b"trailer", b"upgrade", b"transfer-encoding"}
@@ -32,6 +36,7 @@ class Talk:
         self.pipe = pipe
         self.http = h11.Connection(role, max_incomplete_event_size=MAX_HEAD_BYTES)
         self.asked_for_head = False
+        self._pieces = self._pieces_bytes = 0
         self._count = count
 
     async def next(self) -> h11.Event | type[h11.PAUSED]:
@@ -41,12 +46,25 @@ class Talk:
             if event is not h11.NEED_DATA:
                 if isinstance(event, Heads):
                     _bound(event)
+                    self._pieces = self._pieces_bytes = 0
+                elif isinstance(event, h11.Data):
+                    await self._bound_crumbs(len(event.data))
                 return event  # pyright: ignore[reportReturnType]
             if self.http.they_are_waiting_for_100_continue:
                 await self.say(h11.InformationalResponse(status_code=100, headers=[]))
             data = await self.pipe.read()
             self._count(len(data))
             self.http.receive_data(data)
+
+    async def _bound_crumbs(self, size: int) -> None:
+        """A body in pieces of a byte each costs a thousand times what one in large ones does: it
+        waits for others in between, and has a bound."""
+        self._pieces += 1
+        self._pieces_bytes += size
+        if self._pieces % CRUMBS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        if self._pieces > MAX_CRUMBS and self._pieces_bytes < MIN_CRUMB_BYTES * self._pieces:
+            raise h11.RemoteProtocolError("the body comes in crumbs")
 
     async def say(self, *events: h11.Event) -> None:
         """Say that to the other side; returns when there is room for more."""

@@ -46,6 +46,7 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     return context
 
@@ -56,9 +57,10 @@ class Upstream:
     def __init__(self, resolving: Resolving, context: ssl.SSLContext, times: Times) -> None:
         self._resolving, self._context, self._times = resolving, context, times
 
-    async def connect(self, place: Place) -> Wire:
-        """A connection to one of the place's judged addresses, as plain bytes; raises Refused."""
-        addresses = await self._resolving.addresses(place)
+    async def connect(self, place: Place, turns: asyncio.Semaphore) -> Wire:
+        """A connection to one of the place's judged addresses, as plain bytes; raises Refused.
+        `turns` are the visitor's, for look-ups."""
+        addresses = await self._resolving.addresses(place, turns)
         try:
             async with asyncio.timeout(self._times.connect_s):
                 return await _first_of(addresses, place.port)
@@ -68,9 +70,9 @@ class Upstream:
             told = f"{place.authority} did not take the connection: {_words(error)}."
         raise Refused("unreachable", told)
 
-    async def open(self, place: Place) -> tuple[Wire, Pipe]:
+    async def open(self, place: Place, turns: asyncio.Semaphore) -> tuple[Wire, Pipe]:
         """The same, in TLS where the scheme says so: the wire, and what is spoken through."""
-        wire = await self.connect(place)
+        wire = await self.connect(place, turns)
         if place.scheme == "http":
             return wire, wire
         try:

@@ -119,7 +119,7 @@ class Visit:
         try:
             self._ledger.asks()
             place = self._gate.rules.place("https", host, port)
-            server = await self._gate.upstream.connect(place)
+            server = await self._gate.upstream.connect(place, self._ledger.turns)
         except Refused as refused:
             return await self._refuse(talk, refused, request)
         try:
@@ -225,7 +225,7 @@ class Visit:
             return
         if asked.method in SAFE and asked.body:
             raise Refused("sending", f"A {asked.method} with a body sends something.")
-        if asked.is_safe:
+        if asked.is_safe and not asked.plays_another:
             return
         ruling = await judge(asked.outgoing())
         if ruling.reason is not None:
@@ -267,7 +267,7 @@ class Visit:
             except (OSError, h11.RemoteProtocolError):
                 pass
         self._hang_up()
-        wire, pipe = await self._gate.upstream.open(asked.place)
+        wire, pipe = await self._gate.upstream.open(asked.place, self._ledger.turns)
         self._line = line = Line(asked.place, wire, Talk(pipe, h11.CLIENT, self._ledger.came))
         return line, await ask(line.talk, asked, self._gate.times)
 

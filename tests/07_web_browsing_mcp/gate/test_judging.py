@@ -134,6 +134,18 @@ async def test_a_body_cannot_hide_in_a_request_that_only_reads(
         assert looked.site.connections == []
 
 
+@pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "x-http-method", "X-Method-Override"])
+async def test_a_request_that_wants_to_be_taken_for_another_is_judged(
+    gated: Gated, header: str
+) -> None:
+    async with looked_into(gated) as looked:
+        looked.person.decided.set()
+        caller = await looked.caller()
+        ask = f"GET / HTTP/1.1\r\nHost: x\r\n{header}: DELETE\r\n\r\n"
+        assert (await caller.ask(ask.encode()))[0] == 403
+        assert looked.site.connections == []
+
+
 async def test_a_browser_that_gives_up_ends_the_question(gated: Gated) -> None:
     async with looked_into(gated) as looked:
         caller = await looked.caller()

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import until
 from web_browsing.gate.proxy import Proxy
 from web_browsing.gate.rules import Rules
+from web_browsing.gate.talk import CRUMBS_AT_ONCE, MAX_CRUMBS
 from web_browsing.gate.upstream import Times
 from web_browsing.gate.visitor import PASS, Allowance, Outgoing, Ruling, Visitor
 
@@ -94,6 +95,34 @@ async def test_a_gzip_bomb_passes_as_it_comes_and_counts_as_what_it_is(gated: Ga
             {"content-encoding": "gzip", "content-length": "1000"},
             bomb,
         )
+
+
+async def test_a_body_in_crumbs_is_cut_and_holds_up_nobody(gated: Gated) -> None:
+    async def crumbs(connection: Connection) -> None:
+        await connection.request()
+        connection.writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            connection.writer.write(b"1\r\nx\r\n" * 10_000)
+            await connection.writer.drain()
+
+    async def step() -> None:
+        nonlocal steps
+        while True:
+            await asyncio.sleep(0)
+            steps += 1
+
+    steps = 0
+    async with gated.site(crumbs) as site, gated.gate(site) as entrance:
+        caller = await entrance.call()
+        await caller.send(get(site))
+        stepping = asyncio.create_task(step())
+        with anyio.fail_after(60):
+            while await caller.reader.read(65536):
+                pass
+        stepping.cancel()
+        assert entrance.reasons() == ["unreachable"]
+        # Others had their turns all the while.
+        assert steps > MAX_CRUMBS / CRUMBS_AT_ONCE / 2
 
 
 async def test_requests_have_a_bound(gated: Gated) -> None:
