@@ -140,15 +140,11 @@ def _title(head: _Head, thing: Mapping[str, Any]) -> str | None:
 
 def _main_thing(json_ld: Sequence[str]) -> Mapping[str, Any]:
     """The object that tells of the page's text; an empty one where none does."""
-    things = list(_things(json_ld))
-    for is_wanted in (
-        lambda kind: _ARTICLES.search(kind) and kind not in _PAGES,
-        lambda kind: kind in _PAGES,
-    ):
-        for thing in things:
-            if is_wanted(_kind(thing) or ""):
-                return thing
-    return {}
+    things = [(_kind(each) or "", each) for each in _things(json_ld)]
+    articles = (each for kind, each in things if kind not in _PAGES and _ARTICLES.search(kind))
+    pages = (each for kind, each in things if kind in _PAGES)
+    nothing: Mapping[str, Any] = {}
+    return next(articles, None) or next(pages, nothing)
 
 
 def _things(json_ld: Sequence[str]) -> Iterator[Mapping[str, Any]]:
