@@ -14,8 +14,7 @@ class Settings(ServiceSettings, env_prefix="WEB_SEARCH_"):
     """The file that says the engines; by default web_search.yaml in the fleet's configuration
     folder."""
     engine_timeout_s: float = Field(default=8, gt=0, le=60)
-    """How long one engine may take; several asked together wait no longer than this for the
-    slowest."""
+    """How long one engine may take before it counts as not answering."""
     threads: int = Field(default=8, ge=1, le=32)
     """Searches at the same time through the engines that only know how to block."""
     proxy: str | None = None
