@@ -1,5 +1,6 @@
 """What the container files promise one another, without an engine."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from tools.seccomp import NEEDED, REFUSED
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = yaml.safe_load((ROOT / "config/services.yaml").read_text())["services"]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+PROFILE = "deploy/compose/chromium-seccomp.json"
 RUNNER = "external-runner"
 RUNNER_FILE = ROOT / "00_master_mcp/runner.Dockerfile"
 LONG_RUNNING = {name: each for name, each in COMPOSE["services"].items() if name != "passwords"}
@@ -59,7 +63,8 @@ def test_a_container_is_given_no_more_than_it_needs(name: str) -> None:
 
     assert block["read_only"] is True
     assert block["cap_drop"] == ["ALL"]
-    assert block["security_opt"] == ["no-new-privileges:true"]
+    profiles = [f"seccomp={PROFILE}"] if name == "web-browsing" else []
+    assert block["security_opt"] == ["no-new-privileges:true", *profiles]
     if name == RUNNER:
         # To make a user of its own of each program takes rights, but these alone.
         assert block["cap_add"] == ["CHOWN", "KILL", "SETGID", "SETUID"]
@@ -69,6 +74,20 @@ def test_a_container_is_given_no_more_than_it_needs(name: str) -> None:
     assert {"mem_limit", "pids_limit", "restart", "stop_grace_period", "logging"} <= set(block)
     assert "privileged" not in block
     assert not [volume for volume in block["volumes"] if "docker.sock" in volume]
+
+
+def test_the_browsers_container_may_make_namespaces_and_little_else_that_others_may_not() -> None:
+    profile = json.loads((ROOT / PROFILE).read_text())
+    allowed, sockets, refused = profile["syscalls"]
+
+    assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert set(allowed["names"]) >= NEEDED
+    assert not set(allowed["names"]) & REFUSED
+    assert set(refused["names"]) == REFUSED
+    assert refused["action"] == "SCMP_ACT_ERRNO"
+    assert sockets["names"] == ["socket"]
+    # Nothing is refused by its arguments alone but sockets to the hypervisor.
+    assert "args" not in allowed
 
 
 def test_only_the_hub_is_published_and_on_the_network_that_leads_out() -> None:
