@@ -1,5 +1,6 @@
 """From a URL to what its page says: fetched or kept, rendered where it must be, read once."""
 
+import re
 import secrets
 import socket
 import ssl
@@ -21,6 +22,7 @@ from web_browsing.fetching.robots_kept import RobotsKept
 from web_browsing.fetching.targets import origin_of
 from web_browsing.fetching.wire import Answer, Ask, Wire
 from web_browsing.gate.proxy import Proxy
+from web_browsing.gate.upstream import trusting
 from web_browsing.gate.visitor import Allowance, Visitor
 from web_browsing.reading.shapes import Form
 from web_browsing.settings import Settings
@@ -28,6 +30,7 @@ from web_browsing.settings import Settings
 Render = Callable[[str, Context], Awaitable[tuple[str, str]]]
 """A page as a browser has it once it rests: its HTML and its URL then."""
 Rendering = Literal["auto", "never", "always"]
+_MEDIA_TYPE = re.compile("[a-z0-9!#$&^_.+-]{1,40}/[a-z0-9!#$&^_.+-]{1,80}")
 UNBOUNDED = 2**62
 RENDERED_FRESH_S = 60.0
 
@@ -56,8 +59,12 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches within `opened`. `render` is a browser's, None where there is none; `readers` that
-    are given are opened by whoever gave them."""
+    """Fetches within `opened`.
+
+    `render` is a browser's, None where there is none. `readers` that are given are opened by
+    whoever gave them. `tls` verifies the servers, by default against the authorities of the system
+    and of the settings.
+    """
 
     def __init__(
         self,
@@ -81,7 +88,7 @@ class Fetcher:
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:
         """The wire, through a socket of the gate that takes the fetcher's token alone."""
-        visitor = fetching_visitor(self._settings.max_fetch_bytes)
+        visitor = fetching_visitor()
         async with AsyncExitStack() as stack:
             listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
             port: int = listening.getsockname()[1]
@@ -91,7 +98,7 @@ class Fetcher:
                     visitor,
                     URL(f"http://127.0.0.1:{port}"),
                     user_agent=self._settings.user_agent,
-                    tls=self._tls,
+                    tls=self._tls or trusting(self._settings.authorities),
                 )
             )
             if self._opens_readers:
@@ -243,7 +250,7 @@ class Fetcher:
         return self._opened
 
 
-def fetching_visitor(max_bytes: int) -> Visitor:
+def fetching_visitor() -> Visitor:
     """Others on this machine could reach its socket too, so it has a token.
 
     The fetcher stays as long as the service, so that nothing is counted over its whole stay.
@@ -287,7 +294,9 @@ async def _unjudged(_url: URL) -> None:
 
 
 def _not_text(answer: Answer) -> NotAllowed:
-    kind = media_type(answer.content_type)[:80] or "an unknown type"
+    kind = media_type(answer.content_type)
+    if not _MEDIA_TYPE.fullmatch(kind):
+        kind = "of an unknown type"
     size = answer.headers.get("content-length", "")
     known = f" of {size} bytes" if size.isdigit() and len(size) < 16 else ""
     return NotAllowed(

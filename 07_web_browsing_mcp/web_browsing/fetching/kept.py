@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from time import monotonic
 
 from web_browsing.fetching.kinds import Kind
@@ -18,7 +19,9 @@ from web_browsing.fetching.wire import Answer
 from web_browsing.reading.shapes import Form
 
 MAX_BYTES = 64 * 1024 * 1024
+MAX_PAGES = 2000
 MAX_FRESH_S = 3600.0
+_PAGE_BYTES = 2048
 PAGING_S, PAGING_NO_STORE_S = 600.0, 120.0
 """For so long the further pieces of a page come from the reading that the first one came from."""
 
@@ -43,13 +46,19 @@ class KeptPage:
 
     @property
     def size_bytes(self) -> int:
-        return len(self.answer.body or b"") + sum(
-            sys.getsizeof(each.text) + 300 * len(each.links) for each in self.readings.values()
+        headers = sum(len(name) + len(value) for name, value in self.answer.headers.items())
+        return (
+            _PAGE_BYTES
+            + headers
+            + len(self.answer.body or b"")
+            + sum(
+                sys.getsizeof(each.text) + 300 * len(each.links) for each in self.readings.values()
+            )
         )
 
 
 class Kept:
-    """At most MAX_BYTES; what was not used for longest goes first."""
+    """At most MAX_BYTES and MAX_PAGES; what was not used for longest goes first."""
 
     def __init__(self, max_bytes: int = MAX_BYTES, clock: Callable[[], float] = monotonic) -> None:
         self._max_bytes = max_bytes
@@ -72,8 +81,10 @@ class Kept:
         for key, page in list(self._pages.items()):
             if no_store(page.answer.headers) and not self.pages_on(page):
                 del self._pages[key]
-        while self.size_bytes > self._max_bytes and self._pages:
-            self._pages.popitem(last=False)
+        size = self.size_bytes
+        while self._pages and (size > self._max_bytes or len(self._pages) > MAX_PAGES):
+            _, gone = self._pages.popitem(last=False)
+            size -= gone.size_bytes
 
     def is_fresh(self, page: KeptPage) -> bool:
         return self.clock() < page.fetched_at_s + page.fresh_s
@@ -92,6 +103,8 @@ def fresh_s(answer: Answer) -> float:
     """Seconds for which an answer may be given again unasked; section 4.2."""
     control = directives(answer.headers.get("cache-control", ""))
     if {"no-store", "no-cache"} & control.keys() or answer.headers.get("vary", "").strip() == "*":
+        return 0
+    if answer.status != HTTPStatus.OK:
         return 0
     # What a redirect says holds for that one call, unless it is for good.
     if any(hop.status not in (301, 308) for hop in answer.hops):

@@ -23,8 +23,8 @@ from flotilla import FlotillaError
 from web_browsing.fetching.bodies import read_body
 from web_browsing.fetching.orders import Order
 
-MEMORY_BYTES = 2 * 1024**3
-"""Of address space, of which a page of 16 MB takes less than half."""
+MEMORY_BYTES = 1024**3
+"""Of address space, of which a page of 16 MB takes a third."""
 MAX_FILES = 64
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _ORDER = TypeAdapter(Order)

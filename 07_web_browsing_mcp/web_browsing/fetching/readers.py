@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 AT_ONCE = 2
-READING_S = 20.0
+READING_S = 25.0
 """Of one body; ordinary pages take tens of milliseconds."""
 IDLE_S = 60.0
 MAX_READ = 200

@@ -16,7 +16,7 @@ from web_browsing.fetching.robots import (
     product_of,
     read_robots,
 )
-from web_browsing.fetching.targets import origin_of, shown
+from web_browsing.fetching.targets import origin_of
 from web_browsing.fetching.wire import Answer, Ask, Wire
 
 KEPT_S, SHUT_KEPT_S = 3600.0, 60.0
@@ -48,12 +48,12 @@ class RobotsKept:
         told = (
             "does not say what it allows: its robots.txt fails"
             if robots.shut
-            else f"asks programs not to fetch {shown(url)}"
+            else "asks programs not to fetch this page"
         )
         raise NotAllowed(
             f"robots.txt: {origin_of(url)} {told}",
-            hint="A page opened by openSession is one that a person's browser shows; an operator "
-            "sets WEB_BROWSING_ROBOTS=ignore.",
+            hint="Look for another page that says the same; an operator may set "
+            "WEB_BROWSING_ROBOTS=ignore.",
             details={"reason": "robots"},
         )
 

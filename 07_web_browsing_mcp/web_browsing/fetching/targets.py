@@ -6,10 +6,8 @@ What stands behind a name is not judged here but by the gate, which alone connec
 from yarl import URL
 
 from flotilla import InvalidArgument, NotAllowed
-from flotilla.sizes import strip_invisible
 
 MAX_URL_CHARS = 4000
-MAX_SHOWN_CHARS = 200
 
 
 def target_of(url: str) -> URL:
@@ -21,7 +19,11 @@ def target_of(url: str) -> URL:
 
 
 def next_target(now: URL, location: str) -> URL:
-    """Where a redirect leads; NotAllowed where it is nothing that may be asked for."""
+    """Where a redirect leads; NotAllowed where it is nothing that may be asked for.
+
+    No error says more of a URL that a site chose than its host: errors are not marked as strangers'
+    words.
+    """
     try:
         following = now.join(URL(location.strip()))
     except (ValueError, UnicodeError):
@@ -29,17 +31,10 @@ def next_target(now: URL, location: str) -> URL:
     problem = "is no URL" if following is None else _problem(str(following))
     if following is None or problem is not None:
         raise NotAllowed(
-            f"{shown(now)} redirects to {shown(location)}, which {problem}",
+            f"{origin_of(now)} redirects to an address that {problem}",
             details={"reason": "bad_redirect"},
         )
     return following.with_fragment(None)
-
-
-def shown(url: URL | str) -> str:
-    """A URL for a sentence of ours: short, and nothing in it that a person cannot see."""
-    text = strip_invisible(str(url))
-    text = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
-    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…"
 
 
 def origin_of(url: URL) -> str:

@@ -16,7 +16,7 @@ from yarl import URL
 from flotilla import FlotillaError, TimedOut, Unavailable, UpstreamError
 from web_browsing.fetching.decoding import ACCEPT_ENCODING, Decoder, too_large
 from web_browsing.fetching.refusals import refused
-from web_browsing.fetching.targets import next_target, origin_of, shown
+from web_browsing.fetching.targets import next_target, origin_of
 from web_browsing.gate.refusing import REFUSED_HEADER
 from web_browsing.gate.visitor import Visitor
 
@@ -270,7 +270,7 @@ def _proxy_credentials(token: str) -> dict[str, str]:
 
 def _lost(reason: str, told: str, url: URL) -> UpstreamError:
     return UpstreamError(
-        f"{told}, the last at {shown(url)}",
+        f"{told}, the last at {origin_of(url)}",
         hint="The site does not lead to a page; try another address of it.",
         details={"reason": reason},
     )

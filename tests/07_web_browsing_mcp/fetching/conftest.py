@@ -203,7 +203,6 @@ def open_tools(readers: Readers, tls: ssl.SSLContext) -> OpenTools:
     async def opened(
         *sites: Site,
         render: Render | None = None,
-        trusting: ssl.SSLContext | None = None,
         proxy: Proxy | None = None,
         ports: tuple[int, ...] = (80, 443),
         **settings: Any,
@@ -214,7 +213,7 @@ def open_tools(readers: Readers, tls: ssl.SSLContext) -> OpenTools:
             proxy or Proxy(Rules.of(ports, allowed)),
             render=render,
             readers=readers,
-            tls=trusting or tls,
+            tls=None if "authorities" in settings else tls,
         )
         async with fetcher.opened():
             yield Tools(Toolbox(PageTools(fetcher).tools(), Redactor()), fetcher)

@@ -1,8 +1,12 @@
 """What is kept, for how long, for whom; and that pieces of a page join."""
 
 import pytest
+from yarl import URL
 
 from flotilla import Unavailable
+from web_browsing.fetching.kept import MAX_PAGES, PAGING_NO_STORE_S, Kept, KeptPage
+from web_browsing.fetching.orders import Reading
+from web_browsing.fetching.wire import Answer
 
 from .conftest import Asked, OpenTools, Site, Tools, answer, article
 
@@ -199,6 +203,25 @@ async def test_a_page_that_needs_a_browser_is_rendered_where_there_is_one(
         assert (await tools.fetch(site.url + "/b", render="always"))["rendered"]
 
 
+async def test_pieces_of_a_rendered_page_come_from_one_rendering(
+    site: Site, open_tools: OpenTools
+) -> None:
+    site.pages["/a"] = answer(b"<html><body><div id=root></div><script src=/x></script></html>")
+    times = iter(range(1, 100))
+
+    async def render(url: str, _context: object) -> tuple[str, str]:
+        return article(f"Rendered {next(times)} times.").decode(), url
+
+    async with open_tools(site, render=render) as tools:
+        first = await tools.fetch(site.url + "/a", maxLength=100)
+        rest = await tools.fetch(site.url + "/a", startIndex=100)
+        assert first["totalLength"] == 100 + rest["returned"]
+        assert "Rendered 1 times." in first["text"]
+        assert "Rendered 1 times." in rest["text"]
+        assert rest["fromCache"]
+    assert next(times) == 2
+
+
 async def test_a_page_that_cannot_be_rendered_comes_as_it_is_with_a_note(
     site: Site, open_tools: OpenTools
 ) -> None:
@@ -216,3 +239,48 @@ async def test_a_page_that_cannot_be_rendered_comes_as_it_is_with_a_note(
         page = await tools.fetch(site.url + "/a")
         assert any("openSession" in note for note in page["notes"])
         assert (await tools.fetch(site.url + "/a", render="always"))["reason"] == "no_browser"
+
+
+def a_page(size: int, **headers: str) -> KeptPage:
+    answered = Answer(
+        url=URL("https://e.org/"),
+        status=200,
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+        body=bytes(size),
+    )
+    return KeptPage(answer=answered, kind="plain", fetched_at_s=0, fresh_s=0)
+
+
+def test_what_is_kept_stays_within_its_bounds_and_the_least_used_goes_first() -> None:
+    kept = Kept(max_bytes=100_000, clock=lambda: 0)
+    for name in "abc":
+        kept.put(("ann", name, False), a_page(30_000))
+    assert kept.get(("ann", "a", False)) is not None
+    kept.put(("ann", "d", False), a_page(30_000))
+    assert kept.size_bytes <= 100_000
+    assert kept.get(("ann", "b", False)) is None
+    assert kept.get(("ann", "a", False)) is not None
+    page = kept.get(("ann", "d", False))
+    assert page is not None
+    page.readings["markdown", False] = Reading(text="x" * 200_000)
+    kept.shrink()
+    assert kept.size_bytes <= 100_000
+
+
+def test_pages_without_a_body_are_not_kept_without_number() -> None:
+    kept = Kept(clock=lambda: 0)
+    for number in range(MAX_PAGES + 50):
+        kept.put(("ann", str(number), False), a_page(0))
+    assert kept.get(("ann", "49", False)) is None
+    assert kept.get(("ann", "50", False)) is not None
+
+
+def test_what_must_not_be_stored_is_gone_once_its_pieces_are_read() -> None:
+    now = 0.0
+    kept = Kept(clock=lambda: now)
+    kept.put(("ann", "a", False), a_page(10, cache_control="no-store"))
+    kept.put(("ann", "b", False), a_page(10))
+    now = PAGING_NO_STORE_S + 1
+    kept.put(("ann", "c", False), a_page(10))
+    assert kept.get(("ann", "a", False)) is None
+    assert kept.get(("ann", "b", False)) is not None

@@ -15,7 +15,7 @@ from web_browsing.fetching.heads import head_of
 from web_browsing.fetching.json_layout import laid_out
 from web_browsing.fetching.kept import conditions_of, fresh_s
 from web_browsing.fetching.orders import Order
-from web_browsing.fetching.targets import next_target, same_site, shown, target_of
+from web_browsing.fetching.targets import next_target, same_site, target_of
 from web_browsing.fetching.wire import Answer, Hop
 
 
@@ -54,6 +54,7 @@ def test_a_redirect_to_what_may_not_be_asked_for_is_refused(location: str) -> No
     with pytest.raises(NotAllowed) as caught:
         next_target(URL("https://example.org/a"), location)
     assert caught.value.details == {"reason": "bad_redirect"}
+    assert location not in caught.value.message
 
 
 def test_a_redirect_is_read_from_where_it_stands() -> None:
@@ -61,12 +62,6 @@ def test_a_redirect_is_read_from_where_it_stands() -> None:
     assert str(next_target(base, "../d#e")) == "https://example.org/d"
     assert str(next_target(base, "//other.example/")) == "https://other.example/"
     assert str(next_target(base, "?x")) == "https://example.org/a/b?x"
-
-
-def test_what_a_redirect_says_is_short_and_visible_in_errors() -> None:
-    told = shown("http://x/\u202e\U000e0041\x07" + "a" * 900)
-    assert len(told) < 210
-    assert told.isprintable()
 
 
 def test_hosts_above_and_below_each_other_are_one_site() -> None:

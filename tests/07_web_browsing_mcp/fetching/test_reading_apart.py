@@ -3,14 +3,18 @@
 import asyncio
 import os
 import sys
+import zlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 
 import anyio
 import psutil
 import pytest
+from pypdf import PdfWriter
+from pypdf.generic import NameObject, StreamObject
 
 from flotilla import Deadline, TimedOut, TooLarge
 from tests.conftest import until
@@ -86,14 +90,12 @@ async def test_no_process_is_left_at_the_end() -> None:
 
 
 async def test_a_body_that_takes_too_long_is_the_end_of_its_reader_alone() -> None:
-    readers = Readers(1, reading_s=5)
+    readers = Readers(1)
     async with readers.opened():
         await readers.read(PLAIN, b"started", soon())
-        hasty = Readers(1, reading_s=0.05)
-        hasty._idle, hasty._resting = readers._idle, readers._resting  # pyright: ignore
         before = {each.pid for each in of_ours()}
         with pytest.raises(TooLarge) as caught:
-            await hasty.read(PAGE, SLOW, soon())
+            await readers.read(PAGE, SLOW, Deadline.after(0.05))
         assert caught.value.details == {"reason": "too_much"}
         assert len({each.pid for each in of_ours()} & before) == len(before) - 1
         assert (await readers.read(PLAIN, b"after", soon())).text == "after"
@@ -200,6 +202,33 @@ async def test_a_hostile_page_takes_bounded_time_and_the_loop_none(
         page = await tools.fetch(site.url + "/a", whole=True, within_s=30)
     assert "text" in page or page["reason"] == "too_much", page
     assert perf_counter() - started < 25
+    assert worst[0] < 1
+
+
+def hostile_pdf(drawn: bytes) -> bytes:
+    """One page whose content unpacks to `drawn`."""
+    writer = PdfWriter()
+    page = writer.add_blank_page(300, 300)
+    content = StreamObject()
+    content.set_data(zlib.compress(drawn, 9))
+    content[NameObject("/Filter")] = NameObject("/FlateDecode")
+    page[NameObject("/Contents")] = content
+    made = BytesIO()
+    writer.write(made)
+    return made.getvalue()
+
+
+@REAL
+@pytest.mark.parametrize("drawn", [bytes(600 * 1024 * 1024), b"[" * 3_000_000, b"q " * 3_000_000])
+async def test_a_hostile_pdf_takes_bounded_time_and_memory(
+    site: Site, tools: Tools, drawn: bytes
+) -> None:
+    site.pages["/a"] = answer(hostile_pdf(drawn), content_type="application/pdf")
+    started = perf_counter()
+    async with lag() as worst:
+        page = await tools.fetch(site.url + "/a", within_s=40)
+    assert "text" in page or page["reason"] in ("too_much", "broken_pdf"), page
+    assert perf_counter() - started < 35
     assert worst[0] < 1
 
 

@@ -1,7 +1,6 @@
 """TLS is verified by the fetcher itself, and leaving it is told."""
 
 import asyncio
-import ssl
 from pathlib import Path
 
 import pytest
@@ -35,8 +34,7 @@ async def test_a_page_over_tls_is_verified_and_leaving_tls_is_told(
     server = TlsServer(application(site.url + "/b"), tmp_path)
     async with server.running():
         there = Site(port=URL(server.url).port or 0)
-        trusting = ssl.create_default_context(cafile=str(server.trusted))
-        async with open_tools(there, site, trusting=trusting) as tools:
+        async with open_tools(there, site, authorities=server.trusted) as tools:
             assert "Over TLS." in (await tools.fetch(server.url + "/page"))["text"]
             page = await tools.fetch(server.url + "/away")
             assert "In the clear." in page["text"]
@@ -49,7 +47,8 @@ async def test_a_page_over_tls_is_verified_and_leaving_tls_is_told(
 
 
 async def test_what_is_no_tls_where_tls_should_be_is_no_page(open_tools: OpenTools) -> None:
-    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
         writer.write(answer(b"in the clear", 400))
         writer.close()
 
