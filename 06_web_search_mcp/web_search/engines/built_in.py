@@ -8,7 +8,7 @@ public pages of the engines, and SearXNG's notes on them for `kp`, `since`, `sB`
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from flotilla.json_text import from_json
 from web_search.engine import Blocked, Freshness, Kind, Question
@@ -77,7 +77,8 @@ def _is_opensearch(page: str, _tree: Any) -> bool:
         value: Any = from_json(page.encode())
     except ValueError:
         return False
-    return isinstance(value, list) and [type(each) for each in value[1:2]] == [list]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    parts = cast("list[Any]", value) if isinstance(value, list) else []
+    return len(parts) > 1 and isinstance(parts[1], list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from flotilla.threads import Threads
 from web_search.engine import Blocked, Found, Kind, Question, Wish
 from web_search.engines.built_in import Pages, Suggesting
 from web_search.engines.judging import challenge_in, why_unknown
+from web_search.engines.phrasing import without_bangs
 from web_search.engines.places import Place, place_of
 from web_search.engines.reading import (
     MAX_TEXT_CHARS,
@@ -242,7 +243,7 @@ def _read(
     """The results of one page, by the engine of ddgs, and the page."""
     within = question.within if question.within in pages.within else None
     payload = engine.build_payload(
-        query=question.words,
+        query=without_bangs(question.words),
         region=_region(place),
         safesearch={"strict": "on", "moderate": "moderate", "off": "off"}[question.safe],
         timelimit=pages.times[within] if within is not None else None,

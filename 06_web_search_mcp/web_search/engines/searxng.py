@@ -20,6 +20,7 @@ from flotilla.meta import members
 from flotilla.upstream import retry_after_s, upstream_error
 from web_search.engine import Blocked, Found, Kind, Question, Wish
 from web_search.engines.judging import limited
+from web_search.engines.phrasing import without_bangs
 from web_search.engines.places import place_of
 from web_search.engines.texts import moment, number, rows, web_url, words
 from web_search.engines.wire import Answer, Wire
@@ -60,11 +61,6 @@ class Searxng:
         return ("region",) if kind == "suggest" and question.region else ()
 
     async def search(self, kind: Kind, question: Question, due: Deadline) -> Sequence[Found]:
-        if any(word.startswith("!!") for word in question.words.split()):
-            raise InvalidArgument(
-                "words that begin with !! would have SearXNG send us to another site",
-                hint="Leave them out; `!name` chooses among its own engines.",
-            )
         if kind == "suggest":
             return await self._suggested(question, due)
         found: dict[str, Found] = {}
@@ -99,7 +95,9 @@ class Searxng:
         return found
 
     async def _suggested(self, question: Question, due: Deadline) -> list[Found]:
-        answer = await self._wire.get("/autocompleter", {"q": question.words}, {}, due)
+        answer = await self._wire.get(
+            "/autocompleter", {"q": without_bangs(question.words)}, {}, due
+        )
         if answer.status != 200 or not isinstance(answer.body, list):
             raise self._refused(answer)
         listed = cast("list[Any]", answer.body)
@@ -154,7 +152,7 @@ class Searxng:
 def _params(kind: Kind, question: Question, page: int) -> dict[str, str]:
     place = place_of(question.region)
     params = {
-        "q": question.words,
+        "q": without_bangs(question.words),
         "format": "json",
         "categories": _CATEGORIES[kind],
         "pageno": str(page),

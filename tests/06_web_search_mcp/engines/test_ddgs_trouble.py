@@ -27,6 +27,7 @@ from tests.backends.web_search.library import NOTHING
 from tests.conftest import until
 from web_search.configured import engines_of
 from web_search.engine import Blocked, Engine, Kind, Question
+from web_search.engines.phrasing import without_bangs
 from web_search.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -123,6 +124,21 @@ async def test_the_same_words_as_a_wall_are_still_a_question(named: Named) -> No
     for words in ("captcha unusual traffic", "are you a robot"):
         question = Question(words=words, most=5)
         assert len(await named("brave").search("web", question, Deadline.after(4))) == 3
+
+
+@pytest.mark.parametrize("words", ["!g boats", "boats w!", "\\boats", "a !g b", "boats! !ducky"])
+async def test_no_words_make_an_engine_send_us_elsewhere(
+    named: Named, internet: Internet, words: str
+) -> None:
+    for name in ("duckduckgo", "brave"):
+        question = Question(words=words, most=3)
+        assert len(await named(name).search("web", question, Deadline.after(4))) == 3
+    assert set(internet.tunnels) == {"html.duckduckgo.com:443", "search.brave.com:443"}
+
+
+def test_operators_stay_as_they_are() -> None:
+    words = 'site:example.org "two words!" -not (a OR b) c# 5! why!? a!b'
+    assert without_bangs(words) == words.replace("5!", '"5!"')
 
 
 @pytest.mark.parametrize("status", [202, 401, 403, 418, 451])

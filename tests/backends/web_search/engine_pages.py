@@ -28,8 +28,15 @@ def as_json(value: Any) -> web.Response:
     return web.Response(text=json.dumps(value), content_type="application/json")
 
 
+def _follow_bangs(words: str) -> None:
+    """As both do: `!w` or `w!` among the words, or a backslash before them, leads elsewhere."""
+    if re.search(r"(?:^|\s)(?:![a-z0-9]+|[a-z0-9]+!)(?:\s|$)", words) or words.startswith("\\"):
+        raise web.HTTPFound("https://elsewhere.example.org/?q=x")
+
+
 async def duckduckgo_html(request: web.Request) -> web.StreamResponse:
     words = str((await request.post()).get("q", ""))
+    _follow_bangs(words)
     rows = "".join(
         '<div class="result results_links results_links_deep web-result">'
         '<div class="links_main links_deep result__body"><h2 class="result__title">'
@@ -94,6 +101,7 @@ def _picture(each: Entry) -> dict[str, Any]:
 
 async def brave(request: web.Request) -> web.StreamResponse:
     words = request.query.get("q", "")
+    _follow_bangs(words)
     if request.path == "/api/suggest":
         return as_json([words, [f"{words} harbour"]])
     rows = "".join(

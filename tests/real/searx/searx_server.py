@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import aiohttp
 import pytest
@@ -70,13 +71,14 @@ class Library:
         self.hanging.clear()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(Asked(request.path, dict(request.query)))
+        # This searx encodes words twice.
+        words = unquote_plus(request.query["q"])
+        self.asked.append(Asked(request.path, {**request.query, "q": words}))
         if request.path in self.hanging:
             await self.let_go.wait()
         if request.path in self.answers:
             return self.answers[request.path]()
-        # This searx encodes words twice.
-        page, words = int(request.query["p"]), request.query["q"].replace("+", " ")
+        page = int(request.query["p"])
         rows = "".join(
             f'<article><a href="{escape(each.url)}">{escape(each.title)}</a>'
             f'<p>{escape(each.text)}</p><img src="{escape(each.url)}.jpg"></article>'

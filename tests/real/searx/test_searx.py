@@ -7,7 +7,7 @@ import pytest
 import yaml
 from aiohttp import web
 
-from flotilla import Deadline, FlotillaError, InvalidArgument, RateLimited, TimedOut
+from flotilla import Deadline, FlotillaError, RateLimited, TimedOut
 from tests.backends.web_search.library import ENTRIES, NOTHING
 from tests.conftest import find_free_port
 from tests.real.searx.searx_server import PAGES, PER_PAGE, Searx, searx
@@ -116,10 +116,11 @@ async def test_words_are_not_completed_where_it_has_no_backend_for_that(engine: 
     assert await engine.search("suggest", question("reef kn"), soon()) == []
 
 
-async def test_words_that_lead_to_another_site_are_refused(engine: Engine, server: Searx) -> None:
-    with pytest.raises(InvalidArgument):
-        await engine.search("web", question("!!g flotilla"), soon())
-    assert server.library.asked == []
+async def test_words_that_would_lead_to_another_site_are_words(
+    engine: Engine, server: Searx
+) -> None:
+    assert await engine.search("web", question("!!g flotilla"), soon())
+    assert server.library.asked[0].query["q"] == '"!!g" flotilla'
 
 
 @pytest.mark.parametrize(
