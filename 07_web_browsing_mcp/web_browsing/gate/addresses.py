@@ -72,20 +72,23 @@ def is_public(address: Address) -> bool:
     """Whether it can be somebody's web server on the internet."""
     if address in METADATA:
         return False
-    if isinstance(address, IPv4Address):
-        return not any(address in network for network in SPECIAL_V4)
-    if address.scope_id is not None:
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
         return False
-    if address in NAT64:
-        return is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
+    meant = translated(address)
+    if isinstance(meant, IPv4Address):
+        return meant not in METADATA and not any(meant in network for network in SPECIAL_V4)
     return address in GLOBAL_UNICAST_V6 and not any(address in each for each in SPECIAL_V6)
+
+
+def translated(address: Address) -> Address:
+    """The IPv4 address that a NAT64 gateway makes of it; any other is what it is."""
+    if isinstance(address, IPv6Address) and address in NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address
 
 
 def is_metadata(address: Address) -> bool:
     """One of a cloud's metadata service, however it is wrapped into IPv6."""
-    if isinstance(address, IPv4Address):
-        return address in METADATA
-    wrapped = address.ipv4_mapped
-    if wrapped is None and address in NAT64:
-        wrapped = IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address in METADATA or (wrapped is not None and wrapped in METADATA)
+    meant = translated(address)
+    mapped = meant.ipv4_mapped if isinstance(meant, IPv6Address) else None
+    return (mapped or meant) in METADATA

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, ip_address
 from typing import Final
 from weakref import WeakValueDictionary
 
-from web_browsing.gate.addresses import Address
+from web_browsing.gate.addresses import Address, translated
 from web_browsing.gate.refusing import Refused
 from web_browsing.gate.rules import Place, refuse_inside
 
@@ -81,7 +81,7 @@ class Resolving:
             refuse_inside(place, each, ours=False)
         chosen = _in_turns(found)[:MAX_ADDRESSES]
         for each in chosen:
-            refuse_inside(place, each, ours=self._is_ours(each))
+            refuse_inside(place, each, ours=self._is_ours(translated(each)))
         return chosen
 
     async def _looked_up(

@@ -203,7 +203,7 @@ class Visit:
         target = request.target.decode("ascii")
         if inside is None:
             scheme, host, port, path = _absolute(target)
-        elif target.startswith("/") or (target, method) == ("*", "OPTIONS"):
+        elif method != "CONNECT" and (target[0] == "/" or (target, method) == ("*", "OPTIONS")):
             scheme, host, port, path = inside.scheme, inside.host, inside.port, target
         else:
             raise Refused("bad_scheme", "A tunnel leads to one server alone.")

@@ -4,6 +4,7 @@ The fetcher is one visitor; each session of the browser is one. The proxy knows 
 socket that it listens on for them, so that nothing a page says can make it another's.
 """
 
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -106,5 +107,5 @@ class Visitor:
 
     def last_refusal(self, host: str) -> Refusal | None:
         """The latest for that host name, for the error of the call that met it."""
-        wanted = f"://{host.lower()}"
-        return next((each for each in reversed(self.refusals) if wanted in each.url.lower()), None)
+        wanted = re.compile(rf"\w+://\[?{re.escape(host.strip('[]'))}(?:[]:/?#]|$)", re.IGNORECASE)
+        return next((each for each in reversed(self.refusals) if wanted.match(each.url)), None)

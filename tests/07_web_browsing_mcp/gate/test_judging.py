@@ -231,8 +231,9 @@ async def test_a_tunnel_leads_to_one_server_alone(gated: Gated, target: str) -> 
 async def test_a_tunnel_in_a_tunnel_is_none(gated: Gated) -> None:
     async with looked_into(gated) as looked:
         caller = await looked.caller()
-        status, headers, _ = await caller.ask(connect("10.0.0.1:443"))
-        assert (status, headers["x-flotilla-refused"]) == (403, "bad_scheme")
+        for target in ("10.0.0.1:443", "/"):
+            status, headers, _ = await caller.ask(connect(target))
+            assert (status, headers["x-flotilla-refused"]) == (403, "bad_scheme")
         assert looked.person.asked == []
 
 

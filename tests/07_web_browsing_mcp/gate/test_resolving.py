@@ -71,6 +71,13 @@ async def test_an_own_address_that_is_public_is_refused_too() -> None:
         await under_test.addresses(place(PUBLIC), turns())
 
 
+async def test_an_own_address_behind_a_translator_is_refused_too() -> None:
+    names = Names({"a.test": [[f"64:ff9b::{PUBLIC}"]]})
+    under_test = Resolving(names, lambda address: str(address) == PUBLIC, Clock(), 5)
+    with pytest.raises(Refused, match="this machine itself"):
+        await under_test.addresses(place(), turns())
+
+
 async def test_families_are_tried_in_turns() -> None:
     names = Names({"a.test": [["1.1.1.1", "1.1.1.2", OTHER, "2606::1"]]})
     found = await resolving(names).addresses(place(), turns())

@@ -1,10 +1,12 @@
 """A visitor without a judge: plain requests and tunnels that are not looked into."""
 
 import ssl
+from datetime import UTC, datetime
 
 import pytest
 
 from tests.conftest import until
+from web_browsing.gate.visitor import Refusal, Visitor
 
 from .conftest import SITE, Connection, Gated, Names, answering, basic, connect, recording
 
@@ -325,6 +327,41 @@ async def test_the_name_of_an_exception_does_not_open_a_clouds_metadata(gated: G
     async with gated.site(answering) as site, gated.gate(site, names=names) as entrance:
         caller = await entrance.call()
         assert (await caller.ask(_get(site.port)))[1]["x-flotilla-refused"] == "private_address"
+
+
+async def test_an_address_of_the_inside_is_reached_where_an_exception_names_it(
+    gated: Gated,
+) -> None:
+    async with gated.site(answering, host="::1") as site:
+        async with gated.gate(exempt=[f"[::1]:{site.port}"]) as entrance:
+            caller = await entrance.call()
+            ask = f"GET http://[0:0::1]:{site.port}/ HTTP/1.1\r\nHost: x\r\n\r\n"
+            assert (await caller.ask(ask.encode()))[2] == b"hi"
+            mapped = ask.replace("[0:0::1]", "[::ffff:127.0.0.1]").encode()
+            assert (await caller.ask(mapped))[1]["x-flotilla-refused"] == "bad_port"
+        assert len(site.connections) == 1
+
+
+def test_the_latest_refusal_of_a_host_is_found_and_no_other_hosts() -> None:
+    visitor = Visitor("tests")
+    for url in (
+        "https://a.com/1",
+        "http://a.com:8080/2",
+        "https://a.com.evil.test/",
+        "http://[::1]/",
+    ):
+        refusal = Refusal(
+            at=datetime.now(UTC), reason="sending", method="POST", url=url, told="No."
+        )
+        visitor.refusals.append(refusal)
+    found = [visitor.last_refusal(host) for host in ("A.com", "com", "evil.test", "::1", "[::1]")]
+    assert [each and each.url for each in found] == [
+        "http://a.com:8080/2",
+        None,
+        None,
+        "http://[::1]/",
+        "http://[::1]/",
+    ]
 
 
 async def test_the_next_address_is_tried_where_one_is_dead(gated: Gated) -> None:
