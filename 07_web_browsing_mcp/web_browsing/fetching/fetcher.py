@@ -14,7 +14,7 @@ from yarl import URL
 
 from flotilla import Context, FlotillaError, NotAllowed, UpstreamError
 from flotilla.upstream import retry_after_s, upstream_error
-from web_browsing.fetching.kept import Kept, KeptPage, conditions_of, fresh_s
+from web_browsing.fetching.kept import Kept, KeptPage, Key, conditions_of, fresh_s
 from web_browsing.fetching.kinds import Kind, is_binary_type, kind_of, media_type
 from web_browsing.fetching.orders import Order, Reading
 from web_browsing.fetching.readers import Readers
@@ -145,11 +145,11 @@ class Fetcher:
             max_bytes=self._settings.max_fetch_bytes,
         )
         answer = await wire.get(asked.url, ask)
-        page, same = self._page_of(answer, kept)
-        self._kept.put(key, page)
+        page, same = self._page_of(key, answer, kept)
+        self._kept.put(page)
         return page, same
 
-    def _page_of(self, answer: Answer, kept: KeptPage | None) -> tuple[KeptPage, bool]:
+    def _page_of(self, key: Key, answer: Answer, kept: KeptPage | None) -> tuple[KeptPage, bool]:
         """What is kept of an answer, and whether it is what was kept already."""
         if answer.status == 304 and kept is not None and answer.url == kept.answer.url:
             # Section 4.3.4 of RFC 9111: the new headers stand in place of the old.
@@ -162,10 +162,13 @@ class Fetcher:
         if not 200 <= answer.status < 300:
             raise status_error(answer)
         kind = "binary" if answer.body is None else kind_of(answer.content_type, answer.body)
-        return self._new(answer, kind, fresh_s(answer)), False
+        return self._new(key, answer, kind, fresh_s(answer)), False
 
-    def _new(self, answer: Answer, kind: Kind, fresh: float, *, rendered: bool = False) -> KeptPage:
+    def _new(
+        self, key: Key, answer: Answer, kind: Kind, fresh: float, *, rendered: bool = False
+    ) -> KeptPage:
         return KeptPage(
+            key=key,
             answer=answer,
             kind=kind,
             fetched_at_s=self._kept.clock(),
@@ -191,7 +194,7 @@ class Fetcher:
         reading = await self._readers.read(order, page.answer.body or b"", context.deadline)
         if not with_head:
             page.readings[asked.form, asked.whole] = reading
-            self._kept.shrink()
+            self._kept.grew(page)
         return reading
 
     async def about(self, asked: Asked, context: Context) -> Fetched:
@@ -235,8 +238,8 @@ class Fetcher:
                 headers={"content-type": "text/html; charset=utf-8"},
                 body=html.encode(errors="replace"),
             )
-            page = self._new(answer, "html", RENDERED_FRESH_S, rendered=True)
-            self._kept.put(key, page)
+            page = self._new(key, answer, "html", RENDERED_FRESH_S, rendered=True)
+            self._kept.put(page)
         reading = await self._read(page, asked, context)
         notes = ("Read as a browser shows it.",)
         return Fetched(page=page, reading=reading, from_cache=from_cache, notes=notes)

@@ -19,9 +19,9 @@ from web_browsing.fetching.wire import Answer
 from web_browsing.reading.shapes import Form
 
 MAX_BYTES = 64 * 1024 * 1024
-MAX_PAGES = 2000
+MAX_PAGES = 500
 MAX_FRESH_S = 3600.0
-_PAGE_BYTES = 2048
+_PAGE_BYTES, _LINK_BYTES = 2048, 300
 PAGING_S, PAGING_NO_STORE_S = 600.0, 120.0
 """For so long the further pieces of a page come from the reading that the first one came from."""
 
@@ -33,6 +33,7 @@ Key = tuple[str, str, bool]
 class KeptPage:
     """A page and how it was read."""
 
+    key: Key
     answer: Answer
     kind: Kind
     fetched_at_s: float
@@ -43,27 +44,31 @@ class KeptPage:
     readings: dict[tuple[Form, bool], Reading] = field(
         default_factory=dict[tuple[Form, bool], Reading]
     )
+    must_go: bool = field(init=False)
+    """Its server wants it stored nowhere, so that it stays only while its pieces are read."""
+
+    def __post_init__(self) -> None:
+        self.must_go = no_store(self.answer.headers)
 
     @property
     def size_bytes(self) -> int:
         headers = sum(len(name) + len(value) for name, value in self.answer.headers.items())
-        return (
-            _PAGE_BYTES
-            + headers
-            + len(self.answer.body or b"")
-            + sum(
-                sys.getsizeof(each.text) + 300 * len(each.links) for each in self.readings.values()
-            )
+        read = sum(
+            sys.getsizeof(each.text) + _LINK_BYTES * len(each.links)
+            for each in self.readings.values()
         )
+        return _PAGE_BYTES + headers + len(self.answer.body or b"") + read
 
 
 class Kept:
-    """At most MAX_BYTES and MAX_PAGES; what was not used for longest goes first."""
+    """At most `max_bytes` and MAX_PAGES; what was not used for longest goes first."""
 
     def __init__(self, max_bytes: int = MAX_BYTES, clock: Callable[[], float] = monotonic) -> None:
         self._max_bytes = max_bytes
         self.clock = clock
         self._pages: OrderedDict[Key, KeptPage] = OrderedDict()
+        self._sizes: dict[Key, int] = {}
+        self.size_bytes = 0
 
     def get(self, key: Key) -> KeptPage | None:
         page = self._pages.get(key)
@@ -71,32 +76,34 @@ class Kept:
             self._pages.move_to_end(key)
         return page
 
-    def put(self, key: Key, page: KeptPage) -> None:
-        self._pages[key] = page
-        self._pages.move_to_end(key)
-        self.shrink()
+    def put(self, page: KeptPage) -> None:
+        self._pages[page.key] = page
+        self._pages.move_to_end(page.key)
+        self.grew(page)
 
-    def shrink(self) -> None:
-        """After a page got another reading, too."""
-        for key, page in list(self._pages.items()):
-            if no_store(page.answer.headers) and not self.pages_on(page):
-                del self._pages[key]
-        size = self.size_bytes
-        while self._pages and (size > self._max_bytes or len(self._pages) > MAX_PAGES):
-            _, gone = self._pages.popitem(last=False)
-            size -= gone.size_bytes
+    def grew(self, page: KeptPage) -> None:
+        """It got a reading: what is too much now goes, and what must go."""
+        if self._pages.get(page.key) is page:
+            size = page.size_bytes
+            self.size_bytes += size - self._sizes.get(page.key, 0)
+            self._sizes[page.key] = size
+        for each in [one for one in self._pages.values() if one.must_go]:
+            if not self.pages_on(each):
+                self._drop(each.key)
+        while self.size_bytes > self._max_bytes or len(self._pages) > MAX_PAGES:
+            self._drop(next(iter(self._pages)))
 
     def is_fresh(self, page: KeptPage) -> bool:
         return self.clock() < page.fetched_at_s + page.fresh_s
 
     def pages_on(self, page: KeptPage) -> bool:
         """Whether further pieces still come from it."""
-        lasts_s = PAGING_NO_STORE_S if no_store(page.answer.headers) else PAGING_S
+        lasts_s = PAGING_NO_STORE_S if page.must_go else PAGING_S
         return self.clock() < page.fetched_at_s + lasts_s
 
-    @property
-    def size_bytes(self) -> int:
-        return sum(each.size_bytes for each in self._pages.values())
+    def _drop(self, key: Key) -> None:
+        del self._pages[key]
+        self.size_bytes -= self._sizes.pop(key)
 
 
 def fresh_s(answer: Answer) -> float:

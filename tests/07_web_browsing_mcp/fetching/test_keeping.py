@@ -241,36 +241,38 @@ async def test_a_page_that_cannot_be_rendered_comes_as_it_is_with_a_note(
         assert (await tools.fetch(site.url + "/a", render="always"))["reason"] == "no_browser"
 
 
-def a_page(size: int, **headers: str) -> KeptPage:
+def a_page(name: str, size: int, **headers: str) -> KeptPage:
     answered = Answer(
         url=URL("https://e.org/"),
         status=200,
         headers={name.replace("_", "-"): value for name, value in headers.items()},
         body=bytes(size),
     )
-    return KeptPage(answer=answered, kind="plain", fetched_at_s=0, fresh_s=0)
+    return KeptPage(
+        key=("ann", name, False), answer=answered, kind="plain", fetched_at_s=0, fresh_s=0
+    )
 
 
 def test_what_is_kept_stays_within_its_bounds_and_the_least_used_goes_first() -> None:
     kept = Kept(max_bytes=100_000, clock=lambda: 0)
     for name in "abc":
-        kept.put(("ann", name, False), a_page(30_000))
+        kept.put(a_page(name, 30_000))
     assert kept.get(("ann", "a", False)) is not None
-    kept.put(("ann", "d", False), a_page(30_000))
+    kept.put(a_page("d", 30_000))
     assert kept.size_bytes <= 100_000
     assert kept.get(("ann", "b", False)) is None
     assert kept.get(("ann", "a", False)) is not None
     page = kept.get(("ann", "d", False))
     assert page is not None
     page.readings["markdown", False] = Reading(text="x" * 200_000)
-    kept.shrink()
+    kept.grew(page)
     assert kept.size_bytes <= 100_000
 
 
 def test_pages_without_a_body_are_not_kept_without_number() -> None:
     kept = Kept(clock=lambda: 0)
     for number in range(MAX_PAGES + 50):
-        kept.put(("ann", str(number), False), a_page(0))
+        kept.put(a_page(str(number), 0))
     assert kept.get(("ann", "49", False)) is None
     assert kept.get(("ann", "50", False)) is not None
 
@@ -278,9 +280,9 @@ def test_pages_without_a_body_are_not_kept_without_number() -> None:
 def test_what_must_not_be_stored_is_gone_once_its_pieces_are_read() -> None:
     now = 0.0
     kept = Kept(clock=lambda: now)
-    kept.put(("ann", "a", False), a_page(10, cache_control="no-store"))
-    kept.put(("ann", "b", False), a_page(10))
+    kept.put(a_page("a", 10, cache_control="no-store"))
+    kept.put(a_page("b", 10))
     now = PAGING_NO_STORE_S + 1
-    kept.put(("ann", "c", False), a_page(10))
+    kept.put(a_page("c", 10))
     assert kept.get(("ann", "a", False)) is None
     assert kept.get(("ann", "b", False)) is not None
