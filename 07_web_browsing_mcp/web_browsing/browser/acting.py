@@ -3,16 +3,20 @@
 None of these is asked about, for none of them sends: what a page then wants to send is held.
 """
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from flotilla import Context, InvalidArgument, Tool, writes
-from flotilla.secret_text import SecretText
+from flotilla import Context, InvalidArgument, NotAllowed, Tool, writes
+from flotilla.secret_text import HANDLE, SecretText
 from web_browsing.browser.doing import doing
-from web_browsing.browser.elements import ACT_S, Ref, Selector, SessionId, Tab, located
+from web_browsing.browser.elements import ACT_S, Ref, Selector, SessionId, Tab, located, translated
 from web_browsing.browser.outcome import Acted
 from web_browsing.browser.sessions import Sessions
+
+if TYPE_CHECKING:
+    from playwright.async_api import ElementHandle
 
 MAX_TEXT_CHARS = 20_000
 MAX_TYPED_CHARS = 500
@@ -79,6 +83,10 @@ class Acting:
             SecretText | None,
             Field(description="A password or code instead of `text`; a secret:// handle fits."),
         ] = None,
+        host: Annotated[
+            str | None,
+            Field(max_length=253, description="With `secret`: whose page alone may get it."),
+        ] = None,
         key_by_key: Annotated[
             bool,
             Field(
@@ -89,26 +97,25 @@ class Acting:
     ) -> Acted:
         """Fill a field: what was in it is replaced. Sends nothing; pressKey Enter may then.
 
-        Give a password as `secret`, best as a secret:// handle of leaseSecret: it is shown neither
-        in the audit nor in what a person is asked about.
+        Give a password as `secret`, best as a secret:// handle of leaseSecret, with the `host` of
+        the site that it is for: not_allowed where the field is another's, for a page reads what is
+        typed into it. It is shown neither in the audit nor in what a person is asked about.
         """
-        if (text is None) == (secret is None):
-            raise InvalidArgument("give either `text` or `secret`")
-        typed = text if secret is None else secret
-        if typed is None or (key_by_key and len(typed) > MAX_TYPED_CHARS):
-            raise InvalidArgument(f"key by key at most {MAX_TYPED_CHARS} characters are typed")
+        typed = _typed(text, secret, host, key_by_key=key_by_key)
         async with doing(self._sessions, session_id, tab, context) as done:
             element = await located(done.page, ref, selector)
-            if secret is not None or await done.act(
-                element.evaluate(_TAKES_SECRETS, timeout=_ACT_MS)
-            ):
+            # Bound to its document: what comes after a navigation gets nothing.
+            field = await done.act(element.element_handle(timeout=_ACT_MS))
+            if field is None:
+                return await done.outcome()
+            if host is not None:
+                await _check_host(field, host)
+            if secret is not None or await done.act(field.evaluate(_TAKES_SECRETS)):
                 done.session.sending.conceal(typed)
             if key_by_key:
-                await done.act(
-                    element.press_sequentially(typed, timeout=_ACT_MS, no_wait_after=True)
-                )
+                await done.act(field.type(typed, timeout=_ACT_MS, no_wait_after=True))
             else:
-                await done.act(element.fill(typed, timeout=_ACT_MS))
+                await done.act(field.fill(typed, timeout=_ACT_MS))
             return await done.outcome()
 
     async def select_option(
@@ -159,3 +166,34 @@ class Acting:
                 element = await located(done.page, ref, selector)
                 await done.act(element.press(key, timeout=_ACT_MS, no_wait_after=True))
             return await done.outcome()
+
+
+def _typed(text: str | None, secret: str | None, host: str | None, *, key_by_key: bool) -> str:
+    """What is typed; raises InvalidArgument for arguments that do not go together."""
+    if text is not None and secret is None and host is None:
+        if text.startswith(HANDLE):
+            raise InvalidArgument("a secret:// handle is given as `secret`, not as `text`")
+        typed = text
+    elif text is None and secret is not None and host is not None:
+        typed = secret
+    else:
+        raise InvalidArgument("give either `text`, or `secret` with the `host` that it is for")
+    if key_by_key and len(typed) > MAX_TYPED_CHARS:
+        raise InvalidArgument(f"key by key at most {MAX_TYPED_CHARS} characters are typed")
+    return typed
+
+
+async def _check_host(field: "ElementHandle", host: str) -> None:
+    """Raises NotAllowed unless the browser, not the page, says that the field is that host's."""
+    from playwright.async_api import Error
+
+    try:
+        frame = await field.owner_frame()
+    except Error as error:
+        raise translated(error) from None
+    shown = (urlsplit(frame.url).hostname if frame is not None else None) or "no host"
+    if shown != host.strip().lower():
+        raise NotAllowed(
+            f"the field is on a page of {shown}, not of the host that the secret is for",
+            details={"reason": "other_host"},
+        )

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
-from flotilla import Context, Deadline, InvalidArgument, Model, Principal
+from flotilla import Context, Deadline, InvalidArgument, Model, Principal, TimedOut
 from flotilla.operations import HUB_ROLE, Operation
 from flotilla.preview import Change, Foreseen
 from flotilla.secret_shapes import names_a_secret
-from web_browsing.browser.elements import FIND_S, located
+from web_browsing.browser.elements import FIND_S, located, translated
 from web_browsing.browser.forms import Body, Field, query_of, shown
 from web_browsing.browser.outcome import read, shown_url
 from web_browsing.browser.plans import Plan, plan_of
@@ -85,11 +85,18 @@ class Foreseer:
             return await self._of_form(session, asked)
 
     async def _of_form(self, session: Session, asked: Asked) -> Foreseen:
+        from playwright.async_api import Error
+
         key, shown_so_far = key_of(asked.ref, asked.selector, asked.tab), session.sending.shown
         shown_so_far.begin(key)
         element = await located(session.page(asked.tab), asked.ref, asked.selector)
-        async with asyncio.timeout(FIND_S):
-            plan = await plan_of(element)
+        try:
+            async with asyncio.timeout(FIND_S):
+                plan = await plan_of(element)
+        except TimeoutError:
+            raise TimedOut("the page does not answer") from None
+        except Error as error:
+            raise translated(error) from None
         foreseen = _of_plan(session.sending, plan)
         shown_so_far.show(key, plan.digest)
         return foreseen

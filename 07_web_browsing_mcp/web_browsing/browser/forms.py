@@ -19,7 +19,8 @@ MAX_FIELDS = 200
 MAX_TEXT_CHARS = 12_000
 MAX_DEPTH = 20
 _SECRET_NAME = re.compile(
-    r"pass|pwd|secret|token|otp|totp|mfa|2fa|pin\b|pin_?code|cvv|cvc|csc|card_?(?:no|num)|iban|ssn",
+    r"(?:^|[^a-z])(?:pass|pin|pin_?code|otp|totp|mfa|2fa|cvv2?|cvc2?|csc|ssn|iban)(?:$|[^a-z])|"
+    r"pass_?(?:word|wd|phrase|code)|pwd|secret|token|card_?(?:no|num)|one_?time_?code",
     re.IGNORECASE,
 )
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)

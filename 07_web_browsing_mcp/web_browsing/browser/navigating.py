@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
 NEW = "new"
+PARSED: Literal["domcontentloaded"] = "domcontentloaded"
 OPEN_S, CLOSE_S = 10.0, 5.0
 MAX_WAIT_S = 25.0
 _LOOK_S = 0.1
@@ -189,9 +190,12 @@ async def _gone(done: Doing, url: str | None, go: Go | None) -> None:
     try:
         async with asyncio.timeout(limit_ms / 1000 + 0.5):
             if url is not None:
-                await page.goto(url, timeout=limit_ms, wait_until="domcontentloaded")
+                going = page.goto(url, timeout=limit_ms, wait_until=PARSED)
+                # A page may send its visitor on by what is held then: it never arrives.
+                await done.effects.until_held(going, documents=True)
             elif go == "reload":
-                await page.reload(timeout=limit_ms, wait_until="domcontentloaded")
+                going = page.reload(timeout=limit_ms, wait_until=PARSED)
+                await done.effects.until_held(going, documents=True)
             else:
                 moved = page.go_back if go == "back" else page.go_forward
                 if await moved(timeout=limit_ms, wait_until="commit") is None:

@@ -17,8 +17,6 @@ from web_browsing.gate.visitor import Outgoing
 if TYPE_CHECKING:
     from playwright.async_api import Locator
 
-MAX_FIELDS = 500
-
 _READ = """element => {
     const isForm = element instanceof HTMLFormElement;
     const form = isForm ? element : element.form ?? element.closest('form');
@@ -36,6 +34,10 @@ _READ = """element => {
         if (wrong.length) return {problem: 'it is not filled in: ' + wrong.slice(0, 5).map(
             each => `${each.name || each.id || each.type}: ${each.validationMessage}`).join('; ')};
     }
+    const entries = [...new FormData(form, submitter)];
+    const size = entries.reduce((sum, [name, value]) =>
+        sum + name.length + (typeof value === 'string' ? value.length : 0), 0);
+    if (entries.length > 500 || size > 262144) return {problem: 'it is too large to be shown'};
     const overridden = name => submitter?.hasAttribute('form' + name.toLowerCase());
     const kinds = {};
     for (const each of elements) if (each.name) kinds[each.name] = each.type;
@@ -48,7 +50,7 @@ _READ = """element => {
         enctype: overridden('enctype') ? submitter.formEnctype : own('enctype'),
         target: overridden('target') ? submitter.formTarget : own('target'),
         kinds,
-        fields: [...new FormData(form, submitter)].map(([name, value]) => typeof value === 'string'
+        fields: entries.map(([name, value]) => typeof value === 'string'
             ? {name, value} : {name, file: value.name, type: value.type, size: value.size}),
     };
 }"""
@@ -87,14 +89,15 @@ class Plan:
 
 
 async def plan_of(element: "Locator") -> Plan:
-    """Raises InvalidArgument where the element is in no form, or the form cannot be sent so."""
+    """What the form of an element would send.
+
+    Raises InvalidArgument where it is in no form, or the form cannot be sent so; Playwright's.
+    """
     told: dict[str, Any] = await element.evaluate(_READ, timeout=ACT_S * 1000)
     if "problem" in told:
         raise InvalidArgument(str(told["problem"])[:500])
     if urlsplit(str(told["url"])).scheme not in ("http", "https"):
         raise InvalidArgument("the form does not send by http or https: it is not submitted so")
-    if len(told["fields"]) > MAX_FIELDS:
-        raise InvalidArgument(f"the form has over {MAX_FIELDS} fields", hint="Click its button.")
     return Plan(
         page=str(told["page"]),
         title=str(told["title"])[:200],

@@ -30,10 +30,10 @@ MAX_SCRIPT_CHARS = 12_000
 """All of it is shown to the person who decides."""
 CLOSE_S = 3.0
 
-# In the page, so that nothing huge or endless crosses to us.
+# In the page, so that nothing huge crosses to us, whatever the page made of JSON.
 _AS_TEXT = """value => {
-    const text = JSON.stringify(value === undefined ? null : value);
-    return text === undefined ? 'null' : text.length > %d ? text.length : text;
+    const text = JSON.stringify(value === undefined ? null : value) ?? 'null';
+    return typeof text !== 'string' ? null : text.length > %d ? text.length : text;
 }"""
 
 
@@ -160,5 +160,8 @@ def _value(text: object) -> JsonValue:
             f"the script returned {text} characters; {MAX_TEXT_BYTES} fit",
             hint="Return less: the script ran all the same.",
         )
-    value: JsonValue = json.loads(str(text))
+    try:
+        value: JsonValue = json.loads(str(text))
+    except ValueError:
+        raise InvalidArgument("what it returned is no JSON: the page changed JSON itself") from None
     return value

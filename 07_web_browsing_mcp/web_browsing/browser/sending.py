@@ -214,9 +214,12 @@ class Sending:
         finally:
             self._expected.remove(expected)
 
-    async def arrival(self, seen: Collection[str]) -> None:
-        """Return once something is held whose ID is not among `seen`."""
-        while not self._waiting.keys() - set(seen):
+    async def arrival(self, seen: Collection[str], *, documents: bool = False) -> None:
+        """Return once something is held whose ID is not among `seen`; of `documents` one that a
+        document waits for."""
+        while not any(
+            each.id not in seen and (each.navigates or not documents) for each in self.held()
+        ):
             self._arrived.clear()
             await self._arrived.wait()
 

@@ -103,8 +103,18 @@ class Effects:
         self._moved_at = monotonic()
         self._changed.set()
 
-    def newly_held(self) -> bool:
-        return any(each.id not in self.held_before for each in self.session.sending.held())
+    def newly_held(self, *, documents: bool = False) -> bool:
+        return any(
+            each.id not in self.held_before and (each.navigates or not documents)
+            for each in self.session.sending.held()
+        )
+
+    def _under_way(self) -> "list[Request]":
+        """What was asked for and is neither answered nor held."""
+        held = {(each.outgoing.method, each.outgoing.url) for each in self.session.sending.held()}
+        return [
+            each for each in self._open if (each.method, each.url.partition("#")[0]) not in held
+        ]
 
     def refused_since(self) -> list[Refusal]:
         """The refusals that came since the beginning, the latest first."""
@@ -126,28 +136,30 @@ class Effects:
     def downloads_since(self) -> list[str]:
         return [each for each in self.session.downloads if each not in self._downloads_before]
 
-    async def act(self, action: Coroutine[Any, Any, Any]) -> Any:
-        """Do it, and let it go once something is held, since it may wait for that.
+    async def until_held(self, action: Coroutine[Any, Any, Any], *, documents: bool = False) -> Any:
+        """Do it, and let it go once something is held, since it may wait for that; of `documents`
+        something that a document waits for. None where it was let go. Raises what it raises."""
+        doing = asyncio.ensure_future(action)
+        arrival = self.session.sending.arrival(self.held_before, documents=documents)
+        holding = asyncio.ensure_future(arrival)
+        try:
+            await asyncio.wait((doing, holding), return_when=asyncio.FIRST_COMPLETED)
+            return await doing if doing.done() else None
+        finally:
+            doing.cancel()
+            holding.cancel()
+            await asyncio.gather(doing, holding, return_exceptions=True)
 
-        Raises FlotillaErrors for Playwright's; None where it was let go.
-        """
+    async def act(self, action: Coroutine[Any, Any, Any]) -> Any:
+        """Do something to the page until something is held. Raises FlotillaErrors."""
         from playwright.async_api import Error
 
-        acting = asyncio.ensure_future(action)
-        holding = asyncio.ensure_future(self.session.sending.arrival(self.held_before))
         try:
-            await asyncio.wait((acting, holding), return_when=asyncio.FIRST_COMPLETED)
-            if not acting.done():
-                return None
-            return await acting
+            return await self.until_held(action)
         except Error as error:
             if self.newly_held() and not is_closed(error):
                 return None
             raise translated(error) from None
-        finally:
-            acting.cancel()
-            holding.cancel()
-            await asyncio.gather(acting, holding, return_exceptions=True)
 
     async def answered(self, outgoing: Outgoing, deadline: Deadline) -> None:
         """Return once something came of a request that was let go, or it takes too long."""
@@ -163,23 +175,29 @@ class Effects:
         """Return once nothing is under way, or something is held, or it has taken long enough."""
         began = monotonic()
         until = deadline.at - MARGIN_S
+        gathered = False
         while True:
-            if self.newly_held():
-                await asyncio.sleep(GATHER_S)
-                return
             now = monotonic()
-            loading = any(each.is_navigation_request() for each in self._open)
+            under_way = self._under_way()
+            loading = any(each.is_navigation_request() for each in under_way)
+            if self.newly_held() and not loading:
+                if gathered:
+                    return
+                gathered = True
+                await asyncio.sleep(GATHER_S)
+                continue
             limit = min(until, began + LOAD_S if loading else max(began, self._loaded_at) + REST_S)
             quiet_at = max(began, self._moved_at) + QUIET_S
-            if now >= limit or self.page.is_closed() or (not self._open and now >= quiet_at):
+            if now >= limit or self.page.is_closed() or (not under_way and now >= quiet_at):
                 return
-            wait_s = limit - now if self._open else min(limit, quiet_at) - now
+            wait_s = limit - now if under_way else min(limit, quiet_at) - now
             await self._moved_or_held(wait_s)
 
     async def _moved_or_held(self, wait_s: float) -> None:
         self._changed.clear()
+        known = [each.id for each in self.session.sending.held()]
         moving = asyncio.ensure_future(self._changed.wait())
-        holding = asyncio.ensure_future(self.session.sending.arrival(self.held_before))
+        holding = asyncio.ensure_future(self.session.sending.arrival(known))
         try:
             await asyncio.wait(
                 (moving, holding), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED

@@ -1,6 +1,7 @@
 """What a page sends when something is done in it, in a real Chromium behind the real gate."""
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -91,12 +92,29 @@ async def test_enter_submits_and_is_held_like_a_click(site: Any, visiting: Visit
         assert site.sent() == []
 
 
+TRACK = "fetch('/track', {method: 'POST', body: 'click', keepalive: true})"
+
+
 async def test_a_page_that_submits_by_itself_is_held(site: Any, visiting: Visiting) -> None:
     async with visiting(
         "<form method=post action=/done><input name=a value=1></form>"
         "<script>document.forms[0].submit()</script>"
     ) as user:
         await until(lambda: user.session.sending.held())
+        began = monotonic()
+        await user.call("navigate", url=f"{site.url}/")
+        assert monotonic() - began < 10
+        assert user.session.sending.held()
+        assert site.sent() == []
+
+
+async def test_a_page_that_tells_on_its_visitor_is_read_all_the_same(
+    site: Any, visiting: Visiting
+) -> None:
+    page = "<title>Shop</title><script>fetch('/track', {method: 'POST', body: 'x'})</script>"
+    async with visiting(f'{page}<a href=/done onclick="{TRACK}">go</a>') as user:
+        acted = await user.call("click", selector="a")
+        assert (acted["title"], acted["navigated"]) == ("Done", True)
         assert site.sent() == []
 
 
@@ -155,7 +173,8 @@ async def test_a_form_named_by_its_element_is_shown_and_sent_in_one_call(
     site: Any, visiting: Visiting
 ) -> None:
     async with visiting(LOGIN) as user:
-        await user.call("typeText", selector="[name=password]", secret="hunter2-hunter2")
+        typed = {"selector": "[name=password]", "secret": "hunter2-hunter2"}
+        await user.call("typeText", **typed, host="127.0.0.1")
         shown = await user.foresee(selector="button")
         assert shown["action"] == f"Send POST {site.url}/done"
         assert {each["field"]: each["after"] for each in shown["changes"]} == {
@@ -167,6 +186,28 @@ async def test_a_form_named_by_its_element_is_shown_and_sent_in_one_call(
         sent = await user.call("submitForm", selector="button")
         assert sent["title"] == "Done"
         assert [each.body for each in site.sent()] == [b"user=ann&password=hunter2-hunter2&go=1"]
+
+
+async def test_a_secret_is_typed_into_pages_of_its_host_alone(visiting: Visiting) -> None:
+    async with visiting(
+        LOGIN + "<script>Object.defineProperty(Document.prototype, 'URL',"
+        " {get: () => 'https://bank.test/'})</script><iframe srcdoc='<input>'></iframe>"
+    ) as user:
+        typed = {"selector": "[name=password]", "secret": "hunter2-hunter2"}
+        with pytest.raises(Refused) as met:
+            await user.call("typeText", **typed, host="bank.test")
+        assert met.value.body["reason"] == "other_host"
+        for wrong in ({**typed}, {"selector": "input", "text": "secret://abc"}):
+            with pytest.raises(Refused) as met:
+                await user.call("typeText", **wrong)
+            assert met.value.code == "invalid_argument"
+        page = user.session.page()
+        assert await page.input_value("[name=password]") == ""
+        ref = (await user.see()).rpartition("textbox [ref=")[2].partition("]")[0]
+        assert ref.startswith("f")
+        with pytest.raises(Refused) as met:
+            await user.call("typeText", ref=ref, secret="hunter2-hunter2", host="127.0.0.1")
+        assert met.value.code == "not_allowed"
 
 
 async def test_a_form_that_changed_after_it_was_shown_is_not_sent(

@@ -73,7 +73,8 @@ async def test_a_person_is_shown_a_form_and_it_goes_out_once_after_their_yes(
 
         opened = await call("openSession", url=f"{site.url}/")
         held_in = {"sessionId": opened["sessionId"]}
-        await call("typeText", **held_in, selector="[name=password]", secret="hunter2-hunter2")
+        typed = {"selector": "[name=password]", "secret": "hunter2-hunter2", "host": "127.0.0.1"}
+        await call("typeText", **held_in, **typed)
         (held,) = (await call("click", **held_in, selector="button"))["held"]
         assert person.asked == []
         wanted = {**held_in, "heldId": held["heldId"]}

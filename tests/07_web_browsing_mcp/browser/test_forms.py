@@ -116,3 +116,25 @@ def test_nesting_without_end_is_shown_as_text() -> None:
     assert body_of("application/json", b"[" * 100_000).kind == "text"
     deep = body_of("application/json", b"[" * 40 + b"]" * 40)
     assert deep.kind == "json"
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("pass", True),
+        ("user_pass", True),
+        ("newPassword", True),
+        ("pin", True),
+        ("otp", True),
+        ("cardNumber", True),
+        ("csrf_token", True),
+        ("passengers", False),
+        ("passport", False),
+        ("spinner", False),
+        ("compass", False),
+        ("amount", False),
+    ],
+)
+def test_what_a_field_is_called_tells_whether_it_is_a_secret(name: str, secret: bool) -> None:
+    (field,) = body_of(FORM, f"{name}=12".encode()).fields
+    assert field.secret is secret
