@@ -73,7 +73,7 @@ class _Head:
         self.language = ""
         self.canonical = ""
         self.title = ""
-        self.heading = ""
+        self.headings: list[str] = []
         self.byline = ""
         self.time = ""
 
@@ -102,8 +102,8 @@ class _Head:
         elif tag == "title" and not self.title:
             # A picture's title is none of the page's: an svg has one too, but later.
             self.title = _start_of(node)
-        elif tag == "h1" and not self.heading:
-            self.heading = _start_of(node)
+        elif tag == "h1" and len(self.headings) < 5:
+            self.headings.append(_start_of(node))
         elif tag == "time" and not self.time:
             self.time = node.get("datetime")
         elif not self.byline and (
@@ -128,14 +128,17 @@ def _start_of(node: Node) -> str:
 
 
 def _title(head: _Head, thing: Mapping[str, Any]) -> str | None:
-    """The page's own name for its text: most titles in the head have the site's name behind."""
+    """Without the site's name behind, where a heading of the page says which part that is."""
     named = _first(head.meta("og:title", "twitter:title"), thing.get("headline"), head.title)
-    heading = _first(head.heading)
-    if heading and named and len(heading) > _LEAST_TITLE:
-        one, other = heading.casefold(), named.casefold()
-        if other.startswith(one) or other.endswith(one):
-            return heading
-    return named or heading
+    headings = [each for heading in head.headings if (each := _first(heading))]
+    if named is None:
+        return next(iter(headings), None)
+    starts = (
+        each
+        for each in headings
+        if len(each) > _LEAST_TITLE and named.casefold().startswith(each.casefold())
+    )
+    return next(starts, named)
 
 
 def _main_thing(json_ld: Sequence[str]) -> Mapping[str, Any]:

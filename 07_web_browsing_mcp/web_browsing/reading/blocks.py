@@ -87,7 +87,7 @@ class Run:
     length: int
     """Characters of its text."""
     linked: int
-    """Characters of its text that are in links."""
+    """Characters of its text that are in links to elsewhere."""
 
     @property
     def parent(self) -> Node:
@@ -111,11 +111,16 @@ def runs(root: Node) -> Iterator[Run]:
         node, path = pending.pop()
         if node.tag in (RUN, "pre"):
             text = node.text()
-            linked = sum(len(each.text()) for each in node.walk() if each.tag == "a")
+            linked = sum(len(each.text()) for each in node.walk() if leads_away(each))
             yield Run(node, path, words_of(text), len(text), min(linked, len(text)))
             continue
         inner = (*path, node)
         pending += [(each, inner) for each in reversed(list(node.elements()))]
+
+
+def leads_away(node: Node) -> bool:
+    """Whether it is a link, and not one to a place of the same page: headings are such links."""
+    return node.tag == "a" and not node.get("href").lstrip().startswith("#")
 
 
 def words_of(text: str) -> tuple[str, ...]:

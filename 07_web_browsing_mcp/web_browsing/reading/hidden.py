@@ -63,9 +63,12 @@ class Hidden:
         return sum(len(each) for each in self.texts)
 
 
-def drop_hidden(page: Parsed, *, keep_noscript: bool = False) -> Hidden:
-    """Take out of the tree what a person does not see; the tree is changed."""
-    unread = NEVER_TEXT if keep_noscript else NEVER_TEXT | {"noscript"}
+def drop_hidden(page: Parsed, besides: frozenset[str] = frozenset()) -> Hidden:
+    """Take out of the tree what a person does not see; the tree is changed.
+
+    `besides` are elements to be left out too, and not counted as hidden.
+    """
+    unread = NEVER_TEXT | besides
     hidden = Hidden()
     rules = sheet(page.styles)
     total = sum(len(each) for each in page.root.texts())

@@ -21,6 +21,9 @@ from web_browsing.reading.written import written
 __all__ = ["About", "Form", "Link", "Read", "read_html"]
 
 
+_NOT_MAIN = frozenset({"button"})
+
+
 def read_html(html: str, url: str, form: Form = "markdown", *, whole: bool = False) -> Read:
     """Read a page; `url` is where it was found, for its relative links.
 
@@ -32,7 +35,8 @@ def read_html(html: str, url: str, form: Form = "markdown", *, whole: bool = Fal
     told = about(page, targets)
     # Asked before anything is taken out: it is told by elements that are empty or not shown.
     scripted = needs_script(page)
-    hidden = drop_hidden(page, keep_noscript=keeps_noscript(page))
+    besides = _NOT_MAIN if not whole else frozenset[str]()
+    hidden = drop_hidden(page, besides if keeps_noscript(page) else besides | {"noscript"})
     limit_depth(page.root)
     found_links = links(page.root, targets)
     found = ("", "") if whole else _found(page.root, url)

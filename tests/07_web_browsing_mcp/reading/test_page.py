@@ -90,6 +90,20 @@ def test_a_long_page_is_read_without_the_library_that_is_slow_on_it() -> None:
     assert "Imprint" not in text
 
 
+def test_headings_that_are_links_to_themselves_stay_and_buttons_go() -> None:
+    html = (
+        f"<title>Ways - The Book</title><h1>The Book</h1><main><h1><a href=#w>Ways</a></h1>"
+        f"<p>{PROSE * 4}</p><h2 id=a><a href='#a'>The first</a> <button>Copy</button></h2>"
+        f"<p>{PROSE * 4}</p><h2>Nothing below</h2></main>"
+    )
+    read = read_html(html, URL)
+    assert read.about.title == "Ways"
+    assert "## The first\n" in read.text
+    for left in ("Ways", "Copy", "Nothing below"):
+        assert left not in read.text
+    assert "Copy" in read_html(html, URL, whole=True).text
+
+
 @pytest.mark.parametrize(
     ("body", "needs"),
     [
