@@ -4,8 +4,9 @@ usage: python3 benchmarks/gate.py [--requests 500] [--megabytes 128] [--rounds 3
 
 A server, the gate and the client are three processes on loopback, the client in plain blocking
 sockets. Every figure is held against the same requests without the gate, in the same run and in
-turns; the best of the rounds counts. Last, what the gate's memory does while a large body passes.
-Quote the ratios: machines are noisy, and two cores are few for three processes.
+turns; the best of the rounds counts. Beside it stands what CPU the gate spent. Last, what the
+gate's memory does while a large body passes. Quote the ratios, and the CPU before the time:
+machines are noisy, and two cores are few for three processes.
 """
 
 import argparse
@@ -176,6 +177,12 @@ def seconds_per_gib(way: Way, origin: str, megabytes: int) -> float:
         return (time.perf_counter() - began) * 1024 / megabytes
 
 
+def cpu_s(pid: int) -> float:
+    """To a hundredth of a second."""
+    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_mib(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / MEBIBYTE
@@ -199,20 +206,25 @@ def compare(asked: argparse.Namespace, folder: Path) -> None:
                 lambda: secured(tunnelled(looking, secure)),
             ),
         }
-        measures: dict[str, Callable[[Way, str], float]] = {
-            "a small answer, µs": lambda way, origin: latency_us(way, origin, asked.requests),
-            "a new connection, µs": lambda way, origin: opening_us(way, origin, 50),
-            "a GiB, s": lambda way, origin: seconds_per_gib(way, origin, asked.megabytes),
+        few, requests, megabytes = 50, asked.requests, asked.megabytes
+        # What a second of the gate's CPU is in the measure's unit stands beside.
+        measures: dict[str, tuple[Callable[[Way, str], float], float]] = {
+            "a small answer, µs": (lambda way, at: latency_us(way, at, requests), 1e6 / requests),
+            "a new connection, µs": (lambda way, at: opening_us(way, at, few), 1e6 / few),
+            "a GiB, s": (lambda way, at: seconds_per_gib(way, at, megabytes), 1024 / megabytes),
         }
-        for measure, of in measures.items():
+        for measure, (of, unit) in measures.items():
             best = dict.fromkeys(ways, float("inf"))
+            least = dict.fromkeys(ways, float("inf"))
             for _ in range(asked.rounds):
                 for name, (_, origin, way) in ways.items():
+                    spent_s = cpu_s(pid)
                     best[name] = min(best[name], of(way, origin))
-            print(measure)
+                    least[name] = min(least[name], (cpu_s(pid) - spent_s) * unit)
+            print(f"{measure:22}{'whole':>10}{'CPU of the gate':>18}")
             for name, (floor, _, _) in ways.items():
                 ratio = f"{best[name] / best[floor]:.2f} times {floor}" if floor else ""
-                print(f"  {name:20}{best[name]:10.1f}   {ratio}")
+                print(f"  {name:20}{best[name]:10.1f}{least[name]:18.1f}   {ratio}")
         before = resident_mib(pid)
         seconds_per_gib(ways["https, looked into"][2], "", asked.memory)
         after = resident_mib(pid)
