@@ -1,5 +1,6 @@
 """From a URL to what its page says: fetched or kept, rendered where it must be, read once."""
 
+import asyncio
 import re
 import secrets
 import socket
@@ -12,8 +13,9 @@ from typing import Literal
 
 from yarl import URL
 
-from flotilla import Context, FlotillaError, NotAllowed, UpstreamError
+from flotilla import Context, FlotillaError, NotAllowed, TimedOut, UpstreamError
 from flotilla.upstream import retry_after_s, upstream_error
+from web_browsing.fetching.decoding import too_large
 from web_browsing.fetching.kept import Kept, KeptPage, Key, conditions_of, fresh_s
 from web_browsing.fetching.kinds import Kind, is_binary_type, kind_of, media_type
 from web_browsing.fetching.orders import Order, Reading
@@ -33,6 +35,8 @@ Rendering = Literal["auto", "never", "always"]
 _MEDIA_TYPE = re.compile("[a-z0-9!#$&^_.+-]{1,40}/[a-z0-9!#$&^_.+-]{1,80}")
 UNBOUNDED = 2**62
 RENDERED_FRESH_S = 60.0
+_SPARE_S = 1.0
+"""Of the call's time, to answer with what there is when rendering takes the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,11 +218,13 @@ class Fetcher:
             note = f"{empty}; openSession shows it with."
             return replace(plain, notes=(*plain.notes, note))
         try:
-            rendered = await self._rendered(asked, context)
-        except FlotillaError as error:
-            note = f"{empty}, and rendering it failed ({error.code})."
+            async with asyncio.timeout(max(0.0, context.deadline.remaining_s() - _SPARE_S)):
+                rendered = await self._rendered(asked, context)
+        except (FlotillaError, TimeoutError) as error:
+            code = error.code if isinstance(error, FlotillaError) else TimedOut.code
+            note = f"{empty}, and rendering it failed ({code})."
             return replace(plain, notes=(*plain.notes, note))
-        return rendered
+        return replace(rendered, notes=(*plain.notes, *rendered.notes))
 
     async def _rendered(self, asked: Asked, context: Context) -> Fetched:
         if self._render is None:
@@ -232,11 +238,14 @@ class Fetcher:
             _, robots = self._parts()
             await self._judged(robots)(asked.url)
             html, url = await self._render(str(asked.url), context)
+            body = html.encode(errors="replace")
+            if len(body) > self._settings.max_fetch_bytes:
+                raise too_large(self._settings.max_fetch_bytes, len(body))
             answer = Answer(
                 url=URL(url),
                 status=HTTPStatus.OK,
                 headers={"content-type": "text/html; charset=utf-8"},
-                body=html.encode(errors="replace"),
+                body=body,
             )
             page = self._new(key, answer, "html", RENDERED_FRESH_S, rendered=True)
             self._kept.put(page)

@@ -1,5 +1,7 @@
 """What is kept, for how long, for whom; and that pieces of a page join."""
 
+import asyncio
+
 import pytest
 from yarl import URL
 
@@ -239,6 +241,32 @@ async def test_a_page_that_cannot_be_rendered_comes_as_it_is_with_a_note(
         page = await tools.fetch(site.url + "/a")
         assert any("openSession" in note for note in page["notes"])
         assert (await tools.fetch(site.url + "/a", render="always"))["reason"] == "no_browser"
+
+
+async def test_a_browser_that_hangs_leaves_time_to_answer_with_the_page_as_it_came(
+    site: Site, open_tools: OpenTools
+) -> None:
+    site.pages["/a"] = answer(b"<html><body><div id=root></div><script src=/x></script></html>")
+
+    async def render(_url: str, _context: object) -> tuple[str, str]:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    async with open_tools(site, render=render) as tools:
+        await tools.fetch(site.url + "/a", render="never")
+        page = await tools.fetch(site.url + "/a", within_s=2)
+        assert any("rendering it failed (timeout)" in note for note in page["notes"])
+
+
+async def test_a_page_that_renders_larger_than_may_be_is_refused(
+    site: Site, open_tools: OpenTools
+) -> None:
+    async def render(url: str, _context: object) -> tuple[str, str]:
+        return "a" * 5000, url
+
+    async with open_tools(site, render=render, max_fetch_bytes=4096) as tools:
+        error = await tools.fetch(site.url + "/a", render="always")
+        assert (error["code"], error["reason"]) == ("too_large", "too_many_bytes")
 
 
 def a_page(name: str, size: int, **headers: str) -> KeptPage:

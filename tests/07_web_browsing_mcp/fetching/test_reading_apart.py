@@ -138,6 +138,7 @@ async def test_a_reader_has_no_secrets_writes_no_files_and_has_bounded_memory(
         assert soft["Max file size"] == "0"
 
 
+@REAL
 async def test_readers_end_when_whoever_started_them_is_killed(tmp_path: Path) -> None:
     code = (
         "import asyncio, os, signal\n"
