@@ -20,7 +20,7 @@ from web_browsing.gate.visitor import Judge, Visitor
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext
 
-CONTEXT_S = 20.0
+CONTEXT_S = 30.0
 """In which Chromium makes or ends a context; one that takes longer is hung."""
 ACTION_S = 10.0
 NAVIGATION_S = 30.0
@@ -38,6 +38,7 @@ class Wants:
     timezone: str | None = None
     color_scheme: Literal["light", "dark"] = "light"
     script: bool = True
+    downloads: bool = True
 
     def options(self) -> dict[str, Any]:
         """As Playwright takes them."""
@@ -47,6 +48,7 @@ class Wants:
             "timezone_id": self.timezone,
             "color_scheme": self.color_scheme,
             "java_script_enabled": self.script,
+            "accept_downloads": self.downloads,
         }
 
 
@@ -80,7 +82,6 @@ class Contexts:
                     context = await running.browser.new_context(
                         **wants.options(),
                         proxy=proxy,
-                        accept_downloads=True,
                         service_workers="block",
                     )
                 try:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from typing import TYPE_CHECKING
 
 import structlog
@@ -39,6 +39,7 @@ STOP_S = 5.0
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """Of whatever file a browser's process writes, shared memory too."""
 
+_PREFIX = "flotilla-browser-"
 _log = structlog.get_logger(__name__)
 
 
@@ -181,6 +182,7 @@ class _Started:
         self._pid: int | None = None
         self._placed: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._hung_up = asyncio.Event()
+        self._lifelines: set[asyncio.Task[None]] = set()
 
     async def start(self) -> Running:
         from playwright.async_api import Error, async_playwright
@@ -222,29 +224,42 @@ class _Started:
                     await self._playwright.stop()
         if self._server is not None:
             self._server.close()
+        if self._lifelines:
+            _, open_still = await asyncio.wait(self._lifelines, timeout=STOP_S)
+            for each in open_still:
+                each.cancel()
         if self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def _lifeline(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        listening = asyncio.create_task(self._listen(reader, writer))
+        self._lifelines.add(listening)
+        try:
+            await listening
+        finally:
+            self._lifelines.discard(listening)
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """What the relay says; the end of this connection is the end of the browser."""
-        if self._pid is not None:
-            writer.close()
-            return
         peer: socket.socket = writer.get_extra_info("socket")
         whose = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        first = await reader.readline()
+        if not first or self._pid is not None:
+            # Whoever clears away asks by connecting whether somebody is here.
+            writer.close()
+            return
         self._pid = struct.unpack("3i", whose)[0]
         try:
+            self._placed.set_result(json.loads(first)["placed"]["namespace"])
             while line := await reader.readline():
-                told = json.loads(line)
-                if "strayed" in told:
-                    self._stray(str(told["strayed"]))
-                elif not self._placed.done():
-                    self._placed.set_result(told["placed"]["namespace"])
-        except (OSError, ValueError):
+                self._stray(str(json.loads(line).get("strayed")))
+        except (OSError, ValueError, LookupError, TypeError):
             _log.warning("browser_lifeline_broken")
         finally:
             self._hung_up.set()
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 def find_program(given: Path | None) -> Path | None:
@@ -273,9 +288,22 @@ def find_user(name: str | None) -> tuple[int, int]:
     return user.pw_uid, user.pw_gid
 
 
+def clear_leftovers(temporary: Path) -> None:
+    """Remove the folders of those that were killed: their sockets are there, and nobody listens."""
+    for folder in temporary.glob(f"{_PREFIX}*"):
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            if folder.lstat().st_uid != os.geteuid():
+                continue
+            try:
+                probe.connect(str(folder / "life.sock"))
+            except ConnectionRefusedError:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def _prepared(equipment: Equipment) -> Path:
     """The private folder of a start; short, as the path of a Unix socket has at most 107 bytes."""
-    folder = Path(mkdtemp(prefix="flotilla-browser-"))
+    clear_leftovers(Path(gettempdir()))
+    folder = Path(mkdtemp(prefix=_PREFIX))
     # Others may pass through to what is theirs, and list nothing.
     folder.chmod(0o711)
     for name in ("home", "sockets", "downloads"):

@@ -182,7 +182,9 @@ class Sessions:
             async with (
                 asyncio.timeout(context.deadline.remaining_s()),
                 self._rendering,
-                self._contexts.opened(f"render:{context.correlation_id}", _refuse, Wants()) as made,
+                self._contexts.opened(
+                    f"render:{context.correlation_id}", _refuse, Wants(downloads=False)
+                ) as made,
             ):
                 return await render(made[2], url, context.deadline)
         except TimeoutError:
