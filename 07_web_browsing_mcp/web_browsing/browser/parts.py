@@ -10,7 +10,6 @@ LONGEST_RUN = 25
 """Neighbours of one kind that are all shown; of more only the first SHOWN_OF_RUN."""
 SHOWN_OF_RUN = 20
 SHOWN_OPTIONS = 20
-MAX_SUGGESTED = 20
 CONTEXT_CHARS = 80
 """Of a row's text that are kept in what is only to be acted on."""
 
@@ -31,7 +30,7 @@ def section_of(whole: Node, raw: Node, wanted: str) -> Node:
     """A `page` of that part alone: a reference, a landmark's role or name, or a heading's words.
 
     `raw` is the page as it was read, which knows references that `whole`, the small one, lost.
-    Raises NotFound, which names the landmarks and headings that there are.
+    Raises NotFound, which names the landmarks that there are.
     """
     wanted = wanted.strip()
     sought = wanted.casefold()
@@ -50,18 +49,15 @@ def section_of(whole: Node, raw: Node, wanted: str) -> Node:
         return Node("page", children=below)
     raise NotFound(
         f"the page has no section {wanted[:200]!r}",
-        hint=f"There are {', '.join(_sections(whole)) or 'no landmarks and no headings'}.",
+        hint=_sections(whole),
     )
 
 
-def _sections(whole: Node) -> list[str]:
-    named = [
-        f"{node.role} {node.name[:60]!r}" if node.name else node.role
-        for node in walk(whole)
-        if node.role in LANDMARKS
-    ]
-    headings = [repr(_words(node)[:60]) for node in walk(whole) if node.role == "heading"]
-    return list(dict.fromkeys([*named, *headings]))[:MAX_SUGGESTED]
+def _sections(whole: Node) -> str:
+    """Without words of the page: an error is not marked as a stranger's."""
+    roles = dict.fromkeys(node.role for node in walk(whole) if node.role in LANDMARKS)
+    headings = sum(node.role == "heading" for node in walk(whole))
+    return f"It has {', '.join(roles) or 'no landmarks'}, and {headings} headings."
 
 
 def _words(node: Node) -> str:
@@ -137,7 +133,7 @@ def _interactive(node: Node) -> Iterator[Child]:
     for child in node.children:
         if not isinstance(child, Node):
             continue
-        if child.role == "heading" and not child.children:
+        if child.role == "heading" and not child.children and not child.is_actionable:
             # One that nothing follows to act on is of no use.
             waiting = child
             continue

@@ -286,12 +286,15 @@ async def pictured(
     page: "Page", area: Area, scale: float, wanted: Format, most: int = MAX_PICTURE_BYTES
 ) -> Picture:
     """The picture, as a JPEG and then smaller where it has more bytes than `most`."""
-    tries: list[tuple[Format, int | None, float]] = []
-    if wanted == "png":
-        tries.append(("png", None, 1.0))
-    tries += [("jpeg", 85, 1.0), ("jpeg", 60, 1.0), ("jpeg", 60, 0.6), ("jpeg", 50, 0.35)]
+    tries: list[tuple[Format, int | None, float]] = [
+        ("png", None, 1.0),
+        ("jpeg", 85, 1.0),
+        ("jpeg", 60, 1.0),
+        ("jpeg", 60, 0.6),
+        ("jpeg", 50, 0.35),
+    ]
     last = Picture(wanted, scale, b"")
-    for made_as, quality, smaller in tries:
+    for made_as, quality, smaller in tries[wanted == "jpeg" :]:
         answer = await _sent(
             page,
             "Page.captureScreenshot",

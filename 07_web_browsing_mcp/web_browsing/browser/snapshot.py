@@ -150,8 +150,9 @@ async def look(session: Session, page: "Page", deadline: Deadline) -> Looked:
     left_s = deadline.no_later_than(LOOK_S).remaining_s()
     try:
         async with asyncio.timeout(left_s):
-            seen = await looked_at(page)
-            text = await page.aria_snapshot(mode="ai", timeout=left_s * 1000)
+            seen, text = await asyncio.gather(
+                looked_at(page), page.aria_snapshot(mode="ai", timeout=left_s * 1000)
+            )
     except TimeoutError:
         raise _busy() from None
     except Error as error:
