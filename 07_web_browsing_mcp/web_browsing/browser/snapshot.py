@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 15.0
 """A page that takes longer is busy with itself."""
+MARGIN_S = 0.5
 DEFAULT_CHARS = 16_000
 MAX_CHARS = 48_000
 MAX_KEPT_CHARS = 512 * 1024
@@ -147,7 +148,8 @@ async def look(session: Session, page: "Page", deadline: Deadline) -> Looked:
     not among these no more. Raises TimedOut where it is busy, Conflict where it changes."""
     from playwright.async_api import Error
 
-    left_s = deadline.no_later_than(LOOK_S).remaining_s()
+    # Less than the caller has, so that they hear this and not that time is up.
+    left_s = max(0.1, deadline.no_later_than(LOOK_S).remaining_s() - MARGIN_S)
     try:
         async with asyncio.timeout(left_s):
             seen, text = await asyncio.gather(
