@@ -118,10 +118,9 @@ class Engine:
         async with self._changing:
             started, self._started, self._running = self._started, None, None
             if started is not None:
-                await started.end()
-                _log.info("browser_stopped")
-        # Of those that ended by themselves there is still something to clear away.
-        await asyncio.gather(*self._endings)
+                self._end(started)
+        # Whoever gives up waiting leaves the work to whoever waits next.
+        await asyncio.shield(asyncio.gather(*self._endings))
 
     def kill(self) -> None:
         """End it at once, as a browser that answers no more needs; `gone` is called."""
@@ -159,10 +158,14 @@ class Engine:
             return
         self._started = self._running = None
         _log.error("browser_lost")
+        self._end(started)
+        self._gone("the browser was restarted: open a new session")
+
+    def _end(self, started: "_Started") -> None:
         ending = asyncio.create_task(started.end())
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
-        self._gone("the browser was restarted: open a new session")
+        _log.info("browser_stopped")
 
     def _stray(self, what: str) -> None:
         self.strayed += 1

@@ -243,6 +243,7 @@ async def test_a_service_that_is_killed_leaves_no_process_of_the_browser(tmp_pat
     os.kill(own, signal.SIGKILL)
     await service.wait()
     await until(lambda: not any(map(_runs, pids)))
+    await service.communicate()
 
 
 async def _until_ids(stream: asyncio.StreamReader) -> Any:
