@@ -1,7 +1,7 @@
 """The text of a snapshot: what it holds, what survives making it small, what changed. Pure."""
 
 from collections import Counter
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -380,9 +380,9 @@ def test_a_page_nested_a_thousand_deep_is_read() -> None:
 def test_a_page_of_ten_thousand_rows_is_compared_in_a_moment() -> None:
     before = small(table_of(10_000))
     after = small(table_of(10_000).replace('cell "77" [', 'cell "changed" ['))
-    started = perf_counter()
+    started = process_time()
     steps = difference(before, after)
-    assert perf_counter() - started < 5
+    assert process_time() - started < 5
     assert len(told(steps).split("\n")) < 5
 
 
