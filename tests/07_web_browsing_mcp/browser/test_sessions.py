@@ -170,27 +170,25 @@ async def test_what_a_page_says_asks_and_fetches_is_written_down(site: Any, brow
 async def test_a_window_that_a_page_opens_unasked_is_none_and_one_too_many_is_closed(
     site: Any, browsing: Any
 ) -> None:
-    site.pages[
-        "/"
-    ] = """<script>
+    site.pages["/"] = """<script>
         let tries = 0;
         setInterval(() => { window.open('/'); tries++ }, 200);
         </script>
         <button onclick="window.open('/quiet')" style="width: 9em">Open</button>"""
     site.pages["/quiet"] = "<title>q</title>"
-    async with browsing(max_tabs=3) as sessions:
+    async with browsing(max_tabs=2) as sessions:
         session = await sessions.open("ada", Wants())
         page = session.page()
         await page.goto(f"{site.url}/")
         await page.wait_for_function("tries > 3")
         assert list(session.tabs) == ["t1"]
-        for _ in range(6):
-            await page.click("button")
-        await until(lambda: session.popups_refused >= 3)
-        assert list(session.tabs) == ["t1", "t2", "t3"]
-        await until(lambda: len(session.context.pages) == 3)
+        await page.click("button", timeout=30_000)
+        await page.click("button", timeout=30_000)
+        await until(lambda: session.popups_refused >= 1, 30)
+        assert list(session.tabs) == ["t1", "t2"]
+        await until(lambda: len(session.context.pages) == 2)
         await session.tabs["t2"].close()
-        assert list(session.tabs) == ["t1", "t3"]
+        await until(lambda: list(session.tabs) == ["t1"])
 
 
 async def test_a_page_that_loops_for_ever_holds_neither_its_session_nor_others(
