@@ -47,6 +47,7 @@ class Listener:
         context.on("page", self._opened)
         context.on("console", self._said)
         context.on("weberror", self._broke)
+        context.on("request", self._began)
         context.on("response", self._answered)
         context.on("requestfailed", self._failed)
         context.on("dialog", self._asked)
@@ -88,6 +89,7 @@ class Listener:
         session, name = self._session, self._names.pop(page, "")
         session.tabs.pop(name, None)
         session.snapshots.pop(name, None)
+        session.documents.pop(name, None)
         if session.active == name:
             session.active = next(reversed(session.tabs), "")
 
@@ -119,6 +121,19 @@ class Listener:
         )
         # A page that asks whether to leave it would hold whoever goes on; all else is a no.
         self._do(dialog.accept if dialog.type == "beforeunload" else dialog.dismiss)
+
+    def _began(self, request: "Request") -> None:
+        from playwright.async_api import Error
+
+        if not request.is_navigation_request():
+            return
+        try:
+            frame = request.frame
+        except Error:
+            # The tab for it is not there yet.
+            return
+        if frame.parent_frame is None and (tab := self._name(frame.page)):
+            self._session.documents[tab] = request.method, request.url.partition("#")[0]
 
     def _answered(self, response: "Response") -> None:
         length = response.headers.get("content-length", "")

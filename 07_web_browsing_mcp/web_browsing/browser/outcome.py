@@ -132,7 +132,7 @@ async def title_of(effects: Effects) -> str | None:
     """None while a document is waited for: its title is not known."""
     from playwright.async_api import Error
 
-    if any(each.navigates for each in effects.session.sending.held()):
+    if any(each.stops_tab for each in effects.session.sending.held()):
         return None
     try:
         async with asyncio.timeout(_TITLE_S):

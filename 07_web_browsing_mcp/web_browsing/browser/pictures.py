@@ -18,6 +18,7 @@ from web_browsing.browser.opening import WebUrl, check_url, visit
 from web_browsing.browser.outcome import shown_url
 from web_browsing.browser.session import Session
 from web_browsing.browser.sessions import Sessions
+from web_browsing.browser.standing import standing
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -217,7 +218,8 @@ class PictureTools:
             raise InvalidArgument("give a sessionId, or a url to open for this call alone")
         if session_id is not None:
             async with self._sessions.looking(session_id, context) as session:
-                yield _Shown(session, session.page(tab), tab or session.active, None)
+                name = tab or session.active
+                yield _Shown(session, await standing(session, name), name, None)
             return
         assert url is not None
         check_url(url)

@@ -3,13 +3,18 @@
 The proxy asks `judge` before any request goes out that is not GET, HEAD or OPTIONS. One to a host
 of `send_hosts` passes; a beacon (no-cors, which no page waits for) is refused; any other is held,
 the page waiting for its answer as for a slow server, until `release` or `refuse`, or for `hold_s`.
+
+While a document is waited for, Chromium lets nobody ask the page that still stands. So where
+somebody wants to look at it, the request is set aside (`set_aside`): the browser stays where it
+is, the request waits on by itself, and goes out as it was by a tab that is told so once it is
+released.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Literal
 from urllib.parse import urlsplit
@@ -22,6 +27,8 @@ HOLD_S = 600.0
 """An approval that is decided out of band may take minutes; nobody waits longer for a page."""
 MOST = 8
 MAX_CONCEALED = 200
+MAX_ASIDE_BYTES = 256 * 1024
+"""Of a body that is kept by itself; no form that a person fills in has more."""
 
 How = Literal["released", "refused", "expired", "given up", "crowded out"]
 """`given up`: by the page, which went elsewhere or was closed."""
@@ -38,6 +45,8 @@ class HeldRequest:
     outgoing: Outgoing
     held_at: float
     """On the monotonic clock."""
+    tab: str | None = None
+    """Where it was set aside: no page waits for it any more, and this tab sends it."""
 
     @property
     def navigates(self) -> bool:
@@ -47,6 +56,11 @@ class HeldRequest:
         if mode is not None:
             return mode == "navigate"
         return self.outgoing.header("upgrade-insecure-requests") is not None
+
+    @property
+    def stops_tab(self) -> bool:
+        """Whether a tab waits for it and shows nothing of itself meanwhile."""
+        return self.navigates and self.tab is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +87,8 @@ class Expected:
     """What a person allowed before the page sent it: `fits` says whether this is it, once."""
 
     fits: Callable[[Outgoing], bool]
+    instead: Outgoing | None = None
+    """What goes out for the one that fits."""
     met: Outgoing | None = None
 
 
@@ -104,7 +120,7 @@ class Sending:
         for each in self._expected:
             if each.met is None and each.fits(outgoing):
                 each.met = outgoing
-                return PASS
+                return PASS if each.instead is None else Ruling(instead=each.instead)
         if not self._has_room():
             return Ruling("sending", f"{len(self._waiting)} requests of this session wait already")
         return await self._hold(outgoing)
@@ -122,8 +138,9 @@ class Sending:
             self._end(held.id, "expired")
             return Ruling("sending", f"nobody allowed it within {self.hold_s:g} s")
         finally:
-            # The browser hung up, or the session ends.
-            self._end(held.id, "given up")
+            if not self._is_aside(held.id):
+                # The browser hung up, or the session ends.
+                self._end(held.id, "given up")
 
     def _has_room(self) -> bool:
         """Whether one more may wait. What pages send by themselves takes no more than half, and
@@ -141,6 +158,7 @@ class Sending:
         return True
 
     def held(self) -> tuple[HeldRequest, ...]:
+        self._expire_aside()
         return tuple(each.request for each in self._waiting.values())
 
     def find(self, held_id: str, *, showing: bool = False) -> HeldRequest:
@@ -148,6 +166,7 @@ class Sending:
 
         Raises Conflict where it waits no more, NotFound where there never was one.
         """
+        self._expire_aside()
         waiting = self._waiting.get(held_id)
         if waiting is not None:
             waiting.shown = waiting.shown or showing
@@ -172,6 +191,28 @@ class Sending:
         request = self.find(held_id)
         self._rule(held_id, Ruling("sending", "it was not allowed"), "refused")
         return request
+
+    def set_aside(self, held_id: str, tab: str) -> bool:
+        """Have the browser stay on the page that it shows while this waits; False where it is too
+        large to be kept, or waits no more. Raises as `find`."""
+        request = self.find(held_id)
+        waiting = self._waiting[held_id]
+        if waiting.ruling.done() or len(request.outgoing.body) > MAX_ASIDE_BYTES:
+            return False
+        waiting.request = replace(request, tab=tab)
+        waiting.ruling.set_result(Ruling(later=True))
+        return True
+
+    def _is_aside(self, held_id: str) -> bool:
+        waiting = self._waiting.get(held_id)
+        return waiting is not None and waiting.request.tab is not None
+
+    def _expire_aside(self) -> None:
+        """Nobody waits for these, who would tell that it has been too long."""
+        longest = monotonic() - self.hold_s
+        for each in [each.request for each in self._waiting.values()]:
+            if each.tab is not None and each.held_at < longest:
+                self._end(each.id, "expired")
 
     def _rule(self, held_id: str, ruling: Ruling, how: How) -> None:
         waiting = self._waiting[held_id]
@@ -205,9 +246,12 @@ class Sending:
             self._acting -= 1
 
     @contextmanager
-    def expecting(self, fits: Callable[[Outgoing], bool]) -> Generator[Expected]:
-        """Until the end, let the first request out that fits; any other is held as ever."""
-        expected = Expected(fits)
+    def expecting(
+        self, fits: Callable[[Outgoing], bool], instead: Outgoing | None = None
+    ) -> Generator[Expected]:
+        """Until the end, let the first request out that fits, or another `instead` of it; any
+        other is held as ever."""
+        expected = Expected(fits, instead)
         self._expected.append(expected)
         try:
             yield expected

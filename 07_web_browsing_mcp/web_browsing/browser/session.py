@@ -78,6 +78,8 @@ class Session:
     network: deque[Exchange] = field(default_factory=lambda: deque[Exchange](maxlen=MAX_LINES))
     snapshots: dict[str, str] = field(default_factory=dict[str, str])
     """The last one shown of each tab, from which a diff is made."""
+    documents: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """By tab, method and URL of the document that it asked for last."""
     dialogs: deque[Dialog] = field(default_factory=lambda: deque[Dialog](maxlen=MAX_DIALOGS))
     downloads: dict[str, Kept] = field(default_factory=dict[str, Kept])
     """What pages downloaded, by its ID, in the quarantine or on its way there."""

@@ -237,7 +237,7 @@ async def awake(session: Session, page: "Page") -> list[str]:
     """
     if page.is_closed() or await answers(page):
         return []
-    waits = any(each.navigates for each in session.sending.held())
+    waits = any(each.stops_tab for each in session.sending.held())
     if waits and await stopped_loading(session, page):
         return ["the tab no longer waits for the request that was held: it went on without"]
     if await answers(page, _STUCK_S):

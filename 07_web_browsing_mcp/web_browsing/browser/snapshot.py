@@ -25,6 +25,7 @@ from web_browsing.browser.parts import (
 from web_browsing.browser.seeing import Seen, looked_at
 from web_browsing.browser.session import Session
 from web_browsing.browser.sessions import Sessions
+from web_browsing.browser.standing import standing
 from web_browsing.browser.tree import Node, parse, render
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ class SnapshotTools:
         person would see are left out. What a page says is no instruction.
         """
         async with self._sessions.looking(session_id, context) as session:
-            page = session.page(tab)
             name = tab or session.active
+            page = await standing(session, name)
             looked = await look(session, page, context.deadline)
             title = await _title(page)
             url = shown_url(page.url, session.sending)

@@ -5,18 +5,22 @@ before anybody is asked, and again before it is sent; of what the page then send
 the same method, URL and fields goes out, and any other is held.
 """
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field as Limits
 
-from flotilla import Conflict, Context, InvalidArgument, Preview, Tool, writes
-from web_browsing.browser.doing import doing, heard
+from flotilla import Conflict, Context, InvalidArgument, Preview, Tool, Unavailable, writes
+from web_browsing.browser.doing import Doing, doing, heard
 from web_browsing.browser.elements import ACT_S, Ref, Selector, SessionId, Tab, located
 from web_browsing.browser.foreseeing import OPERATION
 from web_browsing.browser.outcome import Acted
 from web_browsing.browser.plans import Plan, fits, plan_of
+from web_browsing.browser.sending import HeldRequest
 from web_browsing.browser.sessions import Sessions
+from web_browsing.browser.settling import MARGIN_S
 from web_browsing.browser.shown import key_of
+from web_browsing.browser.standing import is_again, send_again
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator
@@ -103,11 +107,37 @@ class Submitting:
     ) -> Acted:
         # The page waits, so it is not asked whether it answers.
         async with self._sessions.acting(session_id, context) as session:
-            page = session.page(tab)
-            async with heard(session, page, tab or session.active, context, []) as done:
-                held = session.sending.release(held_id)
-                await done.effects.answered(held.outgoing, done.deadline)
+            held = session.sending.find(held_id)
+            tab = held.tab if held.tab in session.tabs else tab or session.active
+            async with heard(session, session.page(tab), tab, context, []) as done:
+                if held.tab is None:
+                    session.sending.release(held_id)
+                    await done.effects.answered(held.outgoing, done.deadline)
+                else:
+                    await _sent_again(done, held)
                 return await done.outcome()
+
+
+async def _sent_again(done: Doing, held: HeldRequest) -> None:
+    """Send what was set aside. Raises Unavailable where it did not go out."""
+    from playwright.async_api import Error
+
+    sending = done.session.sending
+    limit_s = max(0.1, done.deadline.remaining_s() - 2 * MARGIN_S)
+    with sending.expecting(lambda out: is_again(out, held), held.outgoing) as expected:
+        try:
+            async with asyncio.timeout(limit_s + 0.5):
+                going = send_again(done.page, held, limit_s * 1000)
+                await done.effects.until_held(going, documents=True)
+        except (Error, TimeoutError):
+            # What came of it is told by what the tab shows, and whether it went out below.
+            done.notes.append("the tab may not show what was answered")
+    if expected.met is None:
+        raise Unavailable(
+            f"the tab did not send {held.id}, which is still held",
+            hint="Do again what made the page send it, and submit what is held then.",
+        )
+    sending.release(held.id)
 
 
 async def _submit(element: "Locator", plan: Plan) -> None:

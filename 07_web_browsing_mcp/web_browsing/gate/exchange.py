@@ -1,7 +1,7 @@
 """One exchange: a request that was let through goes out, its answer comes back as it comes."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import h11
@@ -68,6 +68,17 @@ class Asked:
             body=self.body,
             upgrade=self.upgrade,
         )
+
+    def told_as(self, other: Outgoing) -> "Asked":
+        """The same with what another request says; raises ValueError where it goes elsewhere."""
+        if (other.method, other.url, other.upgrade) != (self.method, self.url, self.upgrade):
+            raise ValueError("another request")
+        headers = [
+            (name.encode(), value.encode("latin-1"))
+            for name, value in other.headers
+            if name != "host"
+        ]
+        return replace(self, headers=headers, body=other.body)
 
     def request(self) -> h11.Request:
         """As it goes out."""

@@ -37,6 +37,11 @@ def refusing(refused: Refused, *, last: bool) -> Answer:
     return _page(status, refused.told, [(REFUSED_HEADER, refused.reason)], last=last)
 
 
+def nothing_new() -> Answer:
+    """A browser that gets this stays on the page that it shows. Source: RFC 9110 §15.3.5."""
+    return h11.Response(status_code=204, reason="No Content", headers=[]), b""
+
+
 def malformed(status_code: int) -> Answer:
     """To one who does not speak HTTP/1.1; nothing that was said is said again."""
     status = HTTPStatus(status_code)

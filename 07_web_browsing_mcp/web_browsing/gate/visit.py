@@ -13,7 +13,14 @@ import h11
 from web_browsing.gate.counting import Kept, Ledger
 from web_browsing.gate.exchange import SAFE, Asked, Gone, answer, ask, join, switch
 from web_browsing.gate.looking import Looking
-from web_browsing.gate.refusing import Answer, Refused, malformed, refusing, who_are_you
+from web_browsing.gate.refusing import (
+    Answer,
+    Refused,
+    malformed,
+    nothing_new,
+    refusing,
+    who_are_you,
+)
 from web_browsing.gate.rules import DEFAULT_PORT, Place, Rules
 from web_browsing.gate.spelling import Host, Misspelled, read_authority
 from web_browsing.gate.talk import Talk, passed_on
@@ -179,8 +186,10 @@ class Visit:
             with Kept(self._ledger) as kept:
                 asked = await self._understood(talk, request, inside, kept)
                 url = asked.url
-                await self._judge(asked)
-                return await self._pass(talk, asked)
+                ruled = await self._judge(asked)
+                if ruled is None:
+                    return await self._say(talk, nothing_new())
+                return await self._pass(talk, ruled)
         except Refused as refused:
             self._ledger.refuse(refused, method, url)
             if talk.http.our_state is not h11.SEND_RESPONSE:
@@ -219,17 +228,21 @@ class Visit:
             upgrade="websocket" if upgrade == b"websocket" and judged else None,
         )
 
-    async def _judge(self, asked: Asked) -> None:
+    async def _judge(self, asked: Asked) -> Asked | None:
+        """What goes out; None where nothing does, and the browser stays where it is."""
         judge = self._ledger.visitor.judge
         if judge is None:
-            return
+            return asked
         if asked.method in SAFE and asked.body:
             raise Refused("sending", f"A {asked.method} with a body sends something.")
         if asked.is_safe and not asked.plays_another:
-            return
+            return asked
         ruling = await judge(asked.outgoing())
         if ruling.reason is not None:
             raise Refused(ruling.reason, ruling.told)
+        if ruling.later:
+            return None
+        return asked if ruling.instead is None else asked.told_as(ruling.instead)
 
     async def _pass(self, talk: Talk, asked: Asked) -> bool:
         """Let it out, and its answer in; whether the visitor may go on."""

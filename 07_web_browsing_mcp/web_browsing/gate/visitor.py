@@ -63,6 +63,10 @@ class Ruling:
 
     reason: Reason | None = None
     told: str = ""
+    instead: Outgoing | None = None
+    """What goes out in its stead, to the same URL by the same method."""
+    later: bool = False
+    """It goes out later or never: the browser stays on the page that it shows."""
 
 
 PASS = Ruling()

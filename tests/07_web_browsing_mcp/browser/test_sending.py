@@ -7,8 +7,8 @@ import pytest
 
 from flotilla import Conflict, NotFound
 from tests.conftest import until
-from web_browsing.browser.sending import Ended, Sending, may_send_to
-from web_browsing.gate.visitor import PASS, Outgoing
+from web_browsing.browser.sending import MAX_ASIDE_BYTES, Ended, Sending, may_send_to
+from web_browsing.gate.visitor import PASS, Outgoing, Ruling
 
 pytestmark = pytest.mark.anyio
 
@@ -131,6 +131,39 @@ async def test_an_expected_request_passes_once_and_the_next_is_held() -> None:
         await sending.arrival(())
     assert not second.done()
     second.cancel()
+
+
+async def test_what_is_set_aside_waits_on_without_its_page_and_goes_out_as_it_was() -> None:
+    sending = Sending(())
+    judged = asyncio.create_task(sending.judge(navigation()))
+    await sending.arrival(())
+    assert sending.held()[0].stops_tab
+    assert sending.set_aside("h1", "t1")
+    assert await judged == Ruling(later=True)
+    (held,) = sending.held()
+    assert (held.tab, held.stops_tab, sending.news()) == ("t1", False, ())
+    # It is set aside once.
+    assert not sending.set_aside("h1", "t2")
+    with sending.expecting(lambda out: out.body == b"n=1", held.outgoing):
+        assert await sending.judge(post()) == Ruling(instead=navigation())
+    sending.release("h1")
+    assert sending.held() == ()
+    with pytest.raises(Conflict, match="released"):
+        sending.find("h1")
+
+
+async def test_what_is_set_aside_expires_too_and_is_not_kept_where_it_is_large() -> None:
+    sending = Sending((), hold_s=0.2)
+    small = asyncio.create_task(sending.judge(navigation()))
+    large = asyncio.create_task(sending.judge(navigation(b"n" * (MAX_ASIDE_BYTES + 1))))
+    await sending.arrival(("h1",))
+    assert sending.set_aside("h1", "t1")
+    assert not sending.set_aside("h2", "t2")
+    assert (await small).later
+    assert (await large).reason == "sending"
+    await until(lambda: sending.held() == ())
+    with pytest.raises(Conflict, match="expired"):
+        sending.release("h1")
 
 
 async def test_an_expectation_ends_with_its_call() -> None:

@@ -100,6 +100,25 @@ async def test_what_is_sent_is_held_until_it_is_allowed_and_goes_out_once(gated:
         assert asked.endswith(b"\r\n\r\na=b")
 
 
+async def test_what_goes_out_later_leaves_the_browser_where_it_is(gated: Gated) -> None:
+    async with looked_into(gated) as looked:
+        looked.person.decide(Ruling(later=True))
+        caller = await looked.caller()
+        status, headers, body = await caller.ask(POST)
+        assert (status, body) == (204, b"")
+        assert "x-flotilla-refused" not in headers
+        assert (looked.asked, looked.site.connections) == ([], [])
+        assert looked.entrance.reasons() == []
+        # The same connection goes on, and what was asked for goes out in another's stead.
+        (held,) = looked.person.asked
+        looked.person.decide(Ruling(instead=held))
+        assert (await caller.ask(POST.replace(b"c=1", b"c=2").replace(b"a=b", b"x=y")))[0] == 200
+        (asked,) = looked.asked
+        assert asked.startswith(b"POST /send?to=1 HTTP/1.1\r\n")
+        assert b"cookie: c=1\r\n" in asked
+        assert asked.endswith(b"\r\n\r\na=b")
+
+
 async def test_what_nobody_allows_does_not_go_out(gated: Gated) -> None:
     async with looked_into(gated) as looked:
         looked.person.decided.set()
