@@ -6,6 +6,7 @@ A page that takes too long or too much is its end alone; it can write no file.
 """
 
 import ctypes
+import gc
 import json
 import logging
 import os
@@ -32,6 +33,9 @@ _ORDER = TypeAdapter(Order)
 
 def main(orders: BinaryIO, answers: BinaryIO) -> int:
     """Answer until the orders end."""
+    # Looking for garbage again and again takes two fifths of the time of a large page, of which
+    # nothing is garbage before it was read.
+    gc.disable()
     while (told := _frame(orders)) is not None:
         body = _frame(orders)
         if body is None:
@@ -41,6 +45,7 @@ def main(orders: BinaryIO, answers: BinaryIO) -> int:
         answers.write(answer)
         answers.flush()
         del body, told, answer
+        gc.collect()
     return 0
 
 
