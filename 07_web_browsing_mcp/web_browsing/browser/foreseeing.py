@@ -37,6 +37,8 @@ MAX_SHOWN_FIELDS = 30
 MAX_VALUE_CHARS = 250
 MAX_SCRIPT_CHARS = 12_000
 MAX_URL_CHARS = 400
+MAX_HEADERS = 16
+OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
 _EXPECTED = re.compile(
     r"host|connection|content-(length|type)|origin|referer|user-agent|accept(-encoding|-language)?|"
     r"cookie|cache-control|pragma|upgrade-insecure-requests|dnt|priority|sec-(ch-ua|fetch)(-[a-z]+)*"
@@ -113,11 +115,11 @@ def _of_held(session: Session, out: Outgoing, body: Body) -> Foreseen:
     # Of what is shown whole it says nothing more, and of a short password too much.
     if not body.whole and not body.has_secrets:
         state["sha256"] = body.digest
-    for name, value in out.headers:
-        if _EXPECTED.fullmatch(name) is None and len(state) < 20:
-            told = shown(name, value[:MAX_VALUE_CHARS], session.sending.concealed)
-            is_secret = names_a_secret(name, value) or name == "authorization"
-            state[f"header {name}"] = f"({len(value)} characters)" if is_secret else told.shown
+    others = [each for each in out.headers if _EXPECTED.fullmatch(each[0]) is None]
+    for name, value in others[:MAX_HEADERS]:
+        told = shown(name, value[:MAX_VALUE_CHARS], session.sending.concealed)
+        is_secret = names_a_secret(name, value) or name == "authorization"
+        state[f"header {name}"] = f"({len(value)} characters)" if is_secret else told.shown
     return Foreseen(
         action=f"Send {out.method} {shown_url(out.url, session.sending, MAX_URL_CHARS)}",
         target=target_of(out.url),
@@ -126,6 +128,9 @@ def _of_held(session: Session, out: Outgoing, body: Body) -> Foreseen:
         diff=_listed(body.fields) or _text(body),
         warnings=[
             *_warnings(out.url, page),
+            *_other_method(out),
+            *_unusual(len(others)),
+            *_unlisted(body.fields),
             *(["it carries a password or another secret"] if body.has_secrets else []),
             *(["a file goes with it"] if any(each.file for each in body.fields) else []),
             *([] if body.whole else [f"not all of its {body.size_bytes} bytes can be shown"]),
@@ -154,6 +159,7 @@ def _of_plan(sending: Sending, plan: Plan) -> Foreseen:
         diff=_listed(fields),
         warnings=[
             *_warnings(plan.url, page),
+            *_unlisted(fields),
             *(["it carries a password or another secret"] if _has_secret(fields) else []),
             *(["its fields stand in the URL, which servers log"] if plan.method == "GET" else []),
             *(["a file goes with it"] if any(each.file for each in fields) else []),
@@ -254,12 +260,37 @@ def _changes(fields: tuple[Field, ...]) -> list[Change]:
     return [Change(field=each.name, after=each.shown) for each in fields[:MAX_SHOWN_FIELDS]]
 
 
+def _unusual(headers: int) -> Iterator[str]:
+    if headers > MAX_HEADERS:
+        yield f"{headers} of its headers are the page's own; {MAX_HEADERS} of them are shown"
+
+
+def _other_method(out: Outgoing) -> Iterator[str]:
+    for name, value in out.headers:
+        if name in OVERRIDES:
+            yield f"by a header it asks the site to take it as {value[:20]}"
+
+
 def _listed(fields: tuple[Field, ...]) -> str | None:
     """All fields as a list, where they do not all fit among the changes."""
     long = any(len(each.shown) > MAX_VALUE_CHARS for each in fields)
     if not long and len(fields) <= MAX_SHOWN_FIELDS:
         return None
-    return "\n".join(f"+{each.name}: {each.shown}" for each in fields)[:MAX_SCRIPT_CHARS]
+    return _lines(fields)[:MAX_SCRIPT_CHARS]
+
+
+def _unlisted(fields: tuple[Field, ...]) -> Iterator[str]:
+    if len(_lines(fields)) > MAX_SCRIPT_CHARS:
+        yield f"its {len(fields)} fields are too long to be shown whole: the end is missing"
+
+
+def _lines(fields: tuple[Field, ...]) -> str:
+    """A line each: no value can play a further field."""
+    return "\n".join(f"+{_one_line(each.name)}: {_one_line(each.shown)}" for each in fields)
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", "⟨CR⟩").replace("\n", "⟨LF⟩")
 
 
 def _text(body: Body) -> str | None:

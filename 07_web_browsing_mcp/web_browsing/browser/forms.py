@@ -23,9 +23,19 @@ _SECRET_NAME = re.compile(
     r"pass_?(?:word|wd|phrase|code)|pwd|secret|token|card_?(?:no|num)|one_?time_?code",
     re.IGNORECASE,
 )
-_BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
-_NAME = re.compile(rb'[;\s]name="([^"]*)"', re.IGNORECASE)
-_FILE_NAME = re.compile(rb'[;\s]filename="([^"]*)"', re.IGNORECASE)
+# As browsers write them and not otherwise: of what has a second name, boundary or charset the site
+# may read the one, and a person would have been shown the other.
+_URLENCODED = re.compile(
+    r"application/x-www-form-urlencoded(?:\s*;\s*charset=\"?utf-8\"?)?", re.IGNORECASE
+)
+_MULTIPART = re.compile(
+    r'multipart/form-data\s*;\s*boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE
+)
+_DISPOSITION = re.compile(
+    rb'Content-Disposition: form-data; name="([^"\r\n]*)"'
+    rb'(?:; filename="([^"\r\n]*)"(?:\r\nContent-Type: ([!-~ ]*))?)?',
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +109,10 @@ def body_of(content_type: str, body: bytes, concealed: Collection[str] = ()) -> 
 
 def parts_of(content_type: str, body: bytes) -> list[Part] | None:
     """The fields of a form as HTML's forms are encoded; None where it is none, or broken."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "application/x-www-form-urlencoded":
+    if _URLENCODED.fullmatch(content_type.strip()):
         return _urlencoded(body)
-    if kind == "multipart/form-data":
-        found = _BOUNDARY.search(content_type)
-        return None if found is None else _multipart(body, (found[1] or found[2]).encode())
-    return None
+    found = _MULTIPART.fullmatch(content_type.strip())
+    return None if found is None else _multipart(body, (found[1] or found[2]).encode())
 
 
 def query_of(query: str, concealed: Collection[str] = ()) -> tuple[Field, ...]:
@@ -176,18 +183,16 @@ def _multipart(body: bytes, boundary: bytes) -> list[Part] | None:
 
 
 def _part(head: bytes, data: bytes) -> Part | None:
-    name, file_name = _NAME.search(head), _FILE_NAME.search(head)
-    kind = ""
-    for line in head.split(b"\r\n"):
-        if line.lower().startswith(b"content-type:"):
-            kind = line[13:].strip().decode("ascii", "replace")
-    if name is None:
+    found = _DISPOSITION.fullmatch(head.removeprefix(b"\r\n"))
+    if found is None:
         return None
+    name, file_name, kind = found.groups()
     try:
-        called = _unescaped(name[1])
+        called = _unescaped(name)
         if file_name is None:
             return Part(name=called, value=data.decode())
-        return Part(name=called, file_name=_unescaped(file_name[1]), mime_type=kind, data=data)
+        mime_type = (kind or b"").decode()
+        return Part(name=called, file_name=_unescaped(file_name), mime_type=mime_type, data=data)
     except UnicodeError:
         return None
 
@@ -208,14 +213,27 @@ def _text(body: bytes) -> str | None:
 
 
 def _json(text: str) -> tuple[Any] | None:
-    """The value of an object or array; None for what is not one, or has a name twice, which two
-    readers would read in two ways."""
+    """The value of an object or array, its numbers as they are spelled; None for what is not one,
+    for what two readers would read in two ways (a name twice, NaN), or for no text (half of a
+    surrogate pair)."""
     if text.lstrip()[:1] not in ("{", "["):
         return None
     try:
-        return (json.loads(text, object_pairs_hook=_members),)
+        value = json.loads(
+            text,
+            object_pairs_hook=_members,
+            parse_float=str,
+            parse_int=str,
+            parse_constant=_no_constant,
+        )
+        json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
+    return (value,)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

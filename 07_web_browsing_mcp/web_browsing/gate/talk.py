@@ -13,6 +13,9 @@ import h11
 from web_browsing.gate.wire import Pipe
 
 MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_METHOD_CHARS: Final = 32
+"""All that are registered are shorter (RFC 9110 §16.1.1); a page's own would fill what people and
+models are shown of a request."""
 CRUMBS_AT_ONCE: Final = 32
 MAX_CRUMBS: Final = 20_000
 MIN_CRUMB_BYTES: Final = 32
@@ -117,6 +120,8 @@ def _bound(head: Heads) -> None:
         size += len(head.target)
         if head.http_version not in (b"1.0", b"1.1"):
             raise h11.RemoteProtocolError("another version", error_status_hint=505)
+        if len(head.method) > MAX_METHOD_CHARS:
+            raise h11.RemoteProtocolError("no method", error_status_hint=501)
         if {name for name, _ in head.headers} >= _FRAMING:
             raise h11.RemoteProtocolError("two framings", error_status_hint=400)
     if size > MAX_HEAD_BYTES:
