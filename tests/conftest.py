@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -70,6 +71,12 @@ def free_port() -> Callable[[], int]:
     return find_free_port
 
 
+def plain_http() -> ssl.SSLContext:
+    """For clients that speak to loopback without TLS: reading the authorities that the system
+    trusts takes longer than many a test."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 class Reachable:
     """A fleet that a client can be connected to, by its URL and the token in its data folder."""
 
@@ -90,7 +97,7 @@ class Reachable:
         self, path: str = "/mcp", mode: str = "auto", **more: Any
     ) -> AsyncGenerator[Client]:
         async with (
-            httpx2.AsyncClient(headers=self.headers, timeout=60) as http,
+            httpx2.AsyncClient(headers=self.headers, timeout=60, verify=plain_http()) as http,
             Client(
                 streamable_http_client(f"{self.url}{path}", http_client=http), mode=mode, **more
             ) as client,
@@ -138,7 +145,7 @@ class InProcessFleet(Reachable):
         async def is_ready() -> bool:
             return (await http.get(f"{self.url}/ready")).json().get("reason") == waiting
 
-        async with httpx2.AsyncClient() as http:
+        async with httpx2.AsyncClient(verify=plain_http()) as http:
             await until(is_ready)
 
 
@@ -187,7 +194,7 @@ class LaunchedFleet(Reachable):
         return found
 
     async def metrics(self, number: int = 0) -> str:
-        async with httpx2.AsyncClient() as http:
+        async with httpx2.AsyncClient(verify=plain_http()) as http:
             return (await http.get(f"{self.url_of(number)}/metrics")).text
 
 
@@ -238,7 +245,7 @@ def launch_fleet(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[La
         fleet = LaunchedFleet(process, base, data, [])
         reading = asyncio.create_task(_read_lines(process, fleet.told))
         try:
-            async with httpx2.AsyncClient() as http:
+            async with httpx2.AsyncClient(verify=plain_http()) as http:
                 await until(lambda: _is_ready(http, fleet), within_s=60)
             yield fleet
         finally:
@@ -325,9 +332,7 @@ async def fleet_in(
         await fleet.ready([spoke.name for spoke in absent])
         yield fleet
     finally:
-        for name in reversed(list(fleet.running)):
-            with contextlib.suppress(KeyError):
-                await fleet.stop(name)
+        await asyncio.gather(*(fleet.stop(name) for name in list(fleet.running)))
 
 
 @pytest.fixture
