@@ -3,34 +3,23 @@
 import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from flotilla import (
-    Context,
-    FlotillaError,
-    InvalidArgument,
-    TimedOut,
-    Tool,
-    Unavailable,
-    UpstreamError,
-    writes,
-)
-from web_browsing.browser.doing import Doing, heard
-from web_browsing.browser.elements import SessionId, Tab, is_closed, translated
-from web_browsing.browser.opening import WebUrl, check_url, refused
+from flotilla import Context, InvalidArgument, TimedOut, Tool, Unavailable, writes
+from web_browsing.browser.arriving import arrive
+from web_browsing.browser.doing import heard
+from web_browsing.browser.elements import SessionId, Tab
+from web_browsing.browser.opening import WebUrl, check_url
 from web_browsing.browser.outcome import Acted
 from web_browsing.browser.session import Session
 from web_browsing.browser.sessions import Sessions
 from web_browsing.browser.settling import MARGIN_S, awake
-from web_browsing.gate.visitor import Refusal
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
 
 NEW = "new"
-PARSED: Literal["domcontentloaded"] = "domcontentloaded"
 OPEN_S, CLOSE_S = 10.0, 5.0
 MAX_WAIT_S = 25.0
 _LOOK_S = 0.1
@@ -94,7 +83,7 @@ class Navigating:
             notes = await _awake_or_not(session, page)
             async with heard(session, page, session.active, context, notes) as done:
                 if target is not None or go is not None:
-                    await _gone(done, target, go)
+                    await arrive(done, target, go)
                 return await done.outcome()
 
     async def _page(self, session: Session, tab: str | None) -> "Page":
@@ -178,68 +167,6 @@ async def _awake_or_not(session: Session, page: "Page") -> list[str]:
         return await awake(session, page)
     except Unavailable:
         return ["the tab did not answer"]
-
-
-async def _gone(done: Doing, url: str | None, go: Go | None) -> None:
-    """Go there. Raises NotAllowed for what the proxy refused, UpstreamError, TimedOut."""
-    from playwright.async_api import Error
-    from playwright.async_api import TimeoutError as Late
-
-    limit_ms = max(100.0, (done.deadline.remaining_s() - 2 * MARGIN_S) * 1000)
-    page = done.page
-    try:
-        async with asyncio.timeout(limit_ms / 1000 + 0.5):
-            if url is not None:
-                going = page.goto(url, timeout=limit_ms, wait_until=PARSED)
-                # A page may send its visitor on by what is held then: it never arrives.
-                await done.effects.until_held(going, documents=True)
-            elif go == "reload":
-                going = page.reload(timeout=limit_ms, wait_until=PARSED)
-                await done.effects.until_held(going, documents=True)
-            else:
-                moved = page.go_back if go == "back" else page.go_forward
-                if await moved(timeout=limit_ms, wait_until="commit") is None:
-                    done.notes.append(
-                        "a document of the history needs no request, or there is none"
-                    )
-    except (Late, TimeoutError):
-        if not done.effects.navigated:
-            raise TimedOut("the page did not answer in time") from None
-        done.notes.append("the page had not arrived whole when the time was over")
-    except Error as error:
-        if done.effects.downloads_since() or "Download is starting" in str(error):
-            done.notes.append("it is a file: downloadFile hands it out")
-        elif not done.effects.newly_held():
-            raise _not_reached(done, url, error) from None
-    _refused(done)
-
-
-def _refused(done: Doing) -> None:
-    """Raises NotAllowed where the proxy answered for the document itself."""
-    since = done.effects.refused_since()
-    for each in since:
-        if each.reason == done.effects.refused:
-            raise _not_allowed(each)
-
-
-def _not_allowed(refusal: Refusal) -> FlotillaError:
-    if refusal.reason in ("unreachable", "no_address"):
-        return UpstreamError(refusal.told, details={"reason": refusal.reason})
-    return refused(refusal)
-
-
-def _not_reached(done: Doing, url: str | None, error: Exception) -> FlotillaError:
-    """Why a document did not come: by the proxy's word where it has one."""
-    since = done.effects.refused_since()
-    if since and "net::" in str(error):
-        return _not_allowed(since[0])
-    if is_closed(error):
-        return translated(error)
-    said = str(error).partition("net::")[2].split(" ")[0].split("\n")[0]
-    where = "the page" if url is None else (urlsplit(url).hostname or "the page")
-    return UpstreamError(
-        f"{where} cannot be shown: {said or 'the browser gave up'}", details={"reason": said}
-    )
 
 
 async def _holds(

@@ -1,27 +1,19 @@
 """Tools that open a session of the browser and close it."""
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from flotilla import (
-    Context,
-    InvalidArgument,
-    Model,
-    NotAllowed,
-    TimedOut,
-    Tool,
-    UpstreamError,
-    writes,
-)
+from flotilla import Context, InvalidArgument, Model, Tool, writes
+from web_browsing.browser.arriving import arrive
 from web_browsing.browser.contexts import Wants
+from web_browsing.browser.doing import heard
+from web_browsing.browser.outcome import Acted, Held
 from web_browsing.browser.session import Session
 from web_browsing.browser.sessions import Sessions
-from web_browsing.gate.visitor import Refusal
 
 MAX_URL = 8000
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
@@ -43,9 +35,14 @@ class Opened(Model):
     session_id: str
     tab: str
     url: str
-    title: str
+    title: str | None = None
     status: int | None = None
     """HTTP's, of the page that was opened."""
+    held: list[Held]
+    """What the page wants to send by itself; submitForm asks a person for it."""
+    downloads: list[str]
+    """Where the URL is that of a file: its ID for downloadFile."""
+    notes: list[str]
     expires_at: datetime
     """However much it is used; unused it is closed earlier."""
     idle_s: float
@@ -114,9 +111,7 @@ class SessionTools:
         )
         try:
             async with self._sessions.acting(session.id, context):
-                status = None if url is None else await visit(session, url, context)
-                page = session.page()
-                title = (await page.title())[:200]
+                seen = await visited(session, url, context)
         except BaseException:
             # Whoever was not told its ID cannot close it.
             session.close("its first page did not open")
@@ -124,10 +119,13 @@ class SessionTools:
         assert session.expires_at is not None
         return Opened(
             session_id=session.id,
-            tab=session.active,
-            url=page.url[:MAX_URL],
-            title=title,
-            status=status,
+            tab=seen.tab,
+            url=seen.url,
+            title=seen.title,
+            status=seen.status,
+            held=seen.held,
+            downloads=seen.downloads,
+            notes=seen.notes,
             expires_at=session.expires_at,
             idle_s=self._idle_s,
         )
@@ -139,46 +137,18 @@ class SessionTools:
 
 
 async def visit(session: Session, url: str, context: Context) -> int | None:
-    """Open a URL in the active tab: HTTP's status, None where nothing answers by HTTP.
+    """As `visited`: HTTP's status, None where nothing answered by HTTP."""
+    return (await visited(session, url, context)).status
 
-    Raises NotAllowed where the gate refused it, TimedOut, UpstreamError.
+
+async def visited(session: Session, url: str | None, context: Context) -> Acted:
+    """Open a URL in the active tab, until it rests or waits for what is held. For whoever holds
+    the session's lock. Raises as `arrive`.
     """
-    from playwright.async_api import Error
-    from playwright.async_api import TimeoutError as NotInTime
-
-    known = session.visitor.last_refusal(_host(url))
-    try:
-        response = await session.page().goto(
-            url, wait_until="load", timeout=max(1.0, (context.deadline.remaining_s() - 2) * 1000)
-        )
-    except NotInTime:
-        raise TimedOut(
-            "the page did not load in time", hint="It may be of use all the same: take a snapshot."
-        ) from None
-    except Error as error:
-        refusal = session.visitor.last_refusal(_host(url))
-        if refusal is not None and refusal is not known:
-            raise refused(refusal) from None
-        raise UpstreamError(
-            f"the page did not open: {error.message.partition(chr(10))[0][:300]}"
-        ) from None
-    if response is None:
-        return None
-    refusal = session.visitor.last_refusal(_host(response.url))
-    if refusal is not None and refusal is not known and _by_the_gate(response.headers):
-        raise refused(refusal)
-    return response.status
-
-
-def refused(refusal: Refusal) -> NotAllowed:
-    """What the gate did not let through, as an error."""
-    return NotAllowed(
-        refusal.told,
-        hint="The operator may except a host inside by WEB_BROWSING_ALLOW_HOSTS."
-        if refusal.reason == "private_address"
-        else None,
-        details={"reason": refusal.reason},
-    )
+    async with heard(session, session.page(), session.active, context, []) as done:
+        if url is not None:
+            await arrive(done, url)
+        return await done.outcome()
 
 
 def check_url(url: str) -> str:
@@ -203,11 +173,3 @@ def check_url(url: str) -> str:
             hint="It would stand in logs; type it into the page instead.",
         )
     return url
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or ""
-
-
-def _by_the_gate(headers: Mapping[str, str]) -> bool:
-    return "x-flotilla-refused" in headers

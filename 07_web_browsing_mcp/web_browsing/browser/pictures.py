@@ -227,7 +227,9 @@ class PictureTools:
         try:
             async with self._sessions.acting(session.id, context):
                 status = await visit(session, url, context)
-                yield _Shown(session, session.page(), session.active, status)
+                yield _Shown(
+                    session, await standing(session, session.active), session.active, status
+                )
         finally:
             session.close("it was opened for one picture")
 

@@ -7,7 +7,7 @@ make it do for minutes.
 from typing import TYPE_CHECKING
 
 from flotilla import TimedOut
-from web_browsing.browser.navigating import PARSED
+from web_browsing.browser.arriving import PARSED
 from web_browsing.browser.sending import HeldRequest
 from web_browsing.browser.session import Session
 from web_browsing.browser.settling import answers

@@ -1,15 +1,17 @@
 """What a page is opened by, and where none gets by itself."""
 
+import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flotilla import InvalidArgument
+from flotilla import Context, InvalidArgument
 from web_browsing.browser.contexts import Wants
 from web_browsing.browser.engine import clear_leftovers
-from web_browsing.browser.opening import check_url
+from web_browsing.browser.opening import SessionTools, check_url
 
 pytestmark = pytest.mark.anyio
 
@@ -86,3 +88,22 @@ async def test_a_page_gets_nowhere_but_to_the_web(site: Any, browsing: Any, away
         await page.click("a")
         assert page.url == f"{site.url}/"
         assert await page.title() == "Here"
+
+
+@pytest.mark.real
+async def test_a_session_opens_at_once_on_a_page_that_submits_itself_and_on_a_file(
+    site: Any, browsing: Any, calling: Callable[..., Context]
+) -> None:
+    site.pages["/"] = """<form method=post action=/done><input name=a value=1></form>
+        <script>document.forms[0].submit()</script>"""
+    site.pages["/file"] = (
+        b"HTTP/1.1 200 OK\r\ncontent-disposition: attachment\r\ncontent-length: 1\r\n\r\nx"
+    )
+    async with browsing() as sessions:
+        tools = SessionTools(sessions, 600)
+        opened = await asyncio.wait_for(tools.open_session(calling(), f"{site.url}/"), 15)
+        (held,) = opened.held
+        assert (held.method, held.url, opened.title) == ("POST", f"{site.url}/done", None)
+        assert site.sent() == []
+        opened = await asyncio.wait_for(tools.open_session(calling(), f"{site.url}/file"), 15)
+        assert len(opened.downloads) == 1
