@@ -20,6 +20,7 @@ from flotilla.attachments import MAX_ATTACHED_BYTES, Attachment, WithAttachments
 from web_browsing.browser.doing import Doing, doing
 from web_browsing.browser.elements import ACT_S, Ref, Selector, SessionId, Tab, located
 from web_browsing.browser.foreseeing import OPERATION
+from web_browsing.browser.forms import without
 from web_browsing.browser.opening import WebUrl, check_url
 from web_browsing.browser.outcome import shown_url
 from web_browsing.browser.quarantine import Kept
@@ -175,13 +176,14 @@ async def _handed_out(session: Session, kept: Kept) -> Downloaded:
     path = kept.path
     assert path is not None
     data = await asyncio.to_thread(path.read_bytes)
-    kind, name = sniffed(data), file_name(kept.suggested_name)
+    kind = sniffed(data)
+    name = file_name(without(kept.suggested_name, session.sending.concealed))
     downloaded = Downloaded(
         session_id=session.id,
         download_id=kept.id,
         url=shown_url(kept.url, session.sending),
         name=name,
-        suggested_name=kept.suggested_name,
+        suggested_name=without(kept.suggested_name, session.sending.concealed),
         size_bytes=kept.size_bytes,
         sha256=kept.sha256,
         mime_type=kind,

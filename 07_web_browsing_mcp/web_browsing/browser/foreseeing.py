@@ -6,7 +6,7 @@ asks, and tells them of their own sessions alone.
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from flotilla.operations import HUB_ROLE, Operation
 from flotilla.preview import Change, Foreseen
 from flotilla.secret_shapes import names_a_secret
 from web_browsing.browser.elements import FIND_S, located, translated
-from web_browsing.browser.forms import Body, Field, query_of, shown
+from web_browsing.browser.forms import Body, Field, query_of, shown, without
 from web_browsing.browser.outcome import read, shown_url
 from web_browsing.browser.plans import Plan, plan_of
 from web_browsing.browser.sending import Sending
@@ -119,6 +119,7 @@ def _of_held(session: Session, out: Outgoing, body: Body) -> Foreseen:
     for name, value in others[:MAX_HEADERS]:
         told = shown(name, value[:MAX_VALUE_CHARS], session.sending.concealed)
         is_secret = names_a_secret(name, value) or name == "authorization"
+        name = without(name, session.sending.concealed)
         state[f"header {name}"] = f"({len(value)} characters)" if is_secret else told.shown
     return Foreseen(
         action=f"Send {out.method} {shown_url(out.url, session.sending, MAX_URL_CHARS)}",
@@ -127,7 +128,7 @@ def _of_held(session: Session, out: Outgoing, body: Body) -> Foreseen:
         changes=_changes(body.fields),
         diff=_listed(body.fields) or _text(body),
         warnings=[
-            *_warnings(out.url, page),
+            *_warnings(out.url, page, session.sending.concealed),
             *_other_method(out),
             *_unusual(len(others)),
             *_unlisted(body.fields),
@@ -140,25 +141,33 @@ def _of_held(session: Session, out: Outgoing, body: Body) -> Foreseen:
 
 def _of_plan(sending: Sending, plan: Plan) -> Foreseen:
     fields = tuple(
-        Field(name=each.name, shown=f"file {each.file!r}, {each.size} bytes", file=True)
+        Field(
+            name=without(each.name, sending.concealed),
+            shown=f"file {each.file!r}, {each.size} bytes",
+            file=True,
+        )
         if each.file is not None
         else shown(each.name, each.value, sending.concealed, secret=each.kind == "password")
         for each in plan.fields
     )
-    hidden = [each.name for each in plan.fields if each.kind == "hidden" and each.value]
+    hidden = [
+        without(each.name, sending.concealed)
+        for each in plan.fields
+        if each.kind == "hidden" and each.value
+    ]
     page = plan.page
     return Foreseen(
         action=f"Send {plan.method} {shown_url(plan.url, sending, MAX_URL_CHARS)}",
         target=target_of(plan.url),
         state={
             "page": shown_url(page, sending, MAX_URL_CHARS),
-            "title": plan.title,
+            "title": without(plan.title, sending.concealed),
             "encoding": plan.enctype,
         },
         changes=_changes(fields),
         diff=_listed(fields),
         warnings=[
-            *_warnings(plan.url, page),
+            *_warnings(plan.url, page, sending.concealed),
             *_unlisted(fields),
             *(["it carries a password or another secret"] if _has_secret(fields) else []),
             *(["its fields stand in the URL, which servers log"] if plan.method == "GET" else []),
@@ -194,7 +203,8 @@ def _of_download(session: Session, asked: Asked) -> Foreseen:
     url = asked.url if kept is None else kept.url
     state: dict[str, JsonValue] = {"page": _where(session, page)}
     if kept is not None:
-        state |= {"name": kept.suggested_name, "sizeBytes": kept.size_bytes, "sha256": kept.sha256}
+        name = without(kept.suggested_name, session.sending.concealed)
+        state |= {"name": name, "sizeBytes": kept.size_bytes, "sha256": kept.sha256}
     if url is None:
         told = f"what {asked.ref or asked.selector} of {_where(session, page)} leads to"
         return Foreseen(
@@ -206,7 +216,7 @@ def _of_download(session: Session, asked: Asked) -> Foreseen:
         action=f"Hand the file at {shown_url(url, session.sending, MAX_URL_CHARS)} to the model",
         target=target_of(url),
         state=state,
-        warnings=list(_warnings(url, page.url)),
+        warnings=list(_warnings(url, page.url, session.sending.concealed)),
     )
 
 
@@ -234,7 +244,7 @@ def readable(host: str) -> str | None:
     return None if name == host else name
 
 
-def _warnings(url: str, page: str) -> Iterator[str]:
+def _warnings(url: str, page: str, concealed: Collection[str]) -> Iterator[str]:
     to, of = urlsplit(url), urlsplit(page)
     if not of.hostname:
         yield "it is not known which page sends it"
@@ -247,7 +257,7 @@ def _warnings(url: str, page: str) -> Iterator[str]:
         yield f"the host is written with other letters than ASCII's: {name!r} is {to.hostname}"
     if len(url) > MAX_URL_CHARS:
         yield f"of its URL's {len(url)} characters {MAX_URL_CHARS} are shown"
-    secrets = [each.name for each in query_of(to.query) if each.secret]
+    secrets = [each.name for each in query_of(to.query, concealed) if each.secret]
     if secrets:
         yield f"its URL carries what may be a secret: {', '.join(secrets)[:200]}"
 

@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
+from flotilla.known_values import forms_of
 from flotilla.secret_shapes import names_a_secret
 
 Kind = Literal["none", "form", "json", "text", "binary"]
@@ -129,18 +130,22 @@ def shown(name: str, value: str, concealed: Collection[str] = (), *, secret: boo
         or names_a_secret(name, value)
         or (bool(value) and _SECRET_NAME.search(name) is not None)
     )
+    named = without(name, concealed)
     if is_secret:
-        return Field(name=name, shown=f"({len(value)} characters)", secret=True)
+        return Field(name=named, shown=f"({len(value)} characters)", secret=True)
     clean = without(value, concealed)
-    return Field(name=name, shown=clean, secret=clean != value)
+    return Field(name=named, shown=clean, secret=(named, clean) != (name, value))
 
 
 def without(text: str, concealed: Collection[str]) -> str:
-    """The text with what is concealed shown by its length; what is shorter than 4 is in too many
-    texts to be told apart."""
+    """The text with what is concealed shown by its length, also where it is written as in a URL, in
+    base64 or hexadecimal; what is shorter than 4 is in too many texts to be told apart."""
     for value in sorted(concealed, key=len, reverse=True):
-        if len(value) >= 4:
-            text = text.replace(value, f"({len(value)} characters)")
+        if len(value) < 4:
+            continue
+        forms = {value, quote(value, safe="", errors="replace"), *forms_of(value)}
+        for form in sorted(forms, key=len, reverse=True):
+            text = text.replace(form, f"({len(value)} characters)")
     return text
 
 
@@ -151,7 +156,7 @@ def _field(part: Part, concealed: Collection[str]) -> Field:
         return Field(name=part.name, shown="(no file)", file=True)
     digest = sha256(part.data).hexdigest()[:16]
     told = f"file {part.file_name!r}, {part.mime_type}, {len(part.data)} bytes, SHA-256 {digest}..."
-    return Field(name=part.name, shown=without(told, concealed), file=True)
+    return Field(name=without(part.name, concealed), shown=without(told, concealed), file=True)
 
 
 def _urlencoded(body: bytes) -> list[Part] | None:

@@ -4,7 +4,7 @@ import asyncio
 from urllib.parse import urlsplit
 
 from flotilla import Model
-from web_browsing.browser.forms import Body, body_of, query_of
+from web_browsing.browser.forms import Body, body_of, query_of, without
 from web_browsing.browser.sending import HeldRequest, Sending
 from web_browsing.browser.settling import Effects
 
@@ -112,7 +112,10 @@ async def outcome(effects: Effects, notes: list[str], tab: str) -> Acted:
             Sent(method=method, url=shown_url(url, session.sending), status=status)
             for method, url, status in effects.answers[:MAX_TOLD]
         ],
-        dialogs=[each[:MAX_URL_CHARS] for each in effects.dialogs_since()[:MAX_TOLD]],
+        dialogs=[
+            without(each, session.sending.concealed)[:MAX_URL_CHARS]
+            for each in effects.dialogs_since()[:MAX_TOLD]
+        ],
         new_tabs=[
             NewTab(tab=each, url=shown_url(opened.url, session.sending))
             for each, opened in session.tabs.items()
@@ -121,7 +124,11 @@ async def outcome(effects: Effects, notes: list[str], tab: str) -> Acted:
         downloads=effects.downloads_since()[:MAX_TOLD],
         refused_count=len(since),
         refused=[
-            Refused(reason=each.reason, method=each.method, url=each.url[:200])
+            Refused(
+                reason=each.reason,
+                method=each.method,
+                url=shown_url(each.url, session.sending, 200),
+            )
             for each in since[:3]
         ],
         notes=told,
@@ -136,7 +143,8 @@ async def title_of(effects: Effects) -> str | None:
         return None
     try:
         async with asyncio.timeout(_TITLE_S):
-            return (await effects.page.title())[:MAX_URL_CHARS]
+            title = await effects.page.title()
+            return without(title, effects.session.sending.concealed)[:MAX_URL_CHARS]
     except (TimeoutError, Error):
         return None
 
@@ -162,9 +170,15 @@ def read(held: HeldRequest, sending: Sending) -> Body:
 
 def shown_url(url: str, sending: Sending, most: int = MAX_URL_CHARS) -> str:
     """A URL with its secrets by their length; what is too long is cut."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # What was refused may be no URL.
+        return "(no URL)"
     fields = query_of(parts.query, sending.concealed)
     if any(each.secret for each in fields):
         query = "&".join(f"{each.name}={each.shown}" for each in fields)
         url = parts._replace(query=query).geturl()
+    # A page may put what was typed anywhere into an address.
+    url = without(url, sending.concealed)
     return url if len(url) <= most else f"{url[:most]}…"

@@ -19,6 +19,7 @@ from flotilla import (
 from web_browsing.browser.doing import Doing, doing
 from web_browsing.browser.elements import Ref, Selector, SessionId, Tab, located, translated
 from web_browsing.browser.foreseeing import OPERATION
+from web_browsing.browser.forms import without
 from web_browsing.browser.outcome import Acted
 from web_browsing.browser.sessions import Sessions
 from web_browsing.browser.settling import MARGIN_S, stopped_running
@@ -101,6 +102,8 @@ class Scripts:
             limit_s = min(timeout_s, max(0.1, done.deadline.remaining_s() - 6 * MARGIN_S))
             text = await self._run(done, script, element, limit_s)
             acted = await done.outcome()
+            if isinstance(text, str):
+                text = without(text, done.session.sending.concealed)
             return Evaluated(**dict(acted), value=_value(text))
 
     async def _run(

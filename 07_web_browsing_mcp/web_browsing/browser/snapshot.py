@@ -15,6 +15,7 @@ from web_browsing.browser.aria import MAX_LINES, read_aria
 from web_browsing.browser.compacting import compacted
 from web_browsing.browser.diffing import difference, share_changed, told
 from web_browsing.browser.elements import SessionId, Tab, translated
+from web_browsing.browser.forms import without
 from web_browsing.browser.outcome import shown_url
 from web_browsing.browser.parts import (
     no_deeper,
@@ -124,7 +125,7 @@ class SnapshotTools:
             name = tab or session.active
             page = await standing(session, name)
             looked = await look(session, page, context.deadline)
-            title = await _title(page)
+            title = without(await _title(page), session.sending.concealed)
             url = shown_url(page.url, session.sending)
             before = session.snapshots.get(name)
             _keep(session, name, looked.whole)
