@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from flotilla import CommonSettings, Context, Deadline, Principal, Spoke
-from flotilla.redaction import Redactor
-from flotilla.toolbox import Toolbox
 from linux_cli import build, local_host
 from linux_cli.local import LocalHost
 from linux_cli.settings import Settings
+from tests.called_tools import CalledTools
 
 Call = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -70,10 +69,10 @@ def make_call() -> Callable[[Spoke], Call]:
 
 
 def caller(spoke: Spoke) -> Call:
-    toolbox = Toolbox(spoke.tools, Redactor())
+    tools = CalledTools(spoke.tools)
 
     async def run(action: str, /, timeout_s: float = 20, **arguments: Any) -> dict[str, Any]:
-        result = await toolbox.call(f"os.linux.{action}", arguments, context(timeout_s))
+        result = await tools.call(f"os.linux.{action}", arguments, context(timeout_s))
         if result["isError"]:
             error: Mapping[str, Any] = result["_meta"]["io.flotilla/error"]
             assert error["code"] != "internal", error

@@ -8,13 +8,12 @@ import jsonschema
 import pytest
 
 from flotilla import Context, Deadline, Misconfigured, Principal, meta
-from flotilla.redaction import Redactor
-from flotilla.toolbox import Toolbox
 from web_search import spoke_of
 from web_search.engine import Found
 from web_search.pace import Pace
 from web_search.settings import Settings
 
+from ..called_tools import CalledTools
 from ..conftest import until
 from .upstream import Will, engines_on_loopback
 
@@ -33,19 +32,19 @@ class Caller:
         self.upstream = upstream
         self.engines = engines
         self.spoke = spoke
-        self.box = Toolbox(spoke.tools, Redactor())
-        self.schemas = {each["name"]: each["outputSchema"] for each in self.box.listing()}
+        self.tools = CalledTools(spoke.tools)
 
     async def result(self, action, within_s=10.0, **arguments):
         context = Context(
             principal=Principal("ann"), correlation_id="c-1", deadline=Deadline.after(within_s)
         )
-        return await self.box.call(f"web.search.{action}", arguments, context)
+        return await self.tools.call(f"web.search.{action}", arguments, context)
 
     async def __call__(self, action, **arguments):
         result = await self.result(action, **arguments)
         assert not result["isError"], result["content"]
-        jsonschema.validate(result["structuredContent"], self.schemas[f"web.search.{action}"])
+        schema = self.tools.listed(f"web.search.{action}")["outputSchema"]
+        jsonschema.validate(result["structuredContent"], schema)
         return result["structuredContent"]
 
     async def error(self, action, **arguments):

@@ -12,8 +12,9 @@ from cmdb import build
 from cmdb.settings import Settings
 from flotilla import CommonSettings, Context, Deadline, Principal, Spoke
 from flotilla.redaction import Redactor
-from flotilla.toolbox import Toolbox, error_code_of
+from flotilla.toolbox import error_code_of
 from tests.backends.postgres_server import Postgres
+from tests.called_tools import CalledTools
 
 QUICKLY_ON_BOTH = ("test_items", "test_reconcile", "test_store", "test_search")
 """What the short run tries on PostgreSQL too; the long one tries everything there."""
@@ -48,7 +49,7 @@ class Cmdb:
     def __init__(self, spoke: Spoke, principal: str = "alice") -> None:
         self.spoke = spoke
         self.principal = principal
-        self.toolbox = Toolbox(spoke.tools, Redactor(spoke.secrets))
+        self.tools = CalledTools(spoke.tools, Redactor(spoke.secrets))
 
     def as_principal(self, name: str) -> "Cmdb":
         return Cmdb(self.spoke, name)
@@ -60,7 +61,7 @@ class Cmdb:
             deadline=Deadline.after(deadline_s),
             approved=True,
         )
-        return await self.toolbox.call(f"data.cmdb.{tool}", arguments, context)
+        return await self.tools.call(f"data.cmdb.{tool}", arguments, context)
 
     async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
         result = await self.raw(tool, **arguments)

@@ -46,10 +46,7 @@ def test_the_tools_are_those_of_the_catalogue_with_true_annotations(tmp_path: Pa
 
 
 def schema_of(tool: str, which: str, cmdb: Any) -> dict[str, Any]:
-    for listed in cmdb.toolbox.listing():
-        if listed["name"] == f"data.cmdb.{tool}":
-            return listed[which]
-    raise AssertionError(tool)
+    return cmdb.tools.listed(f"data.cmdb.{tool}")[which]
 
 
 @pytest.mark.anyio

@@ -18,13 +18,14 @@ from flotilla import CommonSettings, Context, Deadline, FlotillaError, Principal
 from flotilla.logs import set_up_logs
 from flotilla.operations import HUB_ROLE
 from flotilla.redaction import Redactor
-from flotilla.toolbox import Toolbox, error_code_of
+from flotilla.toolbox import error_code_of
 from secret_store import build
 from secret_store.settings import Settings
 from secret_store.stamps import Clock
 from secret_store.vault.settings import VaultSettings
 from tests.backends.postgres_server import Postgres
 from tests.backends.vault_program import vault_program as vault_program
+from tests.called_tools import CalledTools
 
 CANARY = "canary-7f3e9a51c2-value"
 USER = "os.linux.runCommand"
@@ -72,7 +73,7 @@ class Store:
         self.spoke = spoke
         self.watch = watch
         self.who = who or Principal("ann", ("operator",))
-        self.toolbox = Toolbox(spoke.tools, Redactor(spoke.secrets))
+        self.tools = CalledTools(spoke.tools, Redactor(spoke.secrets))
         self._operations = {each.name: each for each in spoke.operations}
 
     def as_principal(self, name: str, *roles: str) -> "Store":
@@ -87,7 +88,7 @@ class Store:
             deadline=Deadline.after(deadline_s),
             approved=True,
         )
-        return await self.toolbox.call(f"security.secrets.{tool}", arguments, context)
+        return await self.tools.call(f"security.secrets.{tool}", arguments, context)
 
     async def __call__(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
         result = await self.raw(tool, **arguments)

@@ -75,7 +75,6 @@ async def test_every_operation_is_the_hubs_or_the_owners(small: Store) -> None:
 
 async def test_every_result_fits_its_output_schema(small: Store) -> None:
     await small.write()
-    schemas = {each["name"]: each["outputSchema"] for each in small.toolbox.listing()}
     lease = await small.lease()
     calls: list[tuple[str, dict[str, Any]]] = [
         ("listSecrets", {}),
@@ -91,7 +90,8 @@ async def test_every_result_fits_its_output_schema(small: Store) -> None:
     ]
     for tool, arguments in calls:
         result = await small(tool, **arguments)
-        jsonschema.Draft202012Validator(schemas[f"security.secrets.{tool}"]).validate(result)
+        schema = small.tools.listed(f"security.secrets.{tool}")["outputSchema"]
+        jsonschema.Draft202012Validator(schema).validate(result)
 
 
 async def test_a_value_from_the_conversation_is_refused_and_not_repeated(small: Store) -> None:

@@ -12,8 +12,6 @@ import pytest
 import yaml
 
 from flotilla import CommonSettings, Context, Deadline, Principal, Spoke
-from flotilla.redaction import Redactor
-from flotilla.toolbox import Toolbox
 from linux_cli import build
 from linux_cli.settings import Settings
 from linux_cli.ssh.pins import Pin, Pins
@@ -21,6 +19,7 @@ from tests.backends.sshd_server import Sshd
 from tests.backends.sshd_server import client_key as client_key
 from tests.backends.sshd_server import running as running
 from tests.backends.sshd_server import sshd_at as sshd_at
+from tests.called_tools import CalledTools
 
 Call = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -91,7 +90,7 @@ class Site:
 
 
 def calls_of(spoke: Spoke) -> Call:
-    toolbox = Toolbox(spoke.tools, Redactor())
+    tools = CalledTools(spoke.tools)
 
     async def call(action: str, /, timeout_s: float = 20, **arguments: Any) -> dict[str, Any]:
         name = action if "." in action else f"os.linux.{action}"
@@ -101,7 +100,7 @@ def calls_of(spoke: Spoke) -> Call:
             deadline=Deadline.after(timeout_s),
             approved=True,
         )
-        result = await toolbox.call(name, arguments, context)
+        result = await tools.call(name, arguments, context)
         if result["isError"]:
             error: Mapping[str, Any] = result["_meta"]["io.flotilla/error"]
             assert error["code"] != "internal", error

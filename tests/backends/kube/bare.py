@@ -12,12 +12,11 @@ import yaml
 from flotilla import CommonSettings, Context, Deadline, Principal, Spoke
 from flotilla.context import report_nothing
 from flotilla.preview import Foreseen
-from flotilla.redaction import Redactor
-from flotilla.toolbox import Toolbox
 from k8s import build
 from k8s.settings import Settings
 from tests.backends.kube.emulator import KubeEmulator
 from tests.backends.tls_server import TlsServer
+from tests.called_tools import CalledTools
 
 Report = Callable[[float, float | None, str | None], Awaitable[None]]
 
@@ -31,8 +30,10 @@ class BareKube:
     server: TlsServer
     deadline_s: float = 30
     report: Report = report_nothing
-    boxes: dict[str, Toolbox] = field(default_factory=dict)
-    """Schemas take most of the time of a test: only those of tools that are called are made."""
+    tools: CalledTools = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tools = CalledTools(self.spoke.tools)
 
     async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
         result = await self.raw(tool, **arguments)
@@ -56,10 +57,7 @@ class BareKube:
             report=self.report,
         )
         arguments = {"cluster": "main", **arguments}
-        if tool not in self.boxes:
-            wanted = [each for each in self.spoke.tools if each.name == f"infra.k8s.{tool}"]
-            self.boxes[tool] = Toolbox(wanted, Redactor())
-        return await self.boxes[tool].call(f"infra.k8s.{tool}", arguments, context)
+        return await self.tools.call(f"infra.k8s.{tool}", arguments, context)
 
     async def foreseen(self, tool: str, **arguments: Any) -> Foreseen:
         """What an approval of the call would show: the operation that its preview names."""
