@@ -12,6 +12,8 @@ from time import monotonic
 
 OLDEST = (3, 11)
 ROOT = Path(__file__).resolve().parent
+SHORT = ("-m", "not real", "--hypothesis-profile=short")
+"""Of pytest: no test that needs much time, and fewer examples where they are drawn."""
 LANES = min(2, os.cpu_count() or 1)
 """A test and what it starts have a processor of their own, whose time it may count on."""
 
@@ -76,7 +78,7 @@ def _results(asked: argparse.Namespace) -> dict[str, bool]:
     for name in ("lint", "format"):
         if name in to_check:
             check(name)
-    options = asked.pytest if asked.real else ["-m", "not real", *asked.pytest]
+    options = asked.pytest if asked.real else [*SHORT, *asked.pytest]
     suite = Suite(options, max(1, asked.lanes), partial(print, flush=True))
     asked_for = groups(ROOT / "tests", asked.folders)
     if not (asked.real or asked.folders):

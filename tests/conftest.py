@@ -21,6 +21,7 @@ import httpx2
 import psutil
 import pytest
 import yaml
+from hypothesis import settings as examples_of
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -36,6 +37,9 @@ from tests.backends.postgres_server import postgres as postgres
 from tests.backends.redis_server import redis_process as redis_process
 from tests.backends.redis_server import redis_server as redis_server
 from tests.processes import command_of
+
+examples_of.register_profile("short", max_examples=25)
+"""For `--hypothesis-profile` of the short run; the long one draws hypothesis's own hundred."""
 
 
 @pytest.fixture
