@@ -16,20 +16,15 @@ from typing import Any
 import anyio
 import psutil
 import pytest
+import yaml
 
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ROOT / "config" / "services.yaml"
 NUMBERS = {
-    "master": 0,
-    "linux_cli": 1,
-    "azure": 3,
-    "google_cloud": 4,
-    "vmware": 5,
-    "k8s": 8,
-    "cmdb": 12,
-    "secrets": 13,
+    name: entry["number"]
+    for name, entry in yaml.safe_load(SERVICES.read_text(encoding="utf-8"))["services"].items()
 }
 WITHOUT_ACCOUNTS = ("azure", "google_cloud", "vmware", "k8s")
 """They start all the same, and say what to set."""
