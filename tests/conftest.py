@@ -38,8 +38,10 @@ from tests.backends.redis_server import redis_process as redis_process
 from tests.backends.redis_server import redis_server as redis_server
 from tests.processes import command_of
 
-examples_of.register_profile("short", max_examples=25)
-"""For `--hypothesis-profile` of the short run; the long one draws hypothesis's own hundred."""
+# What an example takes on a busy machine tells nothing of it.
+examples_of.register_profile("long", deadline=None)
+examples_of.register_profile("short", examples_of.get_profile("long"), max_examples=25)
+examples_of.load_profile("long")
 
 
 @pytest.fixture
