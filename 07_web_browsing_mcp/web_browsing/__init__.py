@@ -7,6 +7,7 @@ import structlog
 
 from flotilla import CommonSettings, Misconfigured, Spoke, __version__
 from web_browsing.browser.acting import Acting
+from web_browsing.browser.concealing import concealing
 from web_browsing.browser.downloading import Downloading
 from web_browsing.browser.foreseeing import Foreseer
 from web_browsing.browser.listing import ListingTools
@@ -70,7 +71,7 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
         version=__version__,
         instructions=INSTRUCTIONS,
         namespaces=("web.browse",),
-        tools=tuple(tool for family in families for tool in family.tools()),
+        tools=concealing((tool for family in families for tool in family.tools()), sessions),
         operations=(Foreseer(sessions).operation(),),
         lifespan=lifespan,
     )

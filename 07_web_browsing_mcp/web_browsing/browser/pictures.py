@@ -12,6 +12,7 @@ from pydantic import Field
 
 from flotilla import Context, Deadline, InvalidArgument, TimedOut, Tool, reads
 from flotilla.attachments import Attachment, WithAttachments
+from web_browsing.browser.concealing import check_shows_none
 from web_browsing.browser.contexts import Wants
 from web_browsing.browser.elements import Ref, SessionId, Tab, located, translated
 from web_browsing.browser.opening import WebUrl, check_url, visit
@@ -219,7 +220,9 @@ class PictureTools:
         if session_id is not None:
             async with self._sessions.looking(session_id, context) as session:
                 name = tab or session.active
-                yield _Shown(session, await standing(session, name), name, None)
+                page = await standing(session, name)
+                await check_shows_none(session, page)
+                yield _Shown(session, page, name, None)
             return
         assert url is not None
         check_url(url)

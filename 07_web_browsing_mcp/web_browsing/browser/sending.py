@@ -19,7 +19,7 @@ from time import monotonic
 from typing import Literal
 from urllib.parse import urlsplit
 
-from flotilla import Conflict, NotFound
+from flotilla import Conflict, NotFound, TooLarge
 from web_browsing.browser.shown import Shown
 from web_browsing.gate.visitor import PASS, Outgoing, Ruling
 
@@ -268,8 +268,13 @@ class Sending:
             await self._arrived.wait()
 
     def conceal(self, value: str) -> None:
-        """Never show it to anybody: it was typed into a field for secrets."""
-        if value and len(self._concealed) < MAX_CONCEALED:
+        """Never show it to anybody: it was typed into a field for secrets. Raises TooLarge."""
+        if value and value not in self._concealed:
+            if len(self._concealed) >= MAX_CONCEALED:
+                raise TooLarge(
+                    f"{MAX_CONCEALED} secrets were typed in this session, and no more are hidden",
+                    hint="Open a new session.",
+                )
             self._concealed[value] = None
 
     @property

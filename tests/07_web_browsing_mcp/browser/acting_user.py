@@ -11,13 +11,17 @@ from flotilla import Context, meta
 from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox
 from web_browsing.browser.acting import Acting
+from web_browsing.browser.concealing import concealing
 from web_browsing.browser.contexts import Wants
 from web_browsing.browser.downloading import Downloading
 from web_browsing.browser.foreseeing import Asked as Question
 from web_browsing.browser.foreseeing import Foreseer
+from web_browsing.browser.listing import ListingTools
 from web_browsing.browser.navigating import Navigating
+from web_browsing.browser.pictures import PictureTools
 from web_browsing.browser.scripts import Scripts
 from web_browsing.browser.sessions import Sessions
+from web_browsing.browser.snapshot import SnapshotTools
 from web_browsing.browser.submitting import Submitting
 
 
@@ -45,8 +49,12 @@ class User:
             Submitting(self.sessions),
             Scripts(self.sessions),
             Downloading(self.sessions),
+            SnapshotTools(self.sessions),
+            PictureTools(self.sessions),
+            ListingTools(self.sessions),
         )
-        self.box = Toolbox([tool for each in families for tool in each.tools()], Redactor())
+        tools = (tool for each in families for tool in each.tools())
+        self.box = Toolbox(concealing(tools, self.sessions), Redactor())
 
     async def result(self, tool: str, deadline_s: float = 30, **arguments: Any) -> dict[str, Any]:
         context = replace(self.context(self.name, deadline_s), approved=True)
