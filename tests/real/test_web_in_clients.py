@@ -1,4 +1,4 @@
-"""Searching and browsing as clients that nobody here wrote do it, through the fleet as it starts."""
+"""Searching and browsing by clients that nobody here wrote, through the fleet as it starts."""
 
 import asyncio
 import json
@@ -7,8 +7,9 @@ import re
 import shutil
 import sys
 from base64 import b64decode
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ import pytest
 import yaml
 from mcp import Client
 
-from tests.conftest import ROOT, LaunchedFleet, find_free_port, until
+from flotilla import meta
+from tests.backends.web_search.library import ENTRIES
+from tests.conftest import ROOT, LaunchedFleet, Reachable, find_free_port
 from tests.processes import alive, command_of
 from tests.real.searx.searx_server import searx
 from tests.real.test_approvals_in_clients import mcpdo
@@ -217,3 +220,192 @@ def _text_of(pdf: bytes) -> str:
     from pypdf import PdfReader
 
     return PdfReader(BytesIO(pdf)).pages[0].extract_text()
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+async def test_the_inspectors_person_decides_what_a_page_sends(
+    inspector, site, launch_fleet, tmp_path, era
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    async with (
+        launch_fleet(**WEB, WEB_BROWSING_ALLOW_HOSTS=site.host) as fleet,
+        mcpdo(home) as run,
+    ):
+        await run(
+            *("connect", f"{fleet.url}/mcp", "--transport", "http", "--era", era),
+            *("--elicit", "form", "--header", f"Authorization: {fleet.headers['Authorization']}"),
+        )
+
+        async def call(tool: str, *arguments: str) -> Any:
+            told = await run("tools/call", f"web_browse_{tool}", *session, *arguments)
+            return told.get("structuredContent") or told
+
+        session: list[str] = []
+        opened = await call("openSession", f"url:={site.url}/login")
+        session.append(f"sessionId:={opened['sessionId']}")
+        seen = (await call("snapshot"))["snapshot"]
+        user, enter = ref_in(seen, 'textbox "User"'), ref_in(seen, 'button "Enter"')
+        await call("typeText", f"ref:={user}", "text:=anna")
+        acted = await call("click", f"ref:={enter}")
+        held = f"heldId:={acted['held'][0]['heldId']}"
+        question = (await call("submitForm", held))["elicitationPending"]
+        assert f"Send POST {site.url}/login" in json.dumps(question)
+        await run("elicitation/respond", question["elicitationId"], "--decline")
+        assert site.sent == []
+        question = (await call("submitForm", held))["elicitationPending"]
+        await run("elicitation/respond", question["elicitationId"], "decision:=allow_once")
+        form = {"desk": "north", "user": "anna", "password": ""}
+        assert site.sent == [Sent("POST", "/login", form)]
+
+
+async def test_a_client_without_a_person_waits_for_one_at_the_fleets_machine(
+    inspector, site, launch_fleet
+) -> None:
+    async with launch_fleet(**WEB, WEB_BROWSING_ALLOW_HOSTS=site.host) as fleet:
+
+        async def call(tool: str, *, exit_code: int = 0, **arguments: str) -> Any:
+            process = await asyncio.create_subprocess_exec(
+                *(str(HOME / "node_modules/.bin/node"), str(inspector), "--cli"),
+                *(f"{fleet.url}/mcp", "--transport", "http", "--method", "tools/call"),
+                *("--header", f"Authorization: {fleet.headers['Authorization']}"),
+                *("--format", "json", "--tool-name", f"web_browse_{tool}", "--tool-arg"),
+                *(f"{name}={value}" for name, value in arguments.items()),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            out, err = await asyncio.wait_for(process.communicate(), 60)
+            assert process.returncode == exit_code, err.decode() + out.decode()
+            return json.loads(out)["result"].get("structuredContent") if not exit_code else None
+
+        fetched = await call("fetchPage", url=f"{site.url}/berths")
+        assert "| North quay | Anna Maria | 4.2 m |" in fetched["text"]
+        opened = await call("openSession", url=f"{site.url}/login")
+        session = {"sessionId": opened["sessionId"]}
+        # A session is its principal's, over all connections.
+        acted = await call("click", **session, selector="button")
+        held = {**session, "heldId": acted["held"][0]["heldId"]}
+        # Exit code 5: the tool answered with an error.
+        for decision in ("deny", "approve"):
+            await call("submitForm", exit_code=5, **held)
+            (waiting,) = json.loads(await flotilla(fleet, "approvals", "list", "--json"))["items"]
+            told = await flotilla(fleet, "approvals", "show", waiting["id"])
+            assert f"Send POST {site.url}/login" in told
+            assert site.sent == []
+            await flotilla(fleet, "approvals", decision, waiting["id"])
+        assert [each.path for each in site.sent] == ["/login"]
+        assert "Good day" in (await call("snapshot", **session))["snapshot"]
+        picture = await call("captureScreenshot", **session)
+        assert picture["title"] == "Welcome"
+
+
+READERS = """
+@id("harbour-readers")
+@role("reader")
+permit (principal in Role::"reader", action == Action::"call", resource)
+when {
+  resource in
+    [Tool::"web.browse.fetchPage", Tool::"web.browse.openSession", Tool::"web.browse.navigate"]
+}
+when { context.target has site && context.target.site == "127.0.0.1" };
+"""
+
+
+async def test_rules_say_who_may_browse_and_where(site, launch_fleet, tmp_path) -> None:
+    config = tmp_path / "config"
+    shutil.copytree(ROOT / "config", config)
+    (config / "policy" / "ours.cedar").write_text(READERS)
+    port = site.url.rpartition(":")[2]
+    elsewhere = f"http://localhost:{port}"
+    async with launch_fleet(
+        **WEB,
+        FLOTILLA_CONFIG_DIR=str(config),
+        WEB_BROWSING_ALLOW_HOSTS=f"{site.host},localhost:{port}",
+    ) as fleet:
+        async with _as(fleet, "viewer", tmp_path) as viewer:
+            assert "fetchPage" in await _may_call(viewer)
+            assert "click" not in await _may_call(viewer)
+            for tool in ("click", "openSession", "submitForm"):
+                assert await _refused(viewer, tool, sessionId="x")
+            assert not await _refused(viewer, "fetchPage", url=f"{elsewhere}/berths")
+        async with _as(fleet, "reader", tmp_path) as reader:
+            assert await _may_call(reader) == {"fetchPage", "navigate", "openSession"}
+            result = await reader.call_tool("web_browse_openSession", {"url": f"{site.url}/"})
+            session = {"sessionId": result.structured_content["sessionId"]}
+            site.asked.clear()
+            for tool in ("fetchPage", "openSession"):
+                assert await _refused(reader, tool, url=f"{elsewhere}/log")
+            assert await _refused(reader, "openSession")
+            assert await _refused(reader, "navigate", **session, url=f"{elsewhere}/log")
+            # The host's name decides, however the URL is written.
+            for url in (f"{elsewhere}/log?127.0.0.1", f"http://127.0.0.1@localhost:{port}/log"):
+                assert await _refused(reader, "navigate", **session, url=url)
+            assert site.asked == []
+            assert not await _refused(reader, "navigate", **session, url=f"{site.url}/log")
+            assert not await _refused(reader, "fetchPage", url=f"{site.url}/berths")
+
+
+@dataclass
+class Somebody(Reachable):
+    """The fleet for who has another token."""
+
+    fleet: LaunchedFleet
+    token: Path
+
+    @property
+    def url(self) -> str:
+        return self.fleet.url
+
+    @property
+    def token_file(self) -> Path:
+        return self.token
+
+
+@asynccontextmanager
+async def _as(fleet: LaunchedFleet, role: str, folder: Path) -> AsyncGenerator[Client]:
+    somebody = Somebody(fleet, folder / f"{role}_token")
+    made = ("--role", role, "--out", str(somebody.token_file))
+    await flotilla(fleet, "tokens", "make", f"a-{role}", *made)
+    async with somebody.client() as client:
+        yield client
+
+
+async def _may_call(client: Client) -> set[str]:
+    prefix = "web_browse_"
+    names = [each.name for each in (await client.list_tools()).tools]
+    return {each.removeprefix(prefix) for each in names if each.startswith(prefix)}
+
+
+async def _refused(client: Client, tool: str, **arguments: str) -> bool:
+    """Whether a rule refused it; any other error fails."""
+    result = await client.call_tool(f"web_browse_{tool}", arguments)
+    code = (result.meta or {}).get(meta.ERROR, {}).get("code")
+    assert code in (None, "not_allowed"), result.content
+    return code == "not_allowed"
+
+
+async def test_a_search_through_the_fleet_asks_the_engine_that_was_set_up(
+    launch_fleet, tmp_path
+) -> None:
+    async with searx(tmp_path, find_free_port()) as engine:
+        file = tmp_path / "web_search.yaml"
+        own = {"kind": "searxng", "url": engine.url}
+        file.write_text(yaml.safe_dump({"engines": {"own": own}}))
+        async with (
+            launch_fleet(**WEB, WEB_SEARCH_CONFIG=str(file)) as fleet,
+            fleet.client() as client,
+        ):
+            await client.list_tools()
+            asked = {"query": "flotilla", "engine": "own"}
+            first = await client.call_tool("web_search_query", asked)
+            pages = len(engine.library.asked)
+            again = await client.call_tool("web_search_query", asked)
+            assert not first.is_error, first.content
+            found = {each["url"] for each in first.structured_content["results"]}
+            assert found == {each.url for each in ENTRIES}
+            assert first.structured_content == again.structured_content
+            # The second came from the fleet's cache.
+            assert len(engine.library.asked) == pages
+            assert first.meta[meta.UNTRUSTED] is True
+            listed = await client.call_tool("web_search_listEngines", {})
+            assert "own" in {each["name"] for each in listed.structured_content["items"]}

@@ -1,8 +1,8 @@
 """A harbour office's site on loopback: what people do on sites, in a few pages.
 
-    async with harbour() as site:
-        site.url
-        site.sent                   # each request that was not GET, with its form
+async with harbour() as site:
+    site.url
+    site.sent                   # each request that was not GET, with its form
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
