@@ -193,7 +193,10 @@ class _Started:
         folder = self._folder = await asyncio.to_thread(_prepared, self._equipment)
         self._server = await asyncio.start_unix_server(self._lifeline, folder / "life.sock")
         _give(folder / "life.sock", self._equipment)
-        self._playwright = await async_playwright().start()
+        try:
+            self._playwright = await async_playwright().start()
+        except Exception as error:  # noqa: BLE001 - it raises no narrower one when its driver ends
+            raise _no_driver(error) from None
         try:
             self._browser = await self._playwright.chromium.launch(
                 executable_path=folder / "chromium",
@@ -352,6 +355,15 @@ def _kill_group(pid: int) -> None:
     """The relay is the head of a group of its own, and takes all that is the browser's with it."""
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL) if os.getpgid(pid) != pid else os.killpg(pid, signal.SIGKILL)
+
+
+def _no_driver(error: Exception) -> NotConfigured:
+    _log.error("browser_driver_did_not_start", told=str(error)[:500])
+    return NotConfigured(
+        "Playwright's driver does not run on this machine",
+        hint="The service's log says why; its Node needs libatomic (Debian: apt-get install "
+        "libatomic1).",
+    )
 
 
 def _did_not_start(told: str) -> NotConfigured | Unavailable:

@@ -58,6 +58,20 @@ async def test_without_chromium_only_the_browser_is_missing(browsing: Any) -> No
         assert "apt-get install chromium" in (refused.value.hint or "")
 
 
+async def test_without_playwrights_driver_it_is_said_what_is_missing(
+    browsing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As the one of the wheel where a library is not there: it says why, and ends.
+    driver = tmp_path / "node"
+    driver.write_text("#!/bin/sh\necho 'libatomic.so.1: cannot open' >&2\nexit 127\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PLAYWRIGHT_NODEJS_PATH", str(driver))
+    async with browsing(equipment={"program": Path("/bin/true")}) as sessions:
+        with pytest.raises(NotConfigured, match="driver does not run") as refused:
+            await sessions.open("ada", Wants())
+        assert "libatomic" in (refused.value.hint or "")
+
+
 async def test_a_program_that_is_no_browser_is_told_as_such_and_leaves_nothing(
     browsing: Any,
 ) -> None:
