@@ -139,7 +139,7 @@ def loose_options(calls: Sequence[Sequence[str]], texts: Sequence[str]) -> list[
 @pytest.mark.parametrize(
     ("share", "hosts"),
     [
-        pytest.param(3, ("local",), id="some"),
+        pytest.param(2, ("local",), id="some"),
         pytest.param(20, ("local",), id="many", marks=pytest.mark.real),
         pytest.param(10, (HOST,), id="over-ssh", marks=pytest.mark.real),
     ],

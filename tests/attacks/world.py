@@ -28,7 +28,7 @@ from secret_store import build as build_secrets
 from secret_store.settings import Settings as SecretSettings
 from tests.backends.sshd_server import Sshd
 from tests.chaos.caller import Caller
-from tests.conftest import Reachable
+from tests.conftest import Reachable, plain_http
 from tests.processes import alive
 
 HOST = "there"
@@ -119,7 +119,7 @@ class World:
     async def owner(self, method: str, path: str, body: Any = None) -> httpx2.Response:
         """What the hub answers its owner."""
         token = (self.closed / "owner_token").read_text().strip()
-        async with httpx2.AsyncClient(timeout=30) as http:
+        async with httpx2.AsyncClient(timeout=30, verify=plain_http()) as http:
             return await http.request(
                 method,
                 f"{self.fleet.url}/api{path}",

@@ -32,7 +32,7 @@ from tests.backends.azure.estate import CLIENT, SUBSCRIPTION, TENANT, Estate
 from tests.backends.google import GoogleServer
 from tests.backends.kube.emulator import KubeEmulator
 from tests.backends.tls_server import TlsServer
-from tests.conftest import ROOT, InProcessFleet, StartFleet
+from tests.conftest import ROOT, InProcessFleet, StartFleet, plain_http
 
 PROD, LAB = "acme-prod", "acme-lab"
 ROLES = f"""
@@ -175,11 +175,13 @@ class World:
         """A client whose token has these roles alone."""
         owner = (self.fleet.common.data_dir / "owner_token").read_text().strip()
         body = {"name": f"one-{next(self._numbers)}", "roles": list(roles)}
-        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {owner}"}) as http:
+        async with httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {owner}"}, verify=plain_http()
+        ) as http:
             made = (await http.post(f"{self.fleet.url}/api/tokens", json=body)).json()
         headers = {"Authorization": f"Bearer {made['secret']}"}
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=60) as http,
+            httpx2.AsyncClient(headers=headers, timeout=60, verify=plain_http()) as http,
             Client(
                 streamable_http_client(f"{self.fleet.url}/mcp", http_client=http),
                 mode="2026-07-28",

@@ -28,7 +28,7 @@ from flotilla.discovery import (
     SeenPage,
     SeenRelation,
 )
-from tests.conftest import InProcessFleet, StartFleet
+from tests.conftest import InProcessFleet, StartFleet, plain_http
 
 RULES = """
 @id("nobody-sees-secret-toys")
@@ -166,7 +166,9 @@ class World:
 
     async def api(self, method: str, path: str, body: Any = None) -> Any:
         owner = (self.fleet.common.data_dir / "owner_token").read_text().strip()
-        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {owner}"}) as http:
+        async with httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {owner}"}, verify=plain_http()
+        ) as http:
             return (await http.request(method, f"{self.fleet.url}/api{path}", json=body)).json()
 
     @asynccontextmanager
@@ -176,7 +178,7 @@ class World:
         secret = token or self.fleet.token_file.read_text().strip()
         headers = {"Authorization": f"Bearer {secret}"}
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=60) as http,
+            httpx2.AsyncClient(headers=headers, timeout=60, verify=plain_http()) as http,
             Client(
                 streamable_http_client(f"{self.fleet.url}{path}", http_client=http),
                 mode="2026-07-28",

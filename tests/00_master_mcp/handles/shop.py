@@ -18,6 +18,7 @@ from flotilla.credentials import Credentials
 from flotilla.secret_text import SecretText
 from secret_store import build as build_secrets
 from secret_store.settings import Settings as SecretSettings
+from tests.conftest import plain_http
 
 VALUE = 'canary "Zx81" \\ value=of/a+secret'
 PATH = "shop/password"
@@ -103,7 +104,7 @@ class House:
 
     async def api(self, method: str, path: str, body: Any = None) -> httpx2.Response:
         token = (self.fleet.common.data_dir / "owner_token").read_text().strip()
-        async with httpx2.AsyncClient(timeout=20) as http:
+        async with httpx2.AsyncClient(timeout=20, verify=plain_http()) as http:
             return await http.request(
                 method,
                 f"{self.fleet.url}/api{path}",

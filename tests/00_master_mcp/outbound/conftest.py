@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from flotilla.cli.app import app
 from tests.backends.openid_provider import OpenIdProvider
-from tests.conftest import InProcessFleet, until
+from tests.conftest import InProcessFleet, plain_http, until
 
 from .guarded import Browser, Guarded
 
@@ -81,7 +81,7 @@ class House:
     async def client(self, token: str, mode: str = "auto", **more: Any) -> AsyncGenerator[Client]:
         headers = {"authorization": f"Bearer {token}"}
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=60) as http,
+            httpx2.AsyncClient(headers=headers, timeout=60, verify=plain_http()) as http,
             Client(
                 streamable_http_client(f"{self.url}/mcp", http_client=http), mode=mode, **more
             ) as client,
@@ -174,7 +174,7 @@ async def house_of(
     told = {"type": "http", "url": server.url, "credentials": credentials, **(entry or {})}
     async with (
         start(list(spokes), external={NAME: told}, **more) as fleet,
-        httpx2.AsyncClient(timeout=30) as http,
+        httpx2.AsyncClient(timeout=30, verify=plain_http()) as http,
     ):
         yield House(fleet, http, server)
 

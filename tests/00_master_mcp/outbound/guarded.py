@@ -19,6 +19,7 @@ from aiohttp import web
 from mcp_types import ElicitResult
 
 from tests.backends.openid_provider import OpenIdProvider
+from tests.conftest import plain_http
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 TOOLS = [
@@ -142,7 +143,7 @@ class Browser:
     """A person's: keeps cookies, follows redirects by hand, presses the page's own button."""
 
     def __init__(self) -> None:
-        self.http = httpx2.AsyncClient(timeout=30, follow_redirects=False)
+        self.http = httpx2.AsyncClient(timeout=30, follow_redirects=False, verify=plain_http())
         self.visited: list[str] = []
 
     async def __aenter__(self) -> "Browser":

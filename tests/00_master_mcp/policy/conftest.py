@@ -13,7 +13,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from flotilla import Model, Spoke, destroys, reads, writes
-from tests.conftest import InProcessFleet, until
+from tests.conftest import InProcessFleet, plain_http, until
 from tests.everything import Era, serving
 
 from .told import ROOT
@@ -85,7 +85,7 @@ class House:
     ) -> AsyncGenerator[Client]:
         headers = {"Authorization": f"Bearer {self.tokens[role]}"}
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=30) as http,
+            httpx2.AsyncClient(headers=headers, timeout=30, verify=plain_http()) as http,
             Client(
                 streamable_http_client(f"{self.fleet.url}{path}", http_client=http), mode=mode
             ) as client,
@@ -124,7 +124,7 @@ async def house(
             external={"stranger": {"type": "http", "url": stranger.url}},
             config_dir=config,
         ) as fleet,
-        httpx2.AsyncClient(timeout=30) as http,
+        httpx2.AsyncClient(timeout=30, verify=plain_http()) as http,
     ):
         house = House(fleet, store, http)
         for role in ("viewer", "operator", "approver", "dayshift", "nothing"):

@@ -16,7 +16,7 @@ from flotilla import Context, Model, Spoke, reads
 from flotilla.database.database import Database
 from master.database.opened import open_database, place_of
 from tests.backends.openid_provider import OpenIdProvider
-from tests.conftest import InProcessFleet
+from tests.conftest import InProcessFleet, plain_http
 
 OpenDatabase = Callable[[], Database]
 
@@ -142,7 +142,7 @@ class Hub:
         self, token: str, path: str = "/mcp", mode: str = "auto"
     ) -> AsyncGenerator[Client]:
         async with (
-            httpx2.AsyncClient(headers=bearing(token), timeout=60) as http,
+            httpx2.AsyncClient(headers=bearing(token), timeout=60, verify=plain_http()) as http,
             Client(streamable_http_client(self.url + path, http_client=http), mode=mode) as client,
         ):
             yield client
@@ -163,7 +163,7 @@ def open_hub(start_fleet: Any) -> OpenHub:
     async def opened(**more: Any) -> AsyncGenerator[Hub]:
         async with (
             start_fleet([mirror()], **more) as fleet,
-            httpx2.AsyncClient(timeout=30) as http,
+            httpx2.AsyncClient(timeout=30, verify=plain_http()) as http,
         ):
             yield Hub(fleet, http)
 

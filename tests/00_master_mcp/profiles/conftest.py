@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from flotilla import Model, Spoke, destroys, reads, writes
-from tests.conftest import until
+from tests.conftest import plain_http, until
 from tests.everything import Era, Serving, serving
 
 PROFILES = """
@@ -102,7 +102,7 @@ async def hub(
             start_fleet_in(
                 folder, [Store().spoke()], external=external, config_dir=config
             ) as fleet,
-            httpx2.AsyncClient() as http,
+            httpx2.AsyncClient(verify=plain_http()) as http,
         ):
 
             async def connected() -> bool:

@@ -13,6 +13,8 @@ import anyio
 import httpx2
 import psutil
 
+from tests.conftest import plain_http
+
 ROOT = Path(__file__).resolve().parents[3]
 HUB_FOLDER = ROOT / "00_master_mcp"
 START_S = 20.0
@@ -53,7 +55,7 @@ class RunnerProcess:
                 stdout=log,
                 stderr=log,
             )
-        async with httpx2.AsyncClient() as http:
+        async with httpx2.AsyncClient(verify=plain_http()) as http:
             with anyio.fail_after(START_S):
                 while not await _answers(http, f"{self.url}/health"):
                     assert self.process.returncode is None, self.log

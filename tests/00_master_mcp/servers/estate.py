@@ -14,6 +14,8 @@ import anyio
 import httpx2
 import psutil
 
+from tests.conftest import plain_http
+
 PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
 """One that every user may run: a test's own may lie in somebody's home."""
 PUPPET = Path(__file__).with_name("puppet.py")
@@ -116,9 +118,13 @@ async def estate_of(fleet: Any) -> AsyncGenerator[Estate]:
     data = fleet.common.data_dir
     owners = {"Authorization": f"Bearer {(data / 'owner_token').read_text().strip()}"}
     async with (
-        httpx2.AsyncClient(base_url=fleet.url, headers=owners, timeout=60) as owner,
-        httpx2.AsyncClient(base_url=fleet.url, headers=fleet.headers, timeout=60) as admin,
-        httpx2.AsyncClient(base_url=fleet.url, timeout=60) as nobody,
+        httpx2.AsyncClient(
+            base_url=fleet.url, headers=owners, timeout=60, verify=plain_http()
+        ) as owner,
+        httpx2.AsyncClient(
+            base_url=fleet.url, headers=fleet.headers, timeout=60, verify=plain_http()
+        ) as admin,
+        httpx2.AsyncClient(base_url=fleet.url, timeout=60, verify=plain_http()) as nobody,
     ):
         yield Estate(fleet, owner, admin, nobody)
 

@@ -44,8 +44,12 @@ async def until(holds: Any) -> None:
         await anyio.sleep(0.01)
 
 
-async def test_thousands_of_cancellations_leave_nothing_open(
-    plain: PlainClient, serving: Any
+@pytest.mark.parametrize(
+    "rounds",
+    [pytest.param(40, id="some"), pytest.param(150, id="thousands", marks=pytest.mark.real)],
+)
+async def test_any_number_of_cancellations_leaves_nothing_open(
+    plain: PlainClient, serving: Any, rounds: int
 ) -> None:
     """Cancelled at every moment: while connecting, before the head, within the body, at its end."""
     chance = random.Random(7)
@@ -63,7 +67,7 @@ async def test_thousands_of_cancellations_leave_nothing_open(
     answered, cancelled = 0, 0
     with anyio.fail_after(60):
         async with serving(serve) as served:
-            for _ in range(150):
+            for _ in range(rounds):
                 tasks = {
                     asyncio.create_task(ask(plain, served.target, b"%d" % number))
                     for number in range(30)
@@ -80,7 +84,7 @@ async def test_thousands_of_cancellations_leave_nothing_open(
                     else:
                         assert task.result().endswith(b"done")
                         answered += 1
-            assert cancelled > 1000 and answered > 300, (cancelled, answered)
+            assert cancelled > 7 * rounds and answered > 2 * rounds, (cancelled, answered)
             # Those that remain are idle, and good for another request.
             await until(lambda: sockets_to(served.target) == plain.open_connections)
             idle = plain.open_connections

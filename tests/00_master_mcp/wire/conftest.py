@@ -10,6 +10,7 @@ import anyio
 import httpx2
 import pytest
 
+from tests.conftest import plain_http
 from tests.everything import serving
 
 from .house import House
@@ -49,7 +50,7 @@ def free_port_once() -> int:
 async def connected(fleet: Any, *servers: str) -> None:
     """Return once the hub is connected to these servers."""
     wanted = {f'mcp_service_health{{service="{server}"}} 1.0' for server in servers}
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(verify=plain_http()) as http:
         with anyio.fail_after(30):
             while not wanted <= set((await http.get(f"{fleet.url}/metrics")).text.splitlines()):
                 await anyio.sleep(0.01)

@@ -21,7 +21,7 @@ from flotilla import CommonSettings, Context, Model, Spoke, reads
 from flotilla.fleet import FleetConfig, ServiceEntry
 from flotilla.serving.run import Running
 from flotilla.serving.spokes import spoke_service
-from tests.conftest import Reachable, find_free_port, until
+from tests.conftest import Reachable, find_free_port, plain_http, until
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "00_master_mcp" / "mcp_server.py"
@@ -111,7 +111,7 @@ class Crew(Reachable):
         return [parent, *parent.children(recursive=True)]
 
     async def metrics(self) -> str:
-        async with httpx2.AsyncClient() as http:
+        async with httpx2.AsyncClient(verify=plain_http()) as http:
             return (await http.get(f"{self.url}/metrics")).text
 
     async def counted(self, name: str, **labels: str) -> dict[str, float]:
@@ -150,7 +150,7 @@ class Apart:
 
     async def send(self, method: str, path: str = "/mcp", **more: Any) -> httpx2.Response:
         headers = {**self.headers, **more.pop("headers", {})}
-        async with httpx2.AsyncClient(timeout=ANSWER_S) as http:
+        async with httpx2.AsyncClient(timeout=ANSWER_S, verify=plain_http()) as http:
             url = f"{self.url}{path}"
             return await http.request(method, url, headers=headers, **more)
 
@@ -251,7 +251,7 @@ async def crew_in(
     reading = asyncio.create_task(_read(process, crew.told))
     try:
         if ready:
-            async with httpx2.AsyncClient() as http:
+            async with httpx2.AsyncClient(verify=plain_http()) as http:
                 await until(lambda: _is_ready(http, crew), within_s=START_S)
         yield crew
     finally:
