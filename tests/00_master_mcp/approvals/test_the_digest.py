@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flotilla import InvalidArgument, Principal
@@ -32,7 +32,6 @@ parts = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60)
 @given(parts, st.data())
 def test_any_change_of_any_part_changes_the_digest(one: dict[str, Any], data: Any) -> None:
     changed = data.draw(st.sampled_from(sorted(one)))
@@ -48,7 +47,6 @@ def test_any_change_of_any_part_changes_the_digest(one: dict[str, Any], data: An
     assert (bound(**one) == bound(**other)) == equal
 
 
-@settings(max_examples=50)
 @given(arguments, arguments)
 def test_other_arguments_are_another_call(one: dict[str, Any], other: dict[str, Any]) -> None:
     is_same = canonical(json.dumps(one)) == canonical(json.dumps(other))
@@ -57,7 +55,6 @@ def test_other_arguments_are_another_call(one: dict[str, Any], other: dict[str, 
         assert one == other
 
 
-@settings(max_examples=50)
 @given(arguments, st.randoms(use_true_random=False))
 def test_order_blanks_and_escapes_make_no_difference(given: dict[str, Any], random: Any) -> None:
     shuffled = list(given.items())

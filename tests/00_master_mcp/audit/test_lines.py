@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flotilla.chain import COLUMNS
@@ -90,7 +90,6 @@ _ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.text(), _ANYTHING, max_size=12), st.text(), st.text())
 def test_whatever_comes_is_one_bounded_json_object_whose_columns_say_the_same(
     arguments: dict[str, Any], tool: str, outcome: str

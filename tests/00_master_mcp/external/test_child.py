@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+mostly_boxed = pytest.mark.parametrize(
+    "den", [pytest.param("bare", marks=pytest.mark.real), "boxed"], indirect=True
+)
+"""Where a hub is started for the test alone: the short run tries it as most machines have it."""
 on_both_loops = pytest.mark.parametrize(
     "anyio_backend",
     [("asyncio", {"use_uvloop": uvloop}) for uvloop in (False, True)],
@@ -392,6 +396,7 @@ def anothers_hub(den: "Den") -> Iterator[tuple[subprocess.Popen[str], int]]:
     hub.stdout.close()
 
 
+@mostly_boxed
 async def test_no_process_outlives_a_hub_that_was_killed(
     anothers_hub: tuple[subprocess.Popen[str], int],
 ) -> None:
@@ -404,6 +409,7 @@ async def test_no_process_outlives_a_hub_that_was_killed(
     await gone(processes, 6)
 
 
+@mostly_boxed
 async def test_what_outlived_hub_and_tether_is_ended_at_the_next_start(
     anothers_hub: tuple[subprocess.Popen[str], int], den: "Den"
 ) -> None:

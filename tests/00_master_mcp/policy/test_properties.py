@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import cedarpy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from master.policy.book import Rulebook
@@ -136,7 +136,6 @@ def asked(hour: int, host: str | None, replicas: int | None, interactive: bool) 
     }
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     rules=_rules,
     roles=st.sets(st.sampled_from(ROLES)).map(lambda each: tuple(sorted(each))),
@@ -164,7 +163,6 @@ def test_a_verdict_is_the_engines_and_a_list_hides_nothing_that_may_be_called(
         assert known.may_see(principal, entry)
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     rules=_rules,
     roles=st.sets(st.sampled_from(ROLES)).map(tuple),
@@ -182,7 +180,6 @@ def test_what_no_list_shows_is_never_allowed_whatever_the_arguments(
     assert verdict.rules or not verdict.allowed
 
 
-@settings(max_examples=30, deadline=None)
 @given(rules=_rules, order=st.randoms())
 def test_the_order_of_rules_decides_nothing(rules: list[Any], order: Any) -> None:
     texts = written(rules).splitlines()

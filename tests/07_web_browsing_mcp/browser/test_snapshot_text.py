@@ -4,7 +4,7 @@ from collections import Counter
 from time import process_time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flotilla import NotFound
@@ -102,7 +102,6 @@ def test_the_interactive_part_has_every_reference_that_can_be_acted_on(page: Nod
 
 
 @given(PAGES, PAGES)
-@settings(max_examples=100)
 def test_a_difference_applied_to_the_first_page_makes_the_second(one: Node, other: Node) -> None:
     assert applied(one, difference(one, other)) == other
 

@@ -1,7 +1,7 @@
 """Bytes become the characters that were meant, whatever they are called."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from web_browsing.fetching.charsets import codec_of, decoded
@@ -109,7 +109,6 @@ def test_only_labels_of_the_web_choose_a_codec(label: str) -> None:
     assert decoded(b"+ADw-script+AD4-", f"text/html; charset={label}").text == "+ADw-script+AD4-"
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=3000), st.text(max_size=60))
 def test_nothing_makes_it_raise(body: bytes, content_type: str) -> None:
     decoded(body, content_type)

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flotilla import TooLarge, UpstreamError
@@ -114,7 +114,6 @@ def test_what_is_not_what_it_says_is_an_error_of_the_site() -> None:
     assert caught.value.details == {"reason": "bad_encoding"}
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=2000), st.sampled_from(["gzip", "deflate", ""]))
 def test_any_bytes_are_decoded_or_refused(data: bytes, coding: str) -> None:
     decoder = Decoder(coding, 100_000)

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -80,7 +80,6 @@ def test_json_is_laid_out_without_a_change_to_what_it_says() -> None:
     assert laid.splitlines()[1] == '  "n": 1.50,'
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats(allow_nan=False) | st.text() | st.integers(),

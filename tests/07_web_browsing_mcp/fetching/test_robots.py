@@ -3,7 +3,7 @@
 from time import perf_counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from web_browsing.fetching.robots import ALL_SHUT, product_of, read_robots
@@ -107,13 +107,11 @@ def test_wildcards_that_make_regular_expressions_hang_take_no_time() -> None:
     assert perf_counter() - started < 2
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.text(max_size=400), st.text(max_size=60))
 def test_no_file_makes_it_raise(text: str, path: str) -> None:
     read_robots("user-agent: *\ndisallow: " + text, "x").allows("/" + path)
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.text("ab*", max_size=8), st.text("ab", max_size=8), st.booleans())
 def test_wildcards_match_as_a_search_through_all_ways_does(
     pattern: str, text: str, whole: bool

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from web_browsing.reading.page import Form, read_html
@@ -219,7 +219,6 @@ _WORDS = (
 _PIECES = st.sampled_from(_WORDS.split())
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(_PIECES, max_size=60).map(" ".join) | st.text(),
     st.sampled_from(["markdown", "text", "html"]),

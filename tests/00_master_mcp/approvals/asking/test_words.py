@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flotilla import Principal, meta
@@ -188,7 +188,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.dictionaries(NASTY, JSON, max_size=5), NASTY, NASTY)
 def test_no_argument_and_no_name_can_speak_in_our_voice(
     arguments: dict[str, Any], name: str, client: str
@@ -210,7 +209,6 @@ def test_no_argument_and_no_name_can_speak_in_our_voice(
     assert sum(line.startswith("    Risk: ") for line in rest) == 1
 
 
-@settings(max_examples=80, deadline=None)
 @given(NASTY)
 def test_quoted_lines_all_stand_behind_the_bar(text: str) -> None:
     assert all(line.startswith("| ") for line in quoted(text))
