@@ -10,10 +10,11 @@ MAX_RESULT_BYTES = 512 * 1024
 """A result beyond this is an error of the tool's paging: it would drown the model."""
 
 # Tags block, zero-width characters, bidirectional controls, variation selectors supplement,
-# soft hyphen and BOM: invisible to a person, read by a model.
+# soft hyphen and BOM: invisible to a person, read by a model. And halves of surrogate pairs, which
+# a page's script can make and no JSON on the wire can hold.
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
-    "\u3164\ufeff\uffa0\U000e0000-\U000e0fff]"
+    "\u3164\ud800-\udfff\ufeff\uffa0\U000e0000-\U000e0fff]"
 )
 
 
@@ -28,7 +29,7 @@ def cut(text: str, max_bytes: int = MAX_TEXT_BYTES) -> tuple[str, bool]:
 
 
 def strip_invisible(text: str) -> str:
-    """`text` without characters that a person cannot see and a model would obey."""
+    """`text` without characters that nobody sees and a model would obey, or that are none."""
     return text if text.isascii() else _INVISIBLE.sub("", text)
 
 

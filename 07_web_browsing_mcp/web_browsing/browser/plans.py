@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flotilla import InvalidArgument
+from flotilla.sizes import strip_invisible
 from web_browsing.browser.elements import ACT_S
 from web_browsing.browser.forms import parts_of
 from web_browsing.gate.visitor import Outgoing
@@ -100,7 +101,7 @@ async def plan_of(element: "Locator") -> Plan:
         raise InvalidArgument("the form does not send by http or https: it is not submitted so")
     return Plan(
         page=str(told["page"]),
-        title=str(told["title"])[:200],
+        title=strip_invisible(str(told["title"]))[:200],
         method=str(told["method"]).upper(),
         url=str(told["url"]).partition("#")[0],
         enctype=str(told["enctype"]),

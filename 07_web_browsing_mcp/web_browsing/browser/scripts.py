@@ -16,6 +16,7 @@ from flotilla import (
     TooLarge,
     writes,
 )
+from flotilla.sizes import strip_invisible
 from web_browsing.browser.doing import Doing, doing
 from web_browsing.browser.elements import Ref, Selector, SessionId, Tab, located, translated
 from web_browsing.browser.foreseeing import OPERATION
@@ -138,11 +139,11 @@ async def _evaluated(done: Doing, script: str, element: "Locator | None") -> obj
         said = error.message.partition("\n    at ")[0]
         if any(sign in said for sign in ("has been closed", "context was destroyed", "crashed")):
             raise
-        raise InvalidArgument(f"the script failed: {said[:500]}") from None
+        raise InvalidArgument(f"the script failed: {strip_invisible(said)[:500]}") from None
     try:
         return await handle.evaluate(_AS_TEXT % MAX_TEXT_BYTES)
-    except Error as error:
-        raise InvalidArgument(f"what it returned is no JSON: {error.message[:200]}") from None
+    except Error:
+        raise InvalidArgument("what it returned is no JSON") from None
     finally:
         await handle.dispose()
 
