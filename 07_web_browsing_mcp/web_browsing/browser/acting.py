@@ -10,7 +10,7 @@ from pydantic import Field
 
 from flotilla import Context, InvalidArgument, NotAllowed, Tool, writes
 from flotilla.secret_text import HANDLE, SecretText
-from web_browsing.browser.doing import doing
+from web_browsing.browser.doing import Answers, doing
 from web_browsing.browser.elements import ACT_S, Ref, Selector, SessionId, Tab, located, translated
 from web_browsing.browser.outcome import Acted
 from web_browsing.browser.sessions import Sessions
@@ -22,6 +22,15 @@ MAX_TEXT_CHARS = 20_000
 MAX_TYPED_CHARS = 500
 """Typed key by key each takes a while."""
 _ACT_MS = ACT_S * 1000
+
+Dialogs = Annotated[
+    Literal["accept", "dismiss"],
+    Field(description="What the page's questions (confirm, prompt) get that this raises."),
+]
+PromptText = Annotated[
+    str | None,
+    Field(max_length=2000, description="With dialogs=accept; by default what is proposed."),
+]
 
 _TAKES_SECRETS = """element => element.matches(
     'input[type=password], input[autocomplete=one-time-code], input[autocomplete^=cc-]')"""
@@ -54,15 +63,18 @@ class Acting:
         tab: Tab = None,
         button: Literal["left", "right", "middle"] = "left",
         count: Annotated[int, Field(ge=1, le=3, description="2 is a double click.")] = 1,
+        dialogs: Dialogs = "dismiss",
+        prompt_text: PromptText = None,
     ) -> Acted:
         """Click an element of the page, by its `ref` in the last snapshot or by a CSS selector.
 
         Answers where the tab is once it rests; take a snapshot to see the page. Where the click
         makes the page send something (a form), that is held and listed under `held`: it goes out
-        by submitForm alone. Answers conflict for an element that is gone, hidden, disabled or
-        covered.
+        by submitForm alone. A confirm() or prompt() gets a no, unless `dialogs` says accept.
+        Answers conflict for an element that is gone, hidden, disabled or covered.
         """
-        async with doing(self._sessions, session_id, tab, context) as done:
+        answers = Answers.of(dialogs, prompt_text)
+        async with doing(self._sessions, session_id, tab, context, answers) as done:
             element = await located(done.page, ref, selector)
             await done.act(
                 element.click(button=button, click_count=count, timeout=_ACT_MS, no_wait_after=True)
@@ -94,6 +106,8 @@ class Acting:
                 f"to keys; at most {MAX_TYPED_CHARS} characters."
             ),
         ] = False,
+        dialogs: Dialogs = "dismiss",
+        prompt_text: PromptText = None,
     ) -> Acted:
         """Fill a field: what was in it is replaced. Sends nothing; pressKey Enter may then.
 
@@ -102,7 +116,8 @@ class Acting:
         typed into it. It is shown neither in the audit nor in what a person is asked about.
         """
         typed = _typed(text, secret, host, key_by_key=key_by_key)
-        async with doing(self._sessions, session_id, tab, context) as done:
+        answers = Answers.of(dialogs, prompt_text)
+        async with doing(self._sessions, session_id, tab, context, answers) as done:
             element = await located(done.page, ref, selector)
             # Bound to its document: what comes after a navigation gets nothing.
             field = await done.act(element.element_handle(timeout=_ACT_MS))
@@ -129,12 +144,15 @@ class Acting:
         ref: Ref = None,
         selector: Selector = None,
         tab: Tab = None,
+        dialogs: Dialogs = "dismiss",
+        prompt_text: PromptText = None,
     ) -> Acted:
         """Select options of a <select>, by value or label; others are deselected.
 
         Other lists that only look like one are clicked.
         """
-        async with doing(self._sessions, session_id, tab, context) as done:
+        answers = Answers.of(dialogs, prompt_text)
+        async with doing(self._sessions, session_id, tab, context, answers) as done:
             element = await located(done.page, ref, selector)
             await done.act(element.select_option(values, timeout=_ACT_MS))
             return await done.outcome()
@@ -154,12 +172,15 @@ class Acting:
         ref: Ref = None,
         selector: Selector = None,
         tab: Tab = None,
+        dialogs: Dialogs = "dismiss",
+        prompt_text: PromptText = None,
     ) -> Acted:
         """Press a key, in an element or where the focus is.
 
         Enter in a form makes the page send it: that is held as after a click.
         """
-        async with doing(self._sessions, session_id, tab, context) as done:
+        answers = Answers.of(dialogs, prompt_text)
+        async with doing(self._sessions, session_id, tab, context, answers) as done:
             if ref is None and selector is None:
                 await done.act(done.page.keyboard.press(key))
             else:

@@ -114,13 +114,29 @@ class Listener:
         )
 
     def _asked(self, dialog: "PageDialog") -> None:
+        answering = self._session.answering
+        accepted = (
+            dialog.type in ("confirm", "prompt")
+            and answering is not None
+            and answering.page == dialog.page
+            and answering.left > 0
+        )
         self._session.dialogs.append(
             Dialog(
-                datetime.now(UTC), dialog.type, dialog.message[:MAX_TEXT], self._name(dialog.page)
+                datetime.now(UTC),
+                dialog.type,
+                dialog.message[:MAX_TEXT],
+                self._name(dialog.page),
+                accepted,
             )
         )
-        # A page that asks whether to leave it would hold whoever goes on; all else is a no.
-        self._do(dialog.accept if dialog.type == "beforeunload" else dialog.dismiss)
+        if accepted and answering is not None:
+            answering.left -= 1
+            text = dialog.default_value if answering.text is None else answering.text
+            self._do(partial(dialog.accept, text))
+        else:
+            # A page that asks whether to leave it would hold whoever goes on; all else is a no.
+            self._do(dialog.accept if dialog.type == "beforeunload" else dialog.dismiss)
 
     def _began(self, request: "Request") -> None:
         from playwright.async_api import Error

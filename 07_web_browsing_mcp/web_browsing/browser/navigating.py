@@ -8,13 +8,13 @@ from pydantic import Field
 
 from flotilla import Context, InvalidArgument, TimedOut, Tool, Unavailable, writes
 from web_browsing.browser.arriving import arrive
-from web_browsing.browser.doing import heard
+from web_browsing.browser.doing import Doing, heard
 from web_browsing.browser.elements import SessionId, Tab
 from web_browsing.browser.opening import WebUrl, check_url
 from web_browsing.browser.outcome import Acted
 from web_browsing.browser.session import Session
 from web_browsing.browser.sessions import Sessions
-from web_browsing.browser.settling import MARGIN_S, awake
+from web_browsing.browser.settling import MARGIN_S, awake, stopped_loading
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -24,7 +24,11 @@ OPEN_S, CLOSE_S = 10.0, 5.0
 MAX_WAIT_S = 25.0
 _LOOK_S = 0.1
 
-Go = Literal["back", "forward", "reload", "close"]
+Go = Literal["back", "forward", "reload", "stop", "close"]
+HeldIds = Annotated[
+    list[Annotated[str, Field(max_length=20)]] | None,
+    Field(min_length=1, max_length=20, description="With go=stop: these alone are given up."),
+]
 
 
 class Navigating:
@@ -59,20 +63,26 @@ class Navigating:
         session_id: SessionId,
         url: WebUrl | None = None,
         go: Annotated[
-            Go | None, Field(description="Instead of a URL; `close` closes the tab.")
+            Go | None,
+            Field(description="Instead of a URL; stop gives up what is held, close the tab."),
         ] = None,
         tab: Annotated[
             str | None,
             Field(max_length=20, description="A tab's ID, which becomes the active one, or `new`."),
         ] = None,
+        held_ids: HeldIds = None,
     ) -> Acted:
         """Go to an http or https URL, back, forward, or load anew; in a tab, or a new one.
 
         With `tab` alone it only becomes the active one. An HTTP error is a result with its
-        `status`. Nothing inside the fleet's network is reached: not_allowed says why.
+        `status`. Nothing inside the fleet's network is reached: not_allowed says why. As with a
+        browser's stop button, after `stop` the tab waits for nothing and nothing that the session
+        has held goes out any more, by nobody's approval.
         """
         if url is not None and go is not None:
             raise InvalidArgument("give either `url` or `go`")
+        if held_ids is not None and go != "stop":
+            raise InvalidArgument("`heldIds` is for go=stop")
         if url is None and go is None and tab is None:
             raise InvalidArgument("say where to: `url`, `go` or `tab`")
         target = None if url is None else check_url(url)
@@ -80,9 +90,12 @@ class Navigating:
             if go == "close":
                 return await self._closed(session, tab, context)
             page = await self._page(session, tab)
-            notes = await _awake_or_not(session, page)
+            moves = target is not None or go not in (None, "stop")
+            notes = await _awake_or_not(session, page) if moves else []
             async with heard(session, page, session.active, context, notes) as done:
-                if target is not None or go is not None:
+                if go == "stop":
+                    await _stopped(done, held_ids)
+                elif moves:
                     await arrive(done, target, go)
                 return await done.outcome()
 
@@ -159,6 +172,16 @@ class Navigating:
                         f"it did not come within {limit_s:g} s", hint="A snapshot shows what is."
                     )
                 return await done.outcome()
+
+
+async def _stopped(done: Doing, held_ids: list[str] | None) -> None:
+    """Raises as `Sending.find`, and then nothing is given up."""
+    sending = done.session.sending
+    named = [sending.find(each) for each in dict.fromkeys(held_ids or ())]
+    for each in named or sending.held():
+        sending.give_up(each.id)
+    if held_ids is None:
+        await stopped_loading(done.session, done.page)
 
 
 async def _awake_or_not(session: Session, page: "Page") -> list[str]:

@@ -32,7 +32,7 @@ class Held(Model):
 
 
 class EndedHold(Model):
-    """One that was held and is no more: released, refused, expired, given up or crowded out."""
+    """One that was held and is no more: expired, given up or crowded out."""
 
     held_id: str
     how: str
@@ -75,7 +75,7 @@ class Acted(Model):
     ended: list[EndedHold]
     sent: list[Sent]
     dialogs: list[str]
-    """Alerts and questions of the page; all were dismissed."""
+    """Alerts and questions of the page; all were dismissed but those that say (accepted)."""
     new_tabs: list[NewTab]
     downloads: list[str]
     """IDs for downloadFile of files that the page had the browser load."""

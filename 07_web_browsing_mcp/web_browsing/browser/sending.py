@@ -2,7 +2,7 @@
 
 The proxy asks `judge` before any request goes out that is not GET, HEAD or OPTIONS. One to a host
 of `send_hosts` passes; a beacon (no-cors, which no page waits for) is refused; any other is held,
-the page waiting for its answer as for a slow server, until `release` or `refuse`, or for `hold_s`.
+the page waiting for its answer as for a slow server, until `release` or `give_up`, or for `hold_s`.
 
 While a document is waited for, Chromium lets nobody ask the page that still stands. So where
 somebody wants to look at it, the request is set aside (`set_aside`): the browser stays where it
@@ -30,8 +30,8 @@ MAX_CONCEALED = 200
 MAX_ASIDE_BYTES = 256 * 1024
 """Of a body that is kept by itself; no form that a person fills in has more."""
 
-How = Literal["released", "refused", "expired", "given up", "crowded out"]
-"""`given up`: by the page, which went elsewhere or was closed."""
+How = Literal["released", "expired", "given up", "crowded out"]
+"""`given up`: by whoever acts, or by the page, which went elsewhere or was closed."""
 
 _UNWAITED = frozenset(("text/ping", "application/csp-report", "application/reports+json"))
 _HTTP_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -186,10 +186,11 @@ class Sending:
         self._rule(held_id, PASS, "released")
         return request
 
-    def refuse(self, held_id: str) -> HeldRequest:
-        """The page is told no. Raises as `find`."""
+    def give_up(self, held_id: str) -> HeldRequest:
+        """It never goes out: a script is told no, a tab stays where it is. Raises as `find`."""
         request = self.find(held_id)
-        self._rule(held_id, Ruling("sending", "it was not allowed"), "refused")
+        told = Ruling("sending", "it was given up")
+        self._rule(held_id, Ruling(later=True) if request.navigates else told, "given up")
         return request
 
     def set_aside(self, held_id: str, tab: str) -> bool:

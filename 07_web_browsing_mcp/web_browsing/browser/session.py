@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_LINES = 500
 MAX_DIALOGS = 50
+MAX_ACCEPTED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,26 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Dialog:
-    """An alert, confirm, prompt or beforeunload; each was dismissed at once."""
+    """An alert, confirm, prompt or beforeunload; each was answered at once."""
 
     at: datetime
     kind: str
     message: str
     """At most 2,000 characters."""
     tab: str
+    accepted: bool = False
+    """Whether a question got a yes."""
+
+
+@dataclass(slots=True)
+class Answering:
+    """What the questions of one tab get while something is done in it."""
+
+    page: "Page"
+    text: str | None
+    """What a prompt gets; None: what it proposes."""
+    left: int = MAX_ACCEPTED
+    """So many more are accepted: a page may ask without end."""
 
 
 @dataclass
@@ -80,6 +94,8 @@ class Session:
     """The last one shown of each tab, from which a diff is made."""
     documents: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     """By tab, method and URL of the document that it asked for last."""
+    answering: Answering | None = None
+    """None: every question of a page gets a no."""
     dialogs: deque[Dialog] = field(default_factory=lambda: deque[Dialog](maxlen=MAX_DIALOGS))
     downloads: dict[str, Kept] = field(default_factory=dict[str, Kept])
     """What pages downloaded, by its ID, in the quarantine or on its way there."""

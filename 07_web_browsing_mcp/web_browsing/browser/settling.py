@@ -130,7 +130,7 @@ class Effects:
         for each in reversed(self.session.dialogs):
             if each is self._dialogs_before:
                 break
-            since.append(f"{each.kind}: {each.message}")
+            since.append(f"{each.kind}{' (accepted)' * each.accepted}: {each.message}")
         return since[::-1]
 
     def downloads_since(self) -> list[str]:

@@ -1,13 +1,13 @@
 """Who works in pages by the tools, as a client does."""
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from flotilla import Context, meta
+from flotilla import Context, NotFound, meta
 from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox
 from web_browsing.browser.acting import Acting
@@ -87,17 +87,25 @@ Visiting = Callable[..., Any]
 
 
 @pytest.fixture
-def visiting(site: Any, browsing: Any, calling: Any) -> Visiting:
-    """`async with visiting("<form ...>") as user`: who has that page open."""
+def visiting(site: Any, browsing: Any, shared_sessions: Sessions, calling: Any) -> Visiting:
+    """`async with visiting("<form ...>") as user`: who has that page open.
+
+    In a browser that other tests use too, unless it is to be a particular one.
+    """
 
     @asynccontextmanager
     async def visit(page: str, **more: Any) -> AsyncGenerator[User]:
         site.pages.setdefault("/", page)
         site.pages.setdefault("/done", "<title>Done</title><h1>Thank you</h1>")
-        async with browsing(**more) as sessions:
+        async with browsing(**more) if more else nullcontext(shared_sessions) as sessions:
             session = await sessions.open("ada", Wants())
             user = User(sessions, calling, session_id=session.id)
             await user.call("navigate", url=f"{site.url}/")
-            yield user
+            try:
+                yield user
+            finally:
+                # The test may have ended it.
+                with suppress(NotFound):
+                    await sessions.close(session.id, "ada")
 
     return visit

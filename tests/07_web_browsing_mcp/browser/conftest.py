@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,14 @@ class Site:
         return answer(page) if isinstance(page, str) else page
 
 
-@pytest.fixture
-async def site() -> AsyncGenerator[Site]:
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def harbour(anyio_backend: str) -> AsyncGenerator[Site]:
+    """One server for the tests of a module, so that they may share a browser."""
     site = Site()
     server = await asyncio.start_server(site.serve, "127.0.0.1", 0)
     site.port = server.sockets[0].getsockname()[1]
@@ -87,36 +94,53 @@ async def site() -> AsyncGenerator[Site]:
     server.close()
 
 
+@pytest.fixture
+def site(harbour: Site) -> Site:
+    harbour.pages.clear()
+    harbour.asked.clear()
+    return harbour
+
+
 Browsing = Callable[..., AbstractAsyncContextManager[Sessions]]
+
+
+@asynccontextmanager
+async def opened_sessions(
+    site: Site,
+    folder: Path,
+    *,
+    allow_hosts: tuple[str, ...] = (),
+    equipment: dict[str, Any] | None = None,
+    resolve: Any = None,
+    unused_s: float = 60.0,
+    **settings: Any,
+) -> AsyncGenerator[Sessions]:
+    """Sessions whose browser reaches `site` alone.
+
+    `equipment` changes what Chromium is started with; `resolve` is the proxy's.
+    """
+    hosts = (*allow_hosts, f"127.0.0.1:{site.port}")
+    chosen = Settings(allow_hosts=hosts, **settings)
+    proxy = Proxy(Rules.of(chosen.ports, chosen.allow_hosts), resolve=resolve)
+    started: Equipment = replace(equipment_of(chosen, proxy.spki_hash), **(equipment or {}))
+    sessions = Sessions(proxy, chosen, folder, equipment=started, unused_s=unused_s)
+    async with sessions.lifespan():
+        yield sessions
 
 
 @pytest.fixture
 def browsing(site: Site, tmp_path: Path) -> Browsing:
-    """`async with browsing(max_tabs=2) as sessions`: sessions whose browser reaches `site` alone.
+    """`async with browsing(max_tabs=2) as sessions`: as `opened_sessions`, for one test alone."""
+    return partial(opened_sessions, site, tmp_path / "downloads")
 
-    `equipment` changes what Chromium is started with; `resolve` is the proxy's.
-    """
 
-    @asynccontextmanager
-    async def open_sessions(
-        *,
-        allow_hosts: tuple[str, ...] = (),
-        equipment: dict[str, Any] | None = None,
-        resolve: Any = None,
-        unused_s: float = 60.0,
-        **settings: Any,
-    ) -> AsyncGenerator[Sessions]:
-        hosts = (*allow_hosts, f"127.0.0.1:{site.port}")
-        chosen = Settings(allow_hosts=hosts, **settings)
-        proxy = Proxy(Rules.of(chosen.ports, chosen.allow_hosts), resolve=resolve)
-        started: Equipment = replace(equipment_of(chosen, proxy.spki_hash), **(equipment or {}))
-        sessions = Sessions(
-            proxy, chosen, tmp_path / "downloads", equipment=started, unused_s=unused_s
-        )
-        async with sessions.lifespan():
-            yield sessions
-
-    return open_sessions
+@pytest.fixture(scope="module")
+async def shared_sessions(
+    harbour: Site, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[Sessions]:
+    """For the tests of a module that want nothing particular: the browser is started once."""
+    async with opened_sessions(harbour, tmp_path_factory.mktemp("shared") / "downloads") as shared:
+        yield shared
 
 
 @pytest.fixture

@@ -40,13 +40,13 @@ async def test_a_post_waits_until_it_is_released_and_goes_out_once() -> None:
     again.cancel()
 
 
-async def test_a_refused_one_is_told_no_and_the_next_caller_hears_of_it() -> None:
+async def test_one_given_up_is_told_no_and_the_next_caller_hears_of_it() -> None:
     sending = Sending(())
     judged = asyncio.create_task(sending.judge(post()))
     await sending.arrival(())
-    sending.refuse("h1")
+    sending.give_up("h1")
     assert (await judged).reason == "sending"
-    told = Ended(id="h1", method="POST", url="https://shop.test/buy", how="refused")
+    told = Ended(id="h1", method="POST", url="https://shop.test/buy", how="given up")
     assert sending.news() == (told,)
     assert sending.news() == ()
 
