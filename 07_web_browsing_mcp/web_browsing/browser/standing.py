@@ -4,6 +4,8 @@ Chromium passes nothing on to a page whose tab waits for another document, which
 make it do for minutes.
 """
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flotilla import TimedOut
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Page, Route
 
 STAND_S = 3.0
+UNROUTE_S = 0.5
 
 
 async def standing(session: Session, tab: str) -> "Page":
@@ -72,7 +75,11 @@ async def send_again(page: "Page", held: HeldRequest, limit_ms: float) -> None:
     try:
         await page.goto(out.url, timeout=limit_ms, wait_until=PARSED)
     finally:
-        await page.unroute(is_it, asks)
+        # The tab may wait for what is held by now, and answers nothing then; what is intercepted
+        # for nobody goes on as it is.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(UNROUTE_S):
+                await page.unroute(is_it, asks)
 
 
 def is_again(asked: Outgoing, held: HeldRequest) -> bool:
