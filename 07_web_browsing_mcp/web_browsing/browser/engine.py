@@ -39,7 +39,11 @@ STOP_S = 5.0
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """Of whatever file a browser's process writes, shared memory too."""
 
+_HANDED_ON = {"PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ"}
+"""Of our environment; a process's is read by all that run as the same user."""
 _PREFIX = "flotilla-browser-"
+_STARTER = Path(__file__).with_name("start.sh")
+"""Not written into the folder of a start: in a container nothing may be run from there."""
 _log = structlog.get_logger(__name__)
 
 
@@ -199,7 +203,12 @@ class _Started:
             raise _no_driver(error) from None
         try:
             self._browser = await self._playwright.chromium.launch(
-                executable_path=folder / "chromium",
+                executable_path=_STARTER,
+                env={
+                    **{name: os.environ[name] for name in _HANDED_ON & os.environ.keys()},
+                    "BROWSER_PYTHON": sys.executable,
+                    "BROWSER_ORDER": str(folder / "order.json"),
+                },
                 chromium_sandbox=self._equipment.sandbox,
                 downloads_path=folder / "downloads",
                 # Signals are the service's to handle, for all that it has to end.
@@ -333,16 +342,7 @@ def _prepared(equipment: Equipment) -> Path:
         "max_file_bytes": MAX_FILE_BYTES,
     }
     (folder / "order.json").write_text(json.dumps(order))
-    launcher = Path(__file__).with_name("launcher.py")
-    program = folder / "chromium"
-    words = " ".join(map(_quoted, (sys.executable, "-I", launcher, folder / "order.json")))
-    program.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
-    program.chmod(0o700)
     return folder
-
-
-def _quoted(word: object) -> str:
-    return "'" + str(word).replace("'", "'\\''") + "'"
 
 
 def _give(path: Path, equipment: Equipment) -> None:
