@@ -14,7 +14,16 @@ from tests.conftest import plain_http
 from tests.everything import serving
 
 from .house import House
-from .ways import PIPED, PIPES, SOUTHS, WAYS, Way
+from .ways import PIPED, PIPES, SHORTLY, SOUTHS, WAYS, Way
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        called = getattr(item, "callspec", None)
+        way = None if called is None else called.params.get("way")
+        if isinstance(way, Way) and str(way) not in SHORTLY and here in item.path.parents:
+            item.add_marker(pytest.mark.real)
 
 
 @pytest.fixture(scope="session")

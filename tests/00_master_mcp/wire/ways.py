@@ -107,3 +107,8 @@ SLOWLY = [pytest.param(way, marks=() if str(way) in ALIKE else pytest.mark.real)
 """The same for tests that take seconds: but for the long run, each client and each server once."""
 WAYS = [*(Way(None, south) for south in SOUTHS), *THROUGH]
 """Those, and the ways past it: what fails there is no fault of the hub's."""
+SHORTLY = (
+    *(*ALIKE, "modern-handshake", "handshake-modern"),
+    *("modern-stdio-handshake", "handshake-stdio-modern"),
+)
+"""What the short run tries: each client, each server, and from either era into the other."""
