@@ -118,6 +118,7 @@ async def test_a_launcher_that_is_killed_takes_its_processes_along(launch_fleet:
         await until(lambda: of_fleet(fleet.data_dir) == [])
 
 
+@pytest.mark.real
 async def test_a_second_ctrl_c_kills_what_does_not_end(launch_fleet: Launch) -> None:
     async with launch_fleet("--services", "01", "--isolate") as fleet:
         # A stopped process hears no request to end.
@@ -130,6 +131,7 @@ async def test_a_second_ctrl_c_kills_what_does_not_end(launch_fleet: Launch) -> 
         assert of_fleet(fleet.data_dir) == []
 
 
+@pytest.mark.real
 async def test_a_process_that_is_killed_is_started_again(launch_fleet: Launch) -> None:
     async with launch_fleet("--services", "linux_cli", "--isolate") as fleet:
         before = fleet.process_of("01_linux_cli_mcp/mcp_server.py")
@@ -229,6 +231,7 @@ async def test_help_needs_no_installation(tmp_path: Path) -> None:
     assert "--isolate" in done.stdout
 
 
+@pytest.mark.real
 async def test_an_installation_that_fails_is_told_in_a_sentence(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
     shutil.copy(ROOT / "run_fleet.py", tmp_path)

@@ -38,6 +38,12 @@ def test_the_exit_code_is_that_of_pytest_for_all_of_them(codes: list[int], whole
     assert code_of(codes) == whole
 
 
+@pytest.fixture(autouse=True)
+def plain_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes that are started here need none of pytest's plugins, which load for seconds."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 def project(folder: Path, **tests: str) -> Path:
     shutil.copytree(ROOT / "tools", folder / "tools")
     for name, text in tests.items():
