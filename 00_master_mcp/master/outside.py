@@ -82,9 +82,11 @@ def _theirs(text: str) -> dict[str, object]:
 def _hidden_escapes() -> re.Pattern[str]:
     """The escapes of what may be invisible: few of those that a text has, so that most are cheap.
 
-    Of characters beyond 16 bits only the upper planes are looked at, which hold tags.
+    Of characters beyond 16 bits only the upper planes are looked at, which hold tags. A half of a
+    pair stays: with its other half it is a character that is seen.
     """
-    hidden = [code for code in range(0x10000) if not strip_invisible(chr(code))]
+    whole = (*range(0xD800), *range(0xE000, 0x10000))
+    hidden = [code for code in whole if not strip_invisible(chr(code))]
     codes = "|".join(f"{code:04x}" for code in hidden)
     return re.compile(rf"\\u(?i:{codes}|db[0-9a-f]{{2}}\\ud[c-f][0-9a-f]{{2}})")
 
