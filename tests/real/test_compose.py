@@ -1,12 +1,8 @@
 """The fleet with Docker, as a person starts it, on a real engine."""
 
 import json
-import os
-import socket
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -14,80 +10,23 @@ from urllib.request import urlopen
 import anyio
 import httpx2
 import pytest
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.types import TextContent
 
-from tests.real.docker_engine import Docker, docker_engine
+from tests.real.compose import PROJECT, Compose, composed
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.timeout(900)]
 
-PROJECT = "flotilla-test"
-SERVICES = ("master", "external-runner", "linux-cli", "cmdb", "redis", "postgres")
+SERVICES = (
+    *("master", "external-runner", "linux-cli", "cmdb", "redis", "postgres"),
+    *("web-search", "web-browsing"),
+)
 OURS = ("master", "linux-cli", "cmdb")
-
-
-@dataclass(frozen=True)
-class Compose:
-    """The project under test."""
-
-    docker: Docker
-    port: int
-
-    def run(self, *arguments: str, within_s: float = 30) -> str:
-        # No .env of the person who runs the tests changes what is tested.
-        return self.docker.out(
-            "compose", "-p", PROJECT, "--env-file", os.devnull, *arguments, within_s=within_s
-        )
-
-    def inside(self, service: str, *command: str) -> str:
-        return self.run("exec", "-T", service, *command)
-
-    def fails_inside(self, service: str, *command: str) -> str:
-        """What the command says while it fails."""
-        words = ["compose", "-p", PROJECT, "--env-file", os.devnull, "exec", "-T", service]
-        done = self.docker.run(*words, *command, check=False)
-        assert done.returncode != 0, done.stdout
-        return done.stderr
-
-    def inspected(self, service: str) -> dict[str, Any]:
-        container = self.run("ps", "-aq", service)
-        return json.loads(self.docker.out("inspect", container))[0]
-
-    def address(self, service: str, network: str) -> str:
-        networks = self.inspected(service)["NetworkSettings"]["Networks"]
-        return networks[f"{PROJECT}_{network}"]["IPAddress"]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @asynccontextmanager
-    async def client(self) -> AsyncGenerator[Client]:
-        token = self.inside("master", "cat", "/data/admin_token")
-        headers = {"Authorization": f"Bearer {token}"}
-        async with (
-            httpx2.AsyncClient(headers=headers, timeout=30) as http,
-            Client(streamable_http_client(f"{self.url}/mcp", http_client=http)) as client,
-        ):
-            yield client
 
 
 @pytest.fixture(scope="module")
 def fleet() -> Generator[Compose]:
-    with docker_engine() as engine, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        foreign = ("FLOTILLA_", "MCP_PORT_", "COMPOSE_")
-        env = {key: value for key, value in engine.env.items() if not key.startswith(foreign)}
-        compose = Compose(replace(engine, env={**env, "MCP_PORT_MASTER": str(port)}), port)
-        try:
-            compose.run("build", "--quiet", within_s=400)
-            compose.run("up", "-d", "--wait", "--wait-timeout", "120", within_s=150)
-            yield compose
-        finally:
-            compose.run("down", "-v", "--remove-orphans", "-t", "10", within_s=90)
+    with composed() as fleet:
+        yield fleet
 
 
 def eventually(holds: Callable[[], bool], within_s: float) -> None:
