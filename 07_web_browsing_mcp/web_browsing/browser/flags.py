@@ -46,6 +46,9 @@ FIXED = (
     "--disable-notifications",
     "--disable-file-system",
     "--disable-print-preview",
+    # Components (a language model among them) are asked for at each start even where their updates
+    # are off, as "on demand": at an address that is none, nothing is sent.
+    "--component-updater=url-source=about:blank",
     "--deny-permission-prompts",
     "--mute-audio",
     # There is no screen whose memory would be worth a GPU process that others can talk to.
