@@ -72,6 +72,8 @@ def test_a_container_is_given_no_more_than_it_needs(name: str) -> None:
         assert not block["user"].startswith("0")
         assert "cap_add" not in block
     assert {"mem_limit", "pids_limit", "restart", "stop_grace_period", "logging"} <= set(block)
+    # What is written there is no program.
+    assert not [each for each in block.get("tmpfs", ()) if "exec" in each.split(":")[1].split(",")]
     assert "privileged" not in block
     assert not [volume for volume in block["volumes"] if "docker.sock" in volume]
 
