@@ -20,6 +20,15 @@ from .house import Ground, SpokeProcess, Spokes
 START_S = 30.0
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs Redis and PostgreSQL waits for the long run: they take as long as ten tests."""
+    here = Path(__file__).parent
+    for item in items:
+        asked = getattr(item, "fixturenames", ())
+        if here in item.path.parents and ("cluster" in asked or "[cluster" in item.name):
+            item.add_marker(pytest.mark.real)
+
+
 def _await_ready(process: SpokeProcess) -> None:
     """Return once every spoke of the process is ready; outside any loop, so it polls."""
     give_up_at = monotonic() + START_S

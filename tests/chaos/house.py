@@ -280,10 +280,15 @@ class Site:
             raise AssertionError(f"{start} at first, now {Footprint.now()}: {tasks}") from None
 
 
-def mostly_real(names: Iterable[str], *always: str) -> list[Any]:
-    """The names as parameters, of which the default run takes `always` alone: it must be short."""
+def mostly_real(each: Iterable[Any], *always: Any) -> list[Any]:
+    """What stands in `each` as parameters, a tuple as several; of them the default run takes
+    `always` alone: it must be short."""
     return [
-        name if name in always else pytest.param(name, marks=pytest.mark.real) for name in names
+        pytest.param(
+            *(told if isinstance(told, tuple) else (told,)),
+            marks=() if told in always else pytest.mark.real,
+        )
+        for told in each
     ]
 
 

@@ -82,7 +82,7 @@ async def _healthy(site: Site) -> bool:
     return (await site.health())["status"] == "healthy"
 
 
-@pytest.mark.parametrize("name", mostly_real(DOWN, "refused", "black_hole"))
+@pytest.mark.parametrize("name", mostly_real(DOWN, "refused"))
 async def test_a_server_that_is_down_is_told_in_100_ms_and_back_within_a_second(
     ground: Ground, name: str
 ) -> None:

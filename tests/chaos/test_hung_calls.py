@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import until
 
-from .house import Footprint, Ground, as_fast
+from .house import Footprint, Ground, as_fast, mostly_real
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ async def hang(ground: Ground, hung: int) -> None:
         await site.settled(start)
 
 
-@pytest.mark.parametrize("hung", [20, 500])
+@pytest.mark.parametrize("hung", mostly_real([20, 500], 500))
 async def test_hung_calls_slow_nobody_and_those_without_a_place_are_told_at_once(
     ground: Ground, hung: int
 ) -> None:

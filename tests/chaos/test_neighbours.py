@@ -59,7 +59,7 @@ async def stand_it(ground: Ground, fault: Fault, codes: set[str | None]) -> None
 
 @pytest.mark.parametrize(
     "name",
-    mostly_real(FAULTS, "half_open", "black_hole"),
+    mostly_real(FAULTS, "half_open"),
 )
 async def test_a_fault_is_answered_within_its_bound_and_its_neighbour_is_as_fast_as_ever(
     ground: Ground, name: str

@@ -21,10 +21,11 @@ RESERVE = 20
 """Retries that a service may have beside its budget: of the calls of the seconds before."""
 
 
-@pytest.mark.parametrize(
-    ("tool", "code", "runs"),
-    [("look", None, 2), ("put", None, 2), ("add", "unavailable", 1), ("drop", "unavailable", 1)],
-)
+LOST = [("look", None, 2), ("put", None, 2), ("add", "unavailable", 1), ("drop", "unavailable", 1)]
+BROKEN = [("look", 2), ("put", 2), ("add", 1), ("drop", 1)]
+
+
+@pytest.mark.parametrize(("tool", "code", "runs"), mostly_real(LOST, LOST[1], LOST[2]))
 async def test_an_answer_that_is_lost_is_asked_for_again_where_that_repeats_nothing(
     ground: Ground, tool: str, code: str | None, runs: int
 ) -> None:
@@ -38,9 +39,7 @@ async def test_an_answer_that_is_lost_is_asked_for_again_where_that_repeats_noth
 
 
 @pytest.mark.parametrize("how", mostly_real(["error", "busy"], "error"))
-@pytest.mark.parametrize(
-    ("tool", "requests"), [("look", 2), ("put", 2), ("add", 1), ("drop", 1)]
-)  # fmt: skip
+@pytest.mark.parametrize(("tool", "requests"), mostly_real(BROKEN, BROKEN[0], BROKEN[3]))
 async def test_an_http_error_is_asked_about_again_where_that_repeats_nothing(
     ground: Ground, how: str, tool: str, requests: int
 ) -> None:
@@ -51,7 +50,9 @@ async def test_an_http_error_is_asked_about_again_where_that_repeats_nothing(
         assert (await site.book())["requests"] == requests
 
 
-@pytest.mark.parametrize("code", ["unavailable", "upstream_error", "invalid_argument"])
+@pytest.mark.parametrize(
+    "code", mostly_real(["unavailable", "upstream_error", "invalid_argument"], "unavailable")
+)
 async def test_an_answer_is_an_answer_though_it_says_that_the_tool_failed(
     ground: Ground, code: str
 ) -> None:
