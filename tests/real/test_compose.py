@@ -14,7 +14,7 @@ from mcp.types import TextContent
 
 from tests.real.compose import PROJECT, Compose, composed
 
-pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.timeout(1500)]
 
 SERVICES = (
     *("master", "external-runner", "linux-cli", "cmdb", "redis", "postgres"),
