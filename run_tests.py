@@ -80,7 +80,7 @@ def _results(asked: argparse.Namespace) -> dict[str, bool]:
             check(name)
     options = asked.pytest if asked.real else [*SHORT, *asked.pytest]
     suite = Suite(options, max(1, asked.lanes), partial(print, flush=True))
-    asked_for = groups(ROOT / "tests", asked.folders)
+    asked_for = groups(ROOT / "tests", asked.folders, long=asked.real)
     if not (asked.real or asked.folders):
         asked_for = [each for each in asked_for if each.name != "real"]
     print(f"== tests: {len(asked_for)} processes, {asked.lanes} at a time", flush=True)

@@ -40,7 +40,9 @@ APART = {
 rest goes together too."""
 MEASURING = (f"{HUB}/shed", "chaos", "real")
 """What stands still while anything else has the processors would fail, or tell nothing."""
-FIRST = (f"{HUB}/wire", "fleet", f"{HUB}/external")
+MEASURING_AT_LENGTH = ("07_web_browsing_mcp",)
+"""What measures only where the tests that need much time run too: those start browsers."""
+FIRST = (f"{HUB}/wire", "fleet", f"{HUB}/external", f"{HUB}/audit", "12_cmdb_mcp", "attacks")
 """The longest, so that no process runs on when the others are done."""
 
 
@@ -49,6 +51,8 @@ class Group:
     """Folders or files below `tests` that one process tests."""
 
     paths: tuple[str, ...]
+    long: bool = False
+    """Whether the tests that need much time are run too."""
 
     @property
     def name(self) -> str:
@@ -56,7 +60,7 @@ class Group:
 
     @property
     def measures(self) -> bool:
-        return self.name.startswith(MEASURING)
+        return self.name.startswith((*MEASURING, *(MEASURING_AT_LENGTH if self.long else ())))
 
 
 @dataclass
@@ -76,24 +80,24 @@ class Outcome:
         self.slow += other.slow
 
 
-def groups(tests: Path, folders: Sequence[str]) -> list[Group]:
+def groups(tests: Path, folders: Sequence[str], *, long: bool = False) -> list[Group]:
     """Which processes there are for these folders below `tests`, for all of them where none is
     named; those that are to begin first stand first."""
     names = folders or [each.name for each in sorted(tests.iterdir()) if _has_tests(each)]
-    found = [group for name in names for group in _parts(tests, name)]
+    found = [Group(paths, long) for name in names for paths in _parts(tests, name)]
     return sorted(found, key=lambda each: (each.measures, not each.name.startswith(FIRST)))
 
 
-def _parts(tests: Path, name: str) -> Iterator[Group]:
+def _parts(tests: Path, name: str) -> Iterator[tuple[str, ...]]:
     apart = APART.get(name)
     if apart is None:
-        yield Group((name,))
+        yield (name,)
         return
     taken = {each for part in apart for each in part}
     for part in apart:
-        yield Group(tuple(f"{name}/{each}" for each in part))
+        yield tuple(f"{name}/{each}" for each in part)
     rest = [each for each in sorted((tests / name).iterdir()) if each.name not in taken]
-    yield Group(tuple(f"{name}/{each.name}" for each in rest if _has_tests(each)))
+    yield tuple(f"{name}/{each.name}" for each in rest if _has_tests(each))
 
 
 def _has_tests(path: Path) -> bool:

@@ -23,6 +23,9 @@ def test_every_file_of_tests_is_in_exactly_one_process() -> None:
 def test_what_measures_runs_when_all_others_are_done() -> None:
     measuring = [each.measures for each in groups(TESTS, [])]
     assert any(measuring) and measuring == sorted(measuring)
+    alone = {each.name for each in groups(TESTS, []) if each.measures}
+    at_length = {each.name for each in groups(TESTS, [], long=True) if each.measures}
+    assert at_length - alone == {"07_web_browsing_mcp"}, "its browsers start in the long run alone"
 
 
 def test_a_folder_that_is_asked_for_is_tested_as_in_the_whole() -> None:
