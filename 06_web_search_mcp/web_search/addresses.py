@@ -44,6 +44,16 @@ _SECOND_LEVELS = frozenset(
         *("police", "press", "priv", "pro", "sch", "school", "sci", "web"),
     }
 )
+# Below these, too, of the kind that anybody may register: companies let names there.
+_LET_BELOW = frozenset(
+    {
+        *(f"{name}.com" for name in ("br", "cn", "co", "de", "eu", "gr", "hk", "it", "ru", "sa")),
+        *(f"{name}.com" for name in ("uk", "us", "za")),
+        *(f"{name}.net" for name in ("gb", "hu", "in", "jp", "ru", "se", "ts", "uk", "za")),
+        *(f"{name}.org" for name in ("ae", "eu", "hk", "js", "us", "za")),
+        "co.io",
+    }
+)
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_-]{1,63})*")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
@@ -253,9 +263,10 @@ def _is_suffix(labels: list[str]) -> bool:
 
     What is taken for one by mistake (`dw.de`) only keeps its `www.`.
     """
-    if len(labels) != 2 or len(labels[1]) != 2:
+    if len(labels) != 2:
         return False
-    return len(labels[0]) == 2 or labels[0] in _SECOND_LEVELS
+    in_country = len(labels[1]) == 2 and (len(labels[0]) == 2 or labels[0] in _SECOND_LEVELS)
+    return in_country or ".".join(labels) in _LET_BELOW
 
 
 def _without_amp(path: str) -> str:

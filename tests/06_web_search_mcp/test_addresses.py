@@ -5,7 +5,7 @@ from time import process_time
 from urllib.parse import quote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tld import get_fld
 
@@ -164,6 +164,7 @@ def test_what_was_cleaned_once_is_clean(url) -> None:
 
 
 @given(URLS)
+@example("http://www.co.com/")
 def test_no_page_is_taken_for_one_of_somebody_else(url) -> None:
     clean = shown(url)
     if clean is None:
