@@ -32,7 +32,7 @@ class Clients:
         return
 
 
-@pytest.mark.parametrize("era", ["modern", "handshake"])
+@pytest.mark.parametrize("era", ["modern", pytest.param("handshake", marks=pytest.mark.real)])
 async def test_a_frozen_program_is_away_and_back_in_the_same_life(life: Life, era: str) -> None:
     program = await life.everything(era)
     links = Links(Catalogue({"toy": Origin(external=True)}), Metrics(), 60, checks=lambda _: CHECK)
