@@ -28,6 +28,7 @@ from web_browsing.browser.session import Session
 from web_browsing.browser.sessions import Sessions
 from web_browsing.browser.settling import MARGIN_S
 from web_browsing.browser.sniffing import file_name, sniffed, warnings_of
+from web_browsing.browser.standpoint import link_key, link_of, origin_of
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -117,6 +118,13 @@ class Downloading:
                 await done.act(_loaded(done.page, url))
             else:
                 element = await located(done.page, ref, selector)
+                leads_to = await done.act(link_of(element))
+                done.session.sending.shown.check(
+                    link_key(ref, selector, tab),
+                    f"{origin_of(done.page.url)} {leads_to}",
+                    "the link",
+                    "Give its address as `url`.",
+                )
                 await done.act(element.click(timeout=ACT_S * 1000, no_wait_after=True))
             begun = await _begun(done)
             return await _handed_out(done.session, await _arrived(done.session, begun, context))

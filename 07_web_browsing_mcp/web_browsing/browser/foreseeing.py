@@ -6,8 +6,8 @@ asks, and tells them of their own sessions alone.
 
 import asyncio
 import re
-from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Collection, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue
@@ -16,6 +16,7 @@ from flotilla import Context, Deadline, InvalidArgument, Model, Principal, Timed
 from flotilla.operations import HUB_ROLE, Operation
 from flotilla.preview import Change, Foreseen
 from flotilla.secret_shapes import names_a_secret
+from web_browsing.browser.concealing import Veil
 from web_browsing.browser.elements import FIND_S, located, translated
 from web_browsing.browser.forms import Body, Field, query_of, shown, without
 from web_browsing.browser.outcome import read, shown_url
@@ -24,11 +25,20 @@ from web_browsing.browser.sending import Sending
 from web_browsing.browser.session import Session
 from web_browsing.browser.sessions import Sessions
 from web_browsing.browser.shown import key_of
+from web_browsing.browser.standpoint import (
+    Standpoint,
+    link_key,
+    link_of,
+    origin_of,
+    script_key,
+    standpoint,
+)
 from web_browsing.gate.visitor import Outgoing
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
 
+Answer = TypeVar("Answer")
 OPERATION = "browse.foresee"
 LIMIT_S = 7.0
 """The hub waits for 8 s."""
@@ -77,31 +87,37 @@ class Foreseer:
             deadline=Deadline.after(LIMIT_S),
         )
         async with self._sessions.looking(asked.session_id, context) as session:
-            if asked.action == "evaluate":
-                return _of_script(session, asked)
-            if asked.action == "download":
-                return _of_download(session, asked)
-            if asked.held_id is not None:
-                held = session.sending.find(asked.held_id, showing=True)
-                return _of_held(session, held.outgoing, read(held, session.sending))
-            return await self._of_form(session, asked)
+            foreseen = await _foreseen(session, asked)
+            return Veil(session.sending.concealed).data(foreseen)
 
-    async def _of_form(self, session: Session, asked: Asked) -> Foreseen:
-        from playwright.async_api import Error
 
-        key, shown_so_far = key_of(asked.ref, asked.selector, asked.tab), session.sending.shown
-        shown_so_far.begin(key)
-        element = await located(session.page(asked.tab), asked.ref, asked.selector)
-        try:
-            async with asyncio.timeout(FIND_S):
-                plan = await plan_of(element)
-        except TimeoutError:
-            raise TimedOut("the page does not answer") from None
-        except Error as error:
-            raise translated(error) from None
-        foreseen = _of_plan(session.sending, plan)
-        shown_so_far.show(key, plan.digest)
-        return foreseen
+async def _foreseen(session: Session, asked: Asked) -> Foreseen:
+    if asked.held_id is not None:
+        held = session.sending.find(asked.held_id, showing=True)
+        return _of_held(session, held.outgoing, read(held, session.sending))
+    if asked.action == "evaluate":
+        return await _of_script(session, asked)
+    if asked.action == "download":
+        return await _of_download(session, asked)
+    key, shown_so_far = key_of(asked.ref, asked.selector, asked.tab), session.sending.shown
+    shown_so_far.begin(key)
+    element = await located(session.page(asked.tab), asked.ref, asked.selector)
+    plan = await _answered(plan_of(element))
+    shown_so_far.show(key, plan.digest)
+    return _of_plan(session.sending, plan)
+
+
+async def _answered(question: Coroutine[Any, Any, Answer]) -> Answer:
+    """What a page says, in time."""
+    from playwright.async_api import Error
+
+    try:
+        async with asyncio.timeout(FIND_S):
+            return await question
+    except TimeoutError:
+        raise TimedOut("the page does not answer") from None
+    except Error as error:
+        raise translated(error) from None
 
 
 def _of_held(session: Session, out: Outgoing, body: Body) -> Foreseen:
@@ -177,25 +193,36 @@ def _of_plan(sending: Sending, plan: Plan) -> Foreseen:
     )
 
 
-def _of_script(session: Session, asked: Asked) -> Foreseen:
+async def _of_script(session: Session, asked: Asked) -> Foreseen:
     page = session.page(asked.tab)
     script = asked.script or ""
+    key = script_key(script, asked.ref, asked.selector, asked.tab)
+    session.sending.shown.begin(key)
+    where = Standpoint(None, page.url, page.url)
+    named = asked.ref or asked.selector
+    if named is not None:
+        element = await located(page, asked.ref, asked.selector)
+        where = await _answered(standpoint(page, element))
+    session.sending.shown.show(key, where.digest)
     lines = "\n".join(f"+{line}" for line in script[:MAX_SCRIPT_CHARS].split("\n"))
     warnings = ["a script acts as the session's user on that site, and reads all that they may"]
     if len(script) > MAX_SCRIPT_CHARS:
         warnings.append(f"of its {len(script)} characters {MAX_SCRIPT_CHARS} are shown")
     if any(not each.isascii() for each in script):
         warnings.append("it holds characters beyond ASCII, which may look like others")
+    if origin_of(where.frame_url) != origin_of(where.page_url):
+        warnings.append("the element is in a frame of the page: the script runs as the frame's")
+    frame = shown_url(where.frame_url, session.sending, MAX_URL_CHARS)
     return Foreseen(
-        action=f"Run a script of {len(script)} characters in {_where(session, page)}",
-        target=target_of(page.url),
-        state={"page": _where(session, page), "element": asked.ref},
+        action=f"Run a script of {len(script)} characters in {frame}",
+        target=target_of(where.frame_url),
+        state={"page": _where(session, page), "element": named},
         diff=lines,
         warnings=warnings,
     )
 
 
-def _of_download(session: Session, asked: Asked) -> Foreseen:
+async def _of_download(session: Session, asked: Asked) -> Foreseen:
     page = session.page(asked.tab)
     kept = session.downloads.get(asked.download_id or "")
     if asked.download_id is not None and kept is None:
@@ -206,18 +233,39 @@ def _of_download(session: Session, asked: Asked) -> Foreseen:
         name = without(kept.suggested_name, session.sending.concealed)
         state |= {"name": name, "sizeBytes": kept.size_bytes, "sha256": kept.sha256}
     if url is None:
-        told = f"what {asked.ref or asked.selector} of {_where(session, page)} leads to"
+        key = link_key(asked.ref, asked.selector, asked.tab)
+        session.sending.shown.begin(key)
+        element = await located(page, asked.ref, asked.selector)
+        url = await _answered(link_of(element))
+        session.sending.shown.show(key, f"{origin_of(page.url)} {url}")
+        state["element"] = asked.ref or asked.selector
+    if not url:
         return Foreseen(
-            action=f"Load {told} and hand it to the model",
+            action=f"Click an element of {_where(session, page)}, load the file that the page "
+            "answers with, and hand it to the model",
             target=target_of(page.url),
             state=state,
+            warnings=["the element is no link: which file it is, is not known"],
         )
+    verb = "Load the file at" if kept is None else "Hand the file that was loaded from"
+    told = f"{verb} {shown_url(url, session.sending, MAX_URL_CHARS)}"
     return Foreseen(
-        action=f"Hand the file at {shown_url(url, session.sending, MAX_URL_CHARS)} to the model",
+        action=f"{told} {'and hand it ' * (kept is None)}to the model",
         target=target_of(url),
         state=state,
-        warnings=list(_warnings(url, page.url, session.sending.concealed)),
+        warnings=[
+            *_of_file(url, page.url),
+            *_of_address(url, session.sending.concealed),
+        ],
     )
+
+
+def _of_file(url: str, page: str) -> Iterator[str]:
+    of, by = urlsplit(url), urlsplit(page)
+    if by.hostname and of.hostname != by.hostname:
+        yield f"it comes from {of.hostname}, which is not the page's host {by.hostname}"
+    if of.scheme == "http":
+        yield "it comes over http: whoever is on the way may have changed it"
 
 
 def target_of(url: str) -> str:
@@ -252,6 +300,11 @@ def _warnings(url: str, page: str, concealed: Collection[str]) -> Iterator[str]:
         yield f"it goes to {to.hostname}, which is not the page's host {of.hostname}"
     if to.scheme == "http":
         yield "it goes over http: whoever is on the way reads it and may change it"
+    yield from _of_address(url, concealed)
+
+
+def _of_address(url: str, concealed: Collection[str]) -> Iterator[str]:
+    to = urlsplit(url)
     name = readable(to.hostname or "")
     if name is not None:
         yield f"the host is written with other letters than ASCII's: {name!r} is {to.hostname}"

@@ -24,6 +24,8 @@ from web_browsing.browser.forms import without
 from web_browsing.browser.outcome import Acted
 from web_browsing.browser.sessions import Sessions
 from web_browsing.browser.settling import MARGIN_S, stopped_running
+from web_browsing.browser.shown import Key
+from web_browsing.browser.standpoint import script_key, standpoint
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator
@@ -101,20 +103,21 @@ class Scripts:
             if ref is not None or selector is not None:
                 element = await located(done.page, ref, selector)
             limit_s = min(timeout_s, max(0.1, done.deadline.remaining_s() - 6 * MARGIN_S))
-            text = await self._run(done, script, element, limit_s)
+            key = script_key(script, ref, selector, tab)
+            text = await self._run(done, script, element, key, limit_s)
             acted = await done.outcome()
             if isinstance(text, str):
                 text = without(text, done.session.sending.concealed)
             return Evaluated(**dict(acted), value=_value(text))
 
     async def _run(
-        self, done: Doing, script: str, element: "Locator | None", limit_s: float
+        self, done: Doing, script: str, element: "Locator | None", key: Key, limit_s: float
     ) -> object:
         from playwright.async_api import Error
 
         try:
             async with asyncio.timeout(limit_s):
-                return await done.act(_evaluated(done, script, element))
+                return await done.act(_evaluated(done, script, element, key))
         except TimeoutError:
             if not await stopped_running(done.session, done.page):
                 await _closed(done)
@@ -126,15 +129,15 @@ class Scripts:
             raise translated(error) from None
 
 
-async def _evaluated(done: Doing, script: str, element: "Locator | None") -> object:
+async def _evaluated(done: Doing, script: str, element: "Locator | None", key: Key) -> object:
     from playwright.async_api import Error
 
+    where = await standpoint(done.page, element)
+    done.session.sending.shown.check(
+        key, where.digest, "the page", "It went elsewhere: ask anew, if it shall run there."
+    )
     try:
-        handle: Any = (
-            await done.page.evaluate_handle(script)
-            if element is None
-            else await element.evaluate_handle(script)
-        )
+        handle: Any = await where.handle.evaluate_handle(script)
     except Error as error:
         said = error.message.partition("\n    at ")[0]
         if any(sign in said for sign in ("has been closed", "context was destroyed", "crashed")):

@@ -1,7 +1,7 @@
-"""What people were shown of a session's forms when they were asked, so that nothing else is sent.
+"""What people were shown of a session's pages when they were asked, so that nothing else is done.
 
 Whoever is asked twice about one element may have seen two things and allows either: so where two
-things were shown of it while an approval may last, neither is sent.
+things were shown of it while an approval may last, neither is done.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,8 @@ SHOWN_S = 1800.0
 MAX_SHOWN = 100
 
 Key = tuple[str, str, str]
-"""How a call named the form: reference, selector and tab."""
+"""How a call named it: reference, selector and tab."""
+FORM = "Click its button instead: what it sends is held, and submitForm with that heldId shows it."
 
 _NOTHING, _SEVERAL = "(nothing yet)", "(several)"
 
@@ -36,7 +37,7 @@ class Shown:
         if key in self._shown:
             return
         if len(self._shown) >= MAX_SHOWN:
-            raise TooLarge(f"{MAX_SHOWN} forms of this session were shown and not sent")
+            raise TooLarge(f"a person was shown {MAX_SHOWN} things of this session lately")
         self._shown[key] = (now, _NOTHING)
 
     def show(self, key: Key, digest: str) -> None:
@@ -45,13 +46,12 @@ class Shown:
         same = known in (_NOTHING, digest)
         self._shown[key] = (self.clock(), digest if same else _SEVERAL)
 
-    def check(self, key: Key, digest: str) -> None:
+    def check(self, key: Key, digest: str, what: str = "the form", hint: str = FORM) -> None:
         """Raises Conflict unless this was shown, and this alone."""
         if self._asked and self._shown.get(key, (0.0, ""))[1] != digest:
             raise Conflict(
-                "the form is not as it was when a person was shown it",
-                hint="Click its button instead: what it sends is held, and submitForm with that "
-                "heldId shows exactly it.",
+                f"{what} is not as it was when a person was shown it",
+                hint=hint,
                 details={"reason": "changed"},
             )
 

@@ -18,9 +18,6 @@ async def test_a_script_answers_with_json_and_what_it_sends_is_held(
 ) -> None:
     async with visiting("<title>T</title><p id=p>hello</p>") as user:
         script = "fetch('/done', {method: 'POST', body: 'a=1'})"
-        shown = await user.foresee("evaluate", script=script)
-        assert shown["diff"] == f"+{script}"
-        assert f"{site.url}/" in shown["action"]
         made = await user.call("evaluateScript", script="({a: [1, 'x', null], t: document.title})")
         assert made["value"] == {"a": [1, "x", None], "t": "T"}
         element = await user.call("evaluateScript", script="e => e.textContent", selector="#p")
@@ -33,6 +30,9 @@ async def test_a_script_answers_with_json_and_what_it_sends_is_held(
         assert site.sent() == []
         await user.call("submitForm", heldId=held["held"][0]["heldId"])
         assert [each.body for each in site.sent()] == [b"a=1"]
+        shown = await user.foresee("evaluate", script=script)
+        assert shown["diff"] == f"+{script}"
+        assert f"{site.url}/" in shown["action"]
 
 
 async def test_a_script_that_fails_is_large_or_never_ends_is_an_error(visiting: Visiting) -> None:
@@ -74,7 +74,7 @@ async def test_a_file_is_handed_out_with_what_to_mind(site: Any, visiting: Visit
         acted = await user.call("click", selector="a:first-child")
         (loaded,) = acted["downloads"]
         shown = await user.foresee("download", downloadId=loaded)
-        assert shown["action"] == f"Hand the file at {site.url}/file to the model"
+        assert shown["action"] == f"Hand the file that was loaded from {site.url}/file to the model"
         for how in (
             {"downloadId": loaded},
             {"url": f"{site.url}/file"},
@@ -114,3 +114,48 @@ def _file(data: bytes, name: str) -> bytes:
         f'content-length: {len(data)}\r\ncontent-disposition: attachment; filename="{name}"\r\n\r\n'
     )
     return head.encode() + data
+
+
+async def test_a_script_runs_on_the_site_alone_that_a_person_was_shown(
+    site: Any, visiting: Visiting
+) -> None:
+    other = f"http://localhost:{site.port}"
+    page = f"<p>one</p><iframe src='{other}/done'></iframe>"
+    script = "document.title = 'ran'"
+    async with visiting(page, allow_hosts=(f"localhost:{site.port}",)) as user:
+        shown = await user.foresee("evaluate", script=script)
+        assert shown["target"] == f"127.0.0.1, port {site.port}"
+        await user.call("navigate", url=f"{other}/done")
+        with pytest.raises(Refused) as met:
+            await user.call("evaluateScript", script=script)
+        assert met.value.body["reason"] == "changed"
+        assert await user.session.page().title() == "Done"
+        await user.call("navigate", go="back")
+        await user.call("evaluateScript", script=script)
+        assert await user.session.page().title() == "ran"
+        # One that runs in a frame runs as the frame's site, whatever page that is in.
+        seen = await user.see()
+        ref = seen.partition('heading "Thank you"')[2].partition("[ref=")[2].partition("]")[0]
+        shown = await user.foresee("evaluate", script="e => e.innerText", ref=ref)
+        assert shown["target"] == f"localhost, port {site.port}"
+        assert any("in a frame" in each for each in shown["warnings"])
+        told = await user.call("evaluateScript", script="e => e.innerText", ref=ref)
+        assert told["value"] == "Thank you"
+
+
+async def test_a_link_is_followed_for_its_file_alone_where_a_person_was_shown_that_it_leads(
+    site: Any, visiting: Visiting
+) -> None:
+    async with visiting("<a id=a href=/one.txt download>file</a><b>no link</b>") as user:
+        shown = await user.foresee("download", selector="#a")
+        assert shown["action"] == f"Load the file at {site.url}/one.txt and hand it to the model"
+        assert shown["warnings"] == [
+            "it comes over http: whoever is on the way may have changed it"
+        ]
+        await user.session.page().evaluate("a.href = '/two.txt'")
+        with pytest.raises(Refused) as met:
+            await user.call("downloadFile", selector="#a")
+        assert met.value.body["reason"] == "changed"
+        assert [each.path for each in site.asked if "txt" in each.path] == []
+        shown = await user.foresee("download", selector="b")
+        assert shown["warnings"] == ["the element is no link: which file it is, is not known"]
