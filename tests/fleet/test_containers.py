@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tools.seccomp import NEEDED, REFUSED
+from web_browsing.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = yaml.safe_load((ROOT / "config/services.yaml").read_text())["services"]
@@ -90,6 +91,16 @@ def test_the_browsers_container_may_make_namespaces_and_little_else_that_others_
     assert sockets["names"] == ["socket"]
     # Nothing is refused by its arguments alone but sockets to the hypervisor.
     assert "args" not in allowed
+
+
+def test_the_browsers_container_has_room_for_as_many_tabs_as_there_may_be() -> None:
+    block, settings = block_of("web_browsing"), Settings()
+    tabs = settings.max_sessions * settings.max_tabs
+
+    # Of its processes' threads, of which five sessions of eight tabs each were seen to have 632.
+    assert block["pids_limit"] >= 150 + 14 * tabs
+    assert block["mem_limit"] == "3g"
+    assert settings.max_memory_mb + 1024 <= 3 * 1024
 
 
 def test_only_the_hub_is_published_and_on_the_network_that_leads_out() -> None:

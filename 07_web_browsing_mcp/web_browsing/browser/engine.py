@@ -34,7 +34,8 @@ PROGRAMS = (
 )
 INSTALL = "Install Chromium (Debian: apt-get install chromium) or set WEB_BROWSING_BROWSER."
 NOBODY = 65534
-START_S = 30.0
+START_S = 60.0
+"""For the first time on a busy machine; who gives up earlier leaves it to the next one to use."""
 STOP_S = 5.0
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """Of whatever file a browser's process writes, shared memory too."""
