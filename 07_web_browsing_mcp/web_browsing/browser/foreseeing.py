@@ -25,6 +25,7 @@ from web_browsing.browser.sending import Sending
 from web_browsing.browser.session import Session
 from web_browsing.browser.sessions import Sessions
 from web_browsing.browser.shown import key_of
+from web_browsing.browser.standing import standing
 from web_browsing.browser.standpoint import (
     Standpoint,
     link_key,
@@ -95,6 +96,9 @@ async def _foreseen(session: Session, asked: Asked) -> Foreseen:
     if asked.held_id is not None:
         held = session.sending.find(asked.held_id, showing=True)
         return _of_held(session, held.outgoing, read(held, session.sending))
+    if asked.ref is not None or asked.selector is not None:
+        # The page is asked for it, whose tab may wait for something else that is held.
+        await standing(session, asked.tab or session.active)
     if asked.action == "evaluate":
         return await _of_script(session, asked)
     if asked.action == "download":

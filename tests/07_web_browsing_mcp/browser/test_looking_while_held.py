@@ -118,3 +118,22 @@ async def test_tabs_that_wait_each_send_their_own(site: Any, visiting: Visiting)
         sent = await user.call("submitForm", heldId=second["heldId"])
         assert (sent["tab"], sent["title"]) == ("t2", "Else")
         assert [each.path for each in site.sent()] == ["/done", "/else"]
+
+
+async def test_a_form_is_shown_to_a_person_while_the_page_waits_for_another(
+    site: Any, visiting: Visiting
+) -> None:
+    other = "<form id=b method=post action=/else><input name=b value=2><button>Or</button></form>"
+    site.pages["/else"] = "<title>Else</title>"
+    async with visiting(LOGIN + other) as user:
+        (held,) = (await user.call("click", selector="[name=go]"))["held"]
+        with anyio.fail_after(5):
+            shown = await user.foresee(selector="#b")
+        assert shown["action"] == f"Send POST {site.url}/else"
+        sent = await user.call("submitForm", selector="#b")
+        assert sent["title"] == "Else"
+        assert [(each.path, each.body) for each in site.sent()] == [("/else", b"b=2")]
+        # The first one waits on, and is the person's to decide.
+        assert [each["heldId"] for each in sent["held"]] == [held["heldId"]]
+        await user.call("submitForm", heldId=held["heldId"])
+        assert [each.path for each in site.sent()] == ["/else", "/done"]
