@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODEL = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/[\w./-]+(?:::\w+)?)`", MODEL)))
 ATTACKERS = (
-    "stolen read-only token", "words for the model", "helpful", "providers", "external server",
-    "spoke", "network", "disk",
+    "stolen read-only token", "words for the model", "helpful", "providers", "web page",
+    "external server", "spoke", "network", "disk",
 )  # fmt: skip
 
 

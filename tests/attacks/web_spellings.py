@@ -1,0 +1,96 @@
+"""Ways to write an address of the inside, for those that read hosts as browsers and C libraries do.
+
+Sources: WHATWG URL §3.5, RFC 3986 §3.2.2, RFC 4291 §2.5.5, RFC 6052, RFC 3056, RFC 4380, RFC 6874.
+"""
+
+LOOPBACK = (
+    "127.0.0.1",
+    "127.0.0.1.",
+    "127.1",
+    "127.0.1",
+    "127.127.127.127",
+    "2130706433",
+    "017700000001",
+    "0177.0.0.1",
+    "0177.0.0.01",
+    "0x7f000001",
+    "0x7F.0.0.1",
+    "0x7f.1",
+    "0x7f.0x0.0x0.0x1",
+    "00000177.0.0.1",
+    "127.0.0.0x1",
+    "127.0x000001",
+    "0",
+    "0.0.0.0",
+    "0x0",
+    "localhost",
+    "LOCALHOST.",
+    "a.localhost",
+    "%31%32%37.0.0.1",
+    "%6cocalhost",
+    "①②⑦.⓪.⓪.①",
+    "127。0。0。1",
+    "127．0．0．1",
+    "ⓛⓞⓒⓐⓛⓗⓞⓢⓣ",
+    "[::1]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[0:0:0:0:0:ffff:127.0.0.1]",
+    "[::127.0.0.1]",
+    "[64:ff9b::127.0.0.1]",
+    "[64:ff9b::7f00:1]",
+    "[64:ff9b:1::7f00:1]",
+    "[2002:7f00:1::]",
+    "[2001:0:7f00:1::]",
+    "[fe80::1%25lo]",
+    "[::1%25lo]",
+    "[fd00::1]",
+    "[ff02::1]",
+)
+"""Each of this machine."""
+
+OTHERS = (
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.0.1",
+    "100.64.0.1",
+    "169.254.169.254",
+    "[::ffff:169.254.169.254]",
+    "[fd00:ec2::254]",
+    "168.63.129.16",
+    "100.100.100.200",
+    "metadata.google.internal",
+    "224.0.0.1",
+    "255.255.255.255",
+    "198.18.0.1",
+    "0xa9fea9fe",
+    "2852039166",
+)
+"""Of networks that a fleet may stand in."""
+
+
+def misleading(attacker: str, inside: str) -> tuple[str, ...]:
+    """URLs that two readers may read in two ways; `inside` is host:port."""
+    return (
+        f"http://{attacker}@{inside}/",
+        f"http://{attacker}%40@{inside}/",
+        f"http://{attacker}:80@{inside}/",
+        f"http://{attacker}%2f@{inside}/",
+        f"http://{attacker}\\@{inside}/",
+        f"http://{inside}\\@{attacker}/",
+        f"http://{inside}%23@{attacker}/",
+        f"http://{inside}#@{attacker}/",
+        f"http://{inside}?@{attacker}/",
+        f"http:\\\\{inside}\\",
+        f"http:/{inside}/",
+        f"http:{inside}/",
+        f"http:///{inside}/",
+        f"//{inside}/",
+        f"hTTp://{inside}/",
+        f" http://{inside}/",
+        f"ht\ntp://{inside}/",
+        f"http://{inside}\t/",
+        f"http://[{inside}]/",
+    )
