@@ -35,8 +35,10 @@ async def arrive(done: Doing, url: str | None, go: Go | None = None) -> None:
                 going = page.reload(timeout=limit_ms, wait_until=PARSED)
                 await done.effects.until_held(going, documents=True)
             else:
-                moved = page.go_back if go == "back" else page.go_forward
-                if await moved(timeout=limit_ms, wait_until="commit") is None:
+                move = page.go_back if go == "back" else page.go_forward
+                going = move(timeout=limit_ms, wait_until="commit")
+                moved = await done.effects.until_held(going, documents=True)
+                if moved is None and not done.effects.newly_held(documents=True):
                     done.notes.append(
                         "a document of the history needs no request, or there is none"
                     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from flotilla import Context, InvalidArgument, TimedOut, Tool, Unavailable, writes
+from flotilla import Conflict, Context, InvalidArgument, TimedOut, Tool, Unavailable, writes
 from web_browsing.browser.arriving import arrive
 from web_browsing.browser.doing import Doing, heard
 from web_browsing.browser.elements import SessionId, Tab
@@ -164,6 +164,8 @@ class Navigating:
                 limit_s = min(seconds or timeout_s, context.deadline.remaining_s() - 2 * MARGIN_S)
                 until = monotonic() + limit_s
                 while monotonic() < until and not done.effects.newly_held():
+                    if session.closed is not None:
+                        raise Conflict("the session was closed")
                     if seconds is None and await _holds(page, text, text_gone, url_contains):
                         return await done.outcome()
                     await asyncio.sleep(min(_LOOK_S, max(0.0, until - monotonic())))

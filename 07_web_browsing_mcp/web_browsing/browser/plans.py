@@ -4,6 +4,7 @@ The page may lie about its forms: so what is read is only shown, and compared wi
 """
 
 import json
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,12 @@ from web_browsing.gate.visitor import Outgoing
 if TYPE_CHECKING:
     from playwright.async_api import Locator
 
+_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,40}")
+_PROBLEMS = (
+    "the element is no form and in none",
+    "its button is disabled",
+    "it is too large to be shown",
+)
 _READ = """element => {
     const isForm = element instanceof HTMLFormElement;
     const form = isForm ? element : element.form ?? element.closest('form');
@@ -32,8 +39,8 @@ _READ = """element => {
     if (submitter?.disabled) return {problem: 'its button is disabled'};
     if (!own('noValidate') && !submitter?.formNoValidate) {
         const wrong = elements.filter(each => each.willValidate && !each.checkValidity());
-        if (wrong.length) return {problem: 'it is not filled in: ' + wrong.slice(0, 5).map(
-            each => `${each.name || each.id || each.type}: ${each.validationMessage}`).join('; ')};
+        if (wrong.length) return {problem: 'not filled in',
+            wrong: wrong.slice(0, 10).map(each => each.name || each.id || each.type)};
     }
     const entries = [...new FormData(form, submitter)];
     const size = entries.reduce((sum, [name, value]) =>
@@ -96,7 +103,7 @@ async def plan_of(element: "Locator") -> Plan:
     """
     told: dict[str, Any] = await element.evaluate(_READ, timeout=ACT_S * 1000)
     if "problem" in told:
-        raise InvalidArgument(str(told["problem"])[:500])
+        raise _not_sent(told)
     if urlsplit(str(told["url"])).scheme not in ("http", "https"):
         raise InvalidArgument("the form does not send by http or https: it is not submitted so")
     return Plan(
@@ -116,6 +123,18 @@ async def plan_of(element: "Locator") -> Plan:
             )
             for each in told["fields"]
         ),
+    )
+
+
+def _not_sent(told: dict[str, Any]) -> InvalidArgument:
+    """Without words of the page but such names of fields as are names."""
+    problem = str(told["problem"])
+    if problem != "not filled in":
+        return InvalidArgument(problem if problem in _PROBLEMS else "the form cannot be sent")
+    names = [each for each in map(str, told["wrong"]) if _NAME.fullmatch(each)]
+    return InvalidArgument(
+        f"the form is not filled in: {', '.join(names) or 'the page names no field'}",
+        hint="A snapshot shows what the page says of these fields.",
     )
 
 

@@ -1,5 +1,6 @@
 """A page opened only to be read: its HTML once its scripts have done what they do."""
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,10 @@ async def render(context: "BrowserContext", url: str, due: Deadline) -> tuple[st
     except NotInTime:
         raise TimedOut("the page did not open in the browser in time") from None
     except Error as error:
-        told = error.message.splitlines()[0][:300]
-        raise UpstreamError(f"the page did not open in the browser: {told}") from None
+        # What else stands there may be the page's own words.
+        told = re.search(r"net::(\w{1,60})", error.message)
+        reason = told[1] if told else "it broke off"
+        raise UpstreamError(f"the page did not open in the browser: {reason}") from None
 
 
 def _left_ms(due: Deadline) -> float:

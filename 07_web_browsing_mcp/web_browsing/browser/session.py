@@ -125,6 +125,8 @@ class Session:
         if found is None:
             raise NotFound(
                 f"session {self.id} has no tab {tab or self.active!r}",
-                hint=f"It has {', '.join(self.tabs) or 'none'}.",
+                hint=f"It has {', '.join(self.tabs)}."
+                if self.tabs
+                else "It has none: navigate with tab=new opens one.",
             )
         return found

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from flotilla import Conflict, Context, InvalidArgument, NotFound, TimedOut, Unavailable
+from flotilla import (
+    Conflict,
+    Context,
+    FlotillaError,
+    InvalidArgument,
+    NotFound,
+    TimedOut,
+    Unavailable,
+)
 from web_browsing.browser.contexts import CONTEXT_S, Contexts, Wants
 from web_browsing.browser.engine import Engine, Equipment, find_program, find_user
 from web_browsing.browser.listening import Listener
@@ -157,7 +165,7 @@ class Sessions:
                 hint="Wait for it to end, or close the session.",
             ) from None
         try:
-            async with self._used(session):
+            async with self._used(self._mine(session_id, context.principal.name)):
                 yield session
         finally:
             session.doing.release()
@@ -232,7 +240,7 @@ class Sessions:
         session.used_at = monotonic()
         try:
             yield session
-        except Error:
+        except (Error, FlotillaError):
             # What was being done in it when it was closed fails in many words.
             if session.closed is not None:
                 raise _closed(session.id, session.closed) from None
