@@ -18,6 +18,7 @@ from web_browsing.browser.contexts import Wants
 from web_browsing.browser.listing import ListingTools
 from web_browsing.browser.opening import visit
 from web_browsing.browser.pictures import Area, PictureTools, scale_of
+from web_browsing.browser.sessions import Sessions
 from web_browsing.browser.snapshot import SnapshotTools
 
 Calling = Callable[..., Context]
@@ -29,25 +30,28 @@ PAGE = """<!doctype html><title>Chart</title><body style="margin:0">
 
 
 @pytest.fixture
-def showing(site: Any, browsing: Any, calling: Calling) -> Any:
+def showing(site: Any, shared_sessions: Sessions, calling: Calling) -> Any:
     """`async with showing(path="<p>…") as call`: `await call("getConsole", limit=3)`."""
 
     @asynccontextmanager
     async def opened(**pages: str) -> AsyncGenerator[Call]:
         site.pages |= {f"/{path}": page for path, page in pages.items()}
-        async with browsing() as sessions:
-            families = (PictureTools(sessions), ListingTools(sessions), SnapshotTools(sessions))
-            tools = Toolbox([tool for each in families for tool in each.tools()], Redactor())
-            session = await sessions.open("ada", Wants())
-            await visit(session, f"{site.url}/{next(iter(pages))}", calling())
+        sessions = shared_sessions
+        families = (PictureTools(sessions), ListingTools(sessions), SnapshotTools(sessions))
+        tools = Toolbox([tool for each in families for tool in each.tools()], Redactor())
+        session = await sessions.open("ada", Wants())
+        await visit(session, f"{site.url}/{next(iter(pages))}", calling())
 
-            async def call(tool: str, *, deadline_s: float = 30, **more: Any) -> dict[str, Any]:
-                # As the session's own, unless the call opens a page for itself.
-                arguments = more if "url" in more else {"sessionId": session.id, **more}
-                context = calling("ada", deadline_s)
-                return await tools.call(f"web.browse.{tool}", arguments, context)
+        async def call(tool: str, *, deadline_s: float = 30, **more: Any) -> dict[str, Any]:
+            # As the session's own, unless the call opens a page for itself.
+            arguments = more if "url" in more else {"sessionId": session.id, **more}
+            context = calling("ada", deadline_s)
+            return await tools.call(f"web.browse.{tool}", arguments, context)
 
+        try:
             yield call
+        finally:
+            await sessions.close(session.id, "ada")
 
     return opened
 

@@ -43,14 +43,16 @@ class Looking:
 
 
 @pytest.fixture
-def looking(site: Any, browsing: Any, calling: Calling) -> Any:
+def looking(site: Any, shared_sessions: Sessions, calling: Calling) -> Any:
     @asynccontextmanager
     async def opened(**pages: str) -> AsyncGenerator[Looking]:
         site.pages |= {f"/{path}": page for path, page in pages.items()}
-        async with browsing() as sessions:
-            session = await sessions.open("ada", Wants())
-            await visit(session, f"{site.url}/{next(iter(pages))}", calling())
-            yield Looking(sessions, session, calling)
+        session = await shared_sessions.open("ada", Wants())
+        await visit(session, f"{site.url}/{next(iter(pages))}", calling())
+        try:
+            yield Looking(shared_sessions, session, calling)
+        finally:
+            await shared_sessions.close(session.id, "ada")
 
     return opened
 
