@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -260,7 +260,7 @@ async def test_a_service_that_is_killed_leaves_no_process_of_the_browser(tmp_pat
     await service.communicate()
 
 
-async def _until_ids(stream: asyncio.StreamReader) -> Any:
+async def _until_ids(stream: asyncio.StreamReader) -> AsyncGenerator[str]:
     async with asyncio.timeout(40):
         async for line in stream:
             yield line.decode()
