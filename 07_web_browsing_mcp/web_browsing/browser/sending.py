@@ -26,7 +26,9 @@ from web_browsing.gate.visitor import PASS, Outgoing, Ruling
 HOLD_S = 600.0
 """An approval that is decided out of band may take minutes; nobody waits longer for a page."""
 MOST = 8
-MAX_CONCEALED = 200
+MAX_CONCEALED = 50
+MAX_CONCEALED_CHARS = 50_000
+"""Every answer is searched for all of them, in a dozen forms each."""
 MAX_ASIDE_BYTES = 256 * 1024
 """Of a body that is kept by itself; no form that a person fills in has more."""
 
@@ -271,9 +273,11 @@ class Sending:
     def conceal(self, value: str) -> None:
         """Never show it to anybody: it was typed into a field for secrets. Raises TooLarge."""
         if value and value not in self._concealed:
-            if len(self._concealed) >= MAX_CONCEALED:
+            size = sum(map(len, self._concealed)) + len(value)
+            if len(self._concealed) >= MAX_CONCEALED or size > MAX_CONCEALED_CHARS:
                 raise TooLarge(
-                    f"{MAX_CONCEALED} secrets were typed in this session, and no more are hidden",
+                    f"of the secrets that are typed in a session {MAX_CONCEALED} are hidden, and "
+                    f"{MAX_CONCEALED_CHARS} characters in all",
                     hint="Open a new session.",
                 )
             self._concealed[value] = None

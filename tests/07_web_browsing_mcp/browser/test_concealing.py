@@ -9,7 +9,7 @@ import pytest
 from flotilla import Conflict, Model, TooLarge
 from flotilla.known_values import MIN_LENGTH
 from web_browsing.browser.concealing import SHORTEST, Veil
-from web_browsing.browser.sending import MAX_CONCEALED, Sending
+from web_browsing.browser.sending import MAX_CONCEALED, MAX_CONCEALED_CHARS, Sending
 
 from .acting_user import Visiting
 from .acting_user import visiting as visiting
@@ -66,6 +66,8 @@ def test_no_secret_is_typed_that_would_not_be_hidden() -> None:
     sending.conceal("secret 1")
     with pytest.raises(TooLarge):
         sending.conceal("one more")
+    with pytest.raises(TooLarge):
+        Sending(()).conceal("x" * (MAX_CONCEALED_CHARS + 1))
 
 
 ECHO = """<title>Echo</title><input id=a type=password><input id=b><img id=i><p id=p></p>
