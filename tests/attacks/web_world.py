@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from flotilla import Context, Deadline, Principal, meta
+from flotilla import Context, Deadline, NotFound, Principal, meta
 from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox
 from web_browsing.browser.acting import Acting
@@ -252,7 +252,9 @@ class Web:
         try:
             yield opened
         finally:
-            await self.sessions.close(opened.id, who)
+            # One that took too much was closed already.
+            with contextlib.suppress(NotFound):
+                await self.sessions.close(opened.id, who)
 
 
 @asynccontextmanager

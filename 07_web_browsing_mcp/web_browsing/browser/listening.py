@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from web_browsing.browser.quarantine import Quarantine
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from playwright.async_api import Dialog as PageDialog
 
 MAX_TEXT = 2000
+FLOOD, FLOOD_S = 1500, 10.0
+"""So much a session's pages may ask for and log in so long: it costs the browser's driver and this
+service, which others' sessions share."""
 Work = Callable[[], Coroutine[Any, Any, Any]]
 
 
@@ -41,6 +45,7 @@ class Listener:
         self._crashed = crashed
         self._names: dict[Page, str] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._since, self._count = monotonic(), 0
 
     def listen(self) -> None:
         context = self._session.context
@@ -102,7 +107,17 @@ class Listener:
     def _downloads(self, download: "Download") -> None:
         self._do(partial(self._quarantine.take, download, self._name(download.page)))
 
+    def _counted(self) -> None:
+        if monotonic() - self._since > FLOOD_S:
+            self._since, self._count = monotonic(), 0
+        self._count += 1
+        if self._count > FLOOD:
+            self._session.close(
+                f"its pages asked for and logged more than {FLOOD} things in {FLOOD_S:g} s"
+            )
+
     def _said(self, message: "ConsoleMessage") -> None:
+        self._counted()
         self._line(message.type, message.text, message.page)
 
     def _broke(self, error: "WebError") -> None:
@@ -141,6 +156,7 @@ class Listener:
     def _began(self, request: "Request") -> None:
         from playwright.async_api import Error
 
+        self._counted()
         if not request.is_navigation_request():
             return
         try:
