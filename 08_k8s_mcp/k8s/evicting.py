@@ -8,7 +8,7 @@ from typing import Final, Literal
 import structlog
 from pydantic import Field
 
-from flotilla import Context, Deadline, FlotillaError, RateLimited
+from flotilla import Context, Deadline, FlotillaError, RateLimited, TimedOut
 from flotilla.model import Model
 from k8s.answers import upstream_status
 from k8s.eviction import API_VERSIONS, DrainPlan, PodRef, eviction_of, ref_of
@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 AT_ONCE: Final = 5
 PAGE: Final = 500
 ONE_REQUEST_S: Final = 10.0
+FAIR_S: Final = 0.5
+"""A server that had less time than this for a round has not failed us: our own time was over."""
 MAX_FAILURES: Final = 3
 """Rounds in a row in which the server fails us, before we say how far it came."""
 MAX_LISTED = 100
@@ -92,10 +94,13 @@ class Evictions:
         self.progress = Progress(len(plan.evict), dict.fromkeys(plan.evict, "not evicted yet"))
         failures, problem = 0, None
         while not self.progress.over and self._due.remaining_s() > 0:
+            left_s = self._due.remaining_s()
             try:
                 await self._round()
                 failures, problem = 0, None
             except FlotillaError as error:
+                if isinstance(error, TimedOut) and left_s < FAIR_S:
+                    break
                 failures, problem = failures + 1, error
                 if failures >= MAX_FAILURES or upstream_status(error) in (401, 403):
                     break

@@ -245,6 +245,22 @@ async def test_a_server_that_fails_ends_it_and_says_how_far_it_came(
     assert again["state"] == "drained"
 
 
+async def test_a_server_that_had_no_time_left_to_answer_has_not_failed(
+    start_bare: StartBare, kube: KubeEmulator, writes: Writes
+) -> None:
+    kube.put("Pod", pod("web-1", owner=OWNED, labels={"app": "web"}))
+    kube.put("PodDisruptionBudget", budget(0))
+    writes.retry_after = "0.8"
+    async with start_bare(kube) as k8s:
+        draining = asyncio.create_task(k8s("drainNode", node="node-1", timeoutS=1))
+        await until(lambda: len(k8s.asked("/eviction")) == 1)
+        k8s.server.faults.hang("/eviction")
+        done = await draining
+        k8s.server.faults.clear()
+    assert done["state"] == "timed_out"
+    assert "web-pdb" in done["blocked"][0]["reason"]
+
+
 async def test_throttling_is_obeyed_and_told(
     start_bare: StartBare, kube: KubeEmulator, writes: Writes
 ) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from flotilla import Misconfigured
 from flotilla.fleet import FleetConfig, HubLimits
-from flotilla.resilience import Breaker, Places, RateLimit, Resilience
+from flotilla.resilience import RATES, Breaker, Places, RateLimit, Resilience
 
 SHIPPED = Path(__file__).parents[2] / "config" / "services.yaml"
 GOOD = """
@@ -163,7 +163,8 @@ def test_the_file_that_comes_with_the_fleet_says_what_the_defaults_are() -> None
     config = FleetConfig.load(SHIPPED, {})
     for name in config.services:
         entry = config.resilience(name)
-        built_in = {part: getattr(Resilience(), part) for part in Resilience.model_fields}
+        default = Resilience(rate_limit=RATES.get(name, RateLimit()))
+        built_in = {part: getattr(default, part) for part in Resilience.model_fields}
         assert {part: getattr(entry, part) for part in built_in} == built_in
     assert config.resilience("any.external") == Resilience()
     assert config.hub == HubLimits()
