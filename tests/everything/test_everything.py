@@ -58,7 +58,13 @@ FEW = [way for way in WAYS if way.transport != "stdio" or _is_usual(way)]
 HTTP = [way for way in WAYS if way.transport == "streamable-http"]
 
 
-@pytest.fixture(params=FEW, ids=str)
+@pytest.fixture(
+    params=[
+        pytest.param(way, marks=[pytest.mark.real] if way.transport == "stdio" else [])
+        for way in FEW
+    ],
+    ids=str,
+)
 def way(request: pytest.FixtureRequest) -> Way:
     return request.param
 

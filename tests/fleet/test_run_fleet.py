@@ -182,6 +182,7 @@ async def test_a_broken_key_of_services_yaml_is_named(
     assert_refused(done, "services.yaml", "services.cmdb.prot")
 
 
+@pytest.mark.real
 async def test_a_secret_file_that_is_missing_is_named(
     run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

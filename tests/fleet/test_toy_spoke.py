@@ -136,6 +136,7 @@ async def running(house: Path, base: int) -> AsyncGenerator[str]:
             await process.communicate()
 
 
+@pytest.mark.real
 async def test_a_new_spoke_is_its_folder_and_a_line_in_services_yaml(
     house: Path, port_base: int
 ) -> None:

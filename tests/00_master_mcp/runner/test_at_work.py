@@ -141,6 +141,7 @@ async def test_why_a_program_ended_is_told_and_its_standard_error_stays_in_the_r
 
 
 @pytest.mark.real
+@pytest.mark.real
 async def test_one_that_is_stopped_is_gone_with_what_it_hid(
     open_estate: OpenEstate, runner: RunnerProcess, folder: Path
 ) -> None:
@@ -156,6 +157,7 @@ async def test_one_that_is_stopped_is_gone_with_what_it_hid(
         assert runner.programs() == []
 
 
+@pytest.mark.real
 async def test_a_runner_that_is_stopped_ends_its_programs_first(
     open_estate: OpenEstate, runner: RunnerProcess, folder: Path
 ) -> None:
@@ -169,6 +171,7 @@ async def test_a_runner_that_is_stopped_ends_its_programs_first(
     await runner.start()
 
 
+@pytest.mark.real
 async def test_how_it_is_shut_in_is_told(open_estate: OpenEstate, folder: Path) -> None:
     async with open_estate(a=puppet(folder)) as estate:
         protection = (await estate.reached("a", "running"))["protection"]

@@ -70,6 +70,7 @@ async def test_a_killed_runner_takes_its_programs_along_and_is_found_when_it_is_
 
 
 @pytest.mark.real
+@pytest.mark.real
 async def test_a_hub_finds_a_runner_that_starts_after_it(
     open_estate: OpenEstate, runner: RunnerProcess, folder: Path
 ) -> None:
@@ -106,6 +107,7 @@ async def test_programs_end_when_their_hub_is_gone_or_silent(
         await none_alive(programs, within_s)
 
 
+@pytest.mark.real
 @pytest.mark.real
 async def test_a_hub_that_was_killed_gets_its_programs_anew_in_its_next_life(
     runner: RunnerProcess, folder: Path, free_port: Callable[[], int]
@@ -215,6 +217,7 @@ async def test_what_is_no_message_ends_the_connection(lasting_runner: RunnerProc
                 assert (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("told_runner", [{"FLOTILLA_RUNNER_MAX_PROGRAMS": "1"}], ids=[""])
 async def test_one_program_too_many_is_refused(open_estate: OpenEstate, folder: Path) -> None:
     async with open_estate(a=puppet(folder)) as estate:
@@ -227,6 +230,7 @@ async def test_one_program_too_many_is_refused(open_estate: OpenEstate, folder: 
         await estate.reached("b", "running")
 
 
+@pytest.mark.real
 async def test_it_is_ready_when_it_can_read_the_hubs_word(
     runner: RunnerProcess, folder: Path
 ) -> None:
@@ -238,6 +242,7 @@ async def test_it_is_ready_when_it_can_read_the_hubs_word(
         assert (await http.get(f"{runner.url}/ready")).status_code == 200
 
 
+@pytest.mark.real
 @pytest.mark.real
 async def test_what_a_killed_runner_left_behind_is_ended_by_its_next_life(
     open_estate: OpenEstate, runner: RunnerProcess, folder: Path
