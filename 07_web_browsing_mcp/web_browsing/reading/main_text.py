@@ -122,7 +122,23 @@ def _filled(all_runs: Sequence[Run], kept: set[int]) -> set[int]:
                 for at in range(before + 1, after)
                 if _belongs(all_runs[at], all_runs[before], all_runs[after])
             }
+    filled |= _ending(all_runs, order[-1])
     return filled | _whole_tables(all_runs, filled)
+
+
+def _ending(all_runs: Sequence[Run], last: int) -> set[int]:
+    """The tables and code with which the text ends: those that follow it in its own element."""
+    home = next((e for e in reversed(all_runs[last].path) if e.tag in _HOMES), None)
+    ending = set[int]()
+    for at in range(last + 1, len(all_runs)):
+        run = all_runs[at]
+        around = [*run.path, run.node]
+        block = next((i for i, each in enumerate(around) if each.tag in _BLOCKS), None)
+        if block is None or home not in around[max(0, block - 2) : block] or in_frame(run):
+            break
+        if 2 * run.linked <= run.length:
+            ending.add(at)
+    return ending
 
 
 def _whole_tables(all_runs: Sequence[Run], kept: set[int]) -> set[int]:
@@ -153,6 +169,8 @@ def _belongs(run: Run, before: Run, after: Run) -> bool:
     return group in before.path or group in after.path
 
 
+_BLOCKS = frozenset({"table", "pre", "math"})
+_HOMES = frozenset({"div", "section", "article", "main", "body"})
 _GROUPS = frozenset({"ul", "ol", "dl", "details", "blockquote", "figure"})
 """What is read as one: of such a list all short items are kept where one is."""
 

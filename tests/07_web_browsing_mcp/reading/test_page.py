@@ -72,6 +72,20 @@ def test_code_and_tables_are_read_where_there_is_hardly_anything_else() -> None:
     assert text.startswith("```\nx = 1;")
 
 
+@pytest.mark.parametrize("around", ["{}", "<div class=wide>{}</div>"])
+def test_a_text_may_end_with_a_table_and_code_of_its_own(around: str) -> None:
+    table = "<table><tr><th>Day</th><th>High</th></tr><tr><td>Mon</td><td>4.2 m</td></tr></table>"
+    page = (
+        f"<main><h1>Tides</h1><p>{PROSE * 2}</p>{around.format(table)}<pre>tide --today</pre>"
+        "<form><input name=q><button>Search</button></form></main>"
+        "<footer><table><tr><td>Imprint</td></tr></table></footer>"
+    )
+    text = read_html(page, "https://example.org/").text
+    assert "| Mon | 4.2 m |" in text
+    assert "tide --today" in text
+    assert "Imprint" not in text
+
+
 def test_a_page_of_links_is_read_as_one() -> None:
     links = "".join(f"<li><a href='/{i}'>Story number {i} of the day</a>" for i in range(40))
     text = read_html(f"<nav>Menu</nav><div><ul>{links}</ul></div>", URL).text
