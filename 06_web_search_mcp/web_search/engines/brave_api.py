@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from flotilla import Deadline, FlotillaError, InvalidArgument, NotConfigured, UpstreamError
+from flotilla import Deadline, FlotillaError, NotConfigured
 from flotilla.meta import members
-from flotilla.upstream import MAX_RETRY_AFTER_S, retry_after_s, upstream_error
+from flotilla.upstream import MAX_RETRY_AFTER_S, retry_after_s
 from web_search.engine import Found, Kind, Question, Wish
-from web_search.engines.judging import limited
+from web_search.engines.judging import failed, limited
 from web_search.engines.keys import Keys
 from web_search.engines.places import Place, place_of
 from web_search.engines.texts import moment, moment_ago, number, plain, rows, web_url
@@ -42,23 +42,15 @@ class BraveApi:
     def __init__(
         self, name: str, wire: Wire, keys: Keys, key_place: str, weight: float = 1.0
     ) -> None:
-        self._name = name
+        self.name = name
         self._wire = wire
         self._keys = keys
         self._key_place = key_place
-        self._weight = weight
-
-    @property
-    def name(self) -> str:
-        return self._name
+        self.weight = weight
 
     @property
     def kinds(self) -> frozenset[Kind]:
         return frozenset(_PATHS)
-
-    @property
-    def weight(self) -> float:
-        return self._weight
 
     @property
     def missing(self) -> str | None:
@@ -94,24 +86,15 @@ class BraveApi:
         code = plain(told.get("code"))[:80] or None
         message = plain(told.get("detail")) or f"it answers with status {answer.status}"
         if answer.status == 429:
-            return limited(self._name, _reset_s(answer.headers))
+            return limited(self.name, _reset_s(answer.headers))
         if answer.status in (401, 403) or "TOKEN" in (code or "") or "PLAN" in (code or ""):
             return NotConfigured(
-                f"{self._name} does not take its key, or the key's plan lacks this: {message}",
+                f"{self.name} does not take its key, or the key's plan lacks this: {message}",
                 hint="Renew the key, or subscribe it to this kind of search.",
-                details={"reason": "key", "engine": self._name, "upstreamCode": code},
+                details={"reason": "key", "engine": self.name, "upstreamCode": code},
             )
-        error = upstream_error(
-            self._name,
-            answer.status,
-            message,
-            code=code,
-            retry_after_s=retry_after_s(answer.headers.get("Retry-After")),
-        )
-        if answer.status == 200 or isinstance(error, InvalidArgument):
-            error = UpstreamError(error.message, details=error.details)
-        error.details["engine"] = self._name
-        return error
+        wait_s = retry_after_s(answer.headers.get("Retry-After"))
+        return failed(self.name, answer.status, message, code=code, wait_s=wait_s)
 
 
 def _params(kind: Kind, question: Question) -> dict[str, str]:

@@ -86,26 +86,18 @@ class DdgsEngine:
         line: Line,
         weight: float = 1.0,
     ) -> None:
-        self._name = name
+        self.name = name
         self._pages = pages
         self._suggesting = suggesting
         self._places = places
         self._threads = places.threads(name)
         self._line = line
-        self._weight = weight
-
-    @property
-    def name(self) -> str:
-        return self._name
+        self.weight = weight
 
     @property
     def kinds(self) -> frozenset[Kind]:
         suggest: frozenset[Kind] = frozenset({"suggest"} if self._suggesting else ())
         return frozenset(self._pages) | suggest
-
-    @property
-    def weight(self) -> float:
-        return self._weight
 
     @property
     def missing(self) -> str | None:
@@ -126,12 +118,12 @@ class DdgsEngine:
     async def search(self, kind: Kind, question: Question, due: Deadline) -> Sequence[Found]:
         place = place_of(question.region)
         over = threading.Event()
-        visiting = Visiting(self._name, Deadline(due.at - LEFT_FOR_US_S), over)
+        visiting = Visiting(self.name, Deadline(due.at - LEFT_FOR_US_S), over)
         try:
-            async with self._places.taken(self._name, due):
+            async with self._places.taken(self.name, due):
                 return await self._threads.run(due, self._blocking, kind, question, place, visiting)
         except FlotillaError as error:
-            error.details.setdefault("engine", self._name)
+            error.details.setdefault("engine", self.name)
             raise
         finally:
             # A thread that nobody waits for any more asks for nothing more.
@@ -147,7 +139,7 @@ class DdgsEngine:
             return self._suggested(self._suggesting, question, place, visiting)
         pages = self._pages.get(kind)
         if pages is None:
-            raise InvalidArgument(f"{self._name} does not answer questions of kind {kind}")
+            raise InvalidArgument(f"{self.name} does not answer questions of kind {kind}")
         found: dict[str, Found] = {}
         for page in range(1, pages.most_pages + 1):
             try:
@@ -199,19 +191,19 @@ class DdgsEngine:
         """Return where this page says that there is nothing; else say what it is instead."""
         tree = None if pages.is_json else tree_of(page)
         if tree is not None and (wall := challenge_in(tree)) is not None:
-            raise Blocked(self._name, wall)
+            raise Blocked(self.name, wall)
         if pages.nothing(page, tree):
             return
         if was_read and not pages.is_json and tree is not None:
             raise UpstreamError(
-                f"the results of {self._name} cannot be read any more",
+                f"the results of {self.name} cannot be read any more",
                 hint="Its pages have changed; a newer ddgs may know them.",
-                details={"reason": "unreadable", "engine": self._name},
+                details={"reason": "unreadable", "engine": self.name},
             )
         raise self._unknown(page)
 
     def _unknown(self, page: str) -> Blocked:
-        return Blocked(self._name, why_unknown(page))
+        return Blocked(self.name, why_unknown(page))
 
     def _suggested(
         self, how: Suggesting, question: Question, place: Place | None, visiting: Visiting

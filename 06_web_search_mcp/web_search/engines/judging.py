@@ -7,7 +7,7 @@ results. Such a page must never pass for "nothing found".
 from collections.abc import Mapping
 from typing import Any
 
-from flotilla import FlotillaError, RateLimited, UpstreamError
+from flotilla import FlotillaError, InvalidArgument, RateLimited, UpstreamError
 from flotilla.upstream import retry_after_s, upstream_error
 from web_search.engine import Blocked
 
@@ -75,6 +75,17 @@ def of_redirect(engine: str, host: str, path: str) -> Blocked:
     if host.startswith("consent.") or ".consent." in host or "consent" in path:
         return Blocked(engine, "a consent wall")
     return Blocked(engine, "it sends us to another host")
+
+
+def failed(
+    engine: str, status: int, message: str, *, code: str | None = None, wait_s: float | None = None
+) -> FlotillaError:
+    """What an interface's refusal means: the arguments are ours, so no caller is to mend them."""
+    error = upstream_error(engine, status, message, code=code, retry_after_s=wait_s)
+    if status == 200 or isinstance(error, InvalidArgument):
+        error = UpstreamError(error.message, details=error.details)
+    error.details["engine"] = engine
+    return error
 
 
 def limited(engine: str, wait_s: float | None) -> RateLimited:

@@ -11,15 +11,14 @@ import structlog
 from flotilla import (
     Deadline,
     FlotillaError,
-    InvalidArgument,
     NotConfigured,
     TimedOut,
     UpstreamError,
 )
 from flotilla.meta import members
-from flotilla.upstream import retry_after_s, upstream_error
+from flotilla.upstream import retry_after_s
 from web_search.engine import Blocked, Found, Kind, Question, Wish
-from web_search.engines.judging import limited
+from web_search.engines.judging import failed, limited
 from web_search.engines.phrasing import without_bangs
 from web_search.engines.places import place_of
 from web_search.engines.texts import moment, number, rows, web_url, words
@@ -36,21 +35,13 @@ class Searxng:
     """One instance; `Engine` says what it raises."""
 
     def __init__(self, name: str, wire: Wire, weight: float = 1.0) -> None:
-        self._name = name
+        self.name = name
         self._wire = wire
-        self._weight = weight
-
-    @property
-    def name(self) -> str:
-        return self._name
+        self.weight = weight
 
     @property
     def kinds(self) -> frozenset[Kind]:
         return frozenset({"web", "news", "images", "suggest"})
-
-    @property
-    def weight(self) -> float:
-        return self._weight
 
     @property
     def missing(self) -> str | None:
@@ -89,7 +80,7 @@ class Searxng:
         found = [each for row in rows(body["results"]) if (each := _found(kind, row)) is not None]
         silent = _unresponsive(body.get("unresponsive_engines"))
         if silent:
-            log.info("searxng_engines_silent", engine=self._name, silent=silent, page=page)
+            log.info("searxng_engines_silent", engine=self.name, silent=silent, page=page)
         if not found and silent and page == 1:
             raise self._told_nothing(silent)
         return found
@@ -110,40 +101,32 @@ class Searxng:
     def _refused(self, answer: Answer) -> FlotillaError:
         wait_s = retry_after_s(answer.headers.get("Retry-After"))
         if answer.status == 429:
-            return limited(self._name, wait_s)
+            return limited(self.name, wait_s)
         if answer.status == 403 or answer.status == 200:
             return NotConfigured(
-                f"{self._name} does not answer in JSON",
+                f"{self.name} does not answer in JSON",
                 hint="Add `json` to search.formats in its settings.yml, and see that its limiter "
                 "lets this machine through.",
-                details={"reason": "no_json", "engine": self._name},
+                details={"reason": "no_json", "engine": self.name},
             )
-        error = upstream_error(
-            self._name,
-            answer.status,
-            f"it answers with status {answer.status}",
-            retry_after_s=wait_s,
-        )
-        if isinstance(error, InvalidArgument):
-            error = UpstreamError(error.message, details=error.details)
-        error.details["engine"] = self._name
-        return error
+        told = f"it answers with status {answer.status}"
+        return failed(self.name, answer.status, told, wait_s=wait_s)
 
     def _told_nothing(self, silent: Mapping[str, str]) -> FlotillaError:
         """Nothing was found, but some did not answer: nobody knows whether there is nothing."""
         names = ", ".join(silent)
         told = " ".join(silent.values()).lower()
         if any(word in told for word in ("captcha", "denied", "blocked")):
-            return Blocked(self._name, f"of its engines, {names} did not answer ({told})")
+            return Blocked(self.name, f"of its engines, {names} did not answer ({told})")
         if "too many" in told:
-            return limited(self._name, None)
-        details = {"reason": "silent", "engine": self._name, "silent": dict(silent)}
+            return limited(self.name, None)
+        details = {"reason": "silent", "engine": self.name, "silent": dict(silent)}
         if all("timeout" in why or "timed out" in why for why in silent.values()):
-            late = TimedOut(f"the engines of {self._name} did not answer in time: {names}")
+            late = TimedOut(f"the engines of {self.name} did not answer in time: {names}")
             late.details.update(details)
             return late
         return UpstreamError(
-            f"{self._name} found nothing, and of its engines {names} did not answer",
+            f"{self.name} found nothing, and of its engines {names} did not answer",
             hint="Its page of statistics says which of its engines are ill.",
             details=details,
         )

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from flotilla import Deadline, FlotillaError, InvalidArgument, NotConfigured, UpstreamError
+from flotilla import Deadline, FlotillaError, NotConfigured
 from flotilla.meta import members
-from flotilla.upstream import MAX_RETRY_AFTER_S, retry_after_s, upstream_error
+from flotilla.upstream import MAX_RETRY_AFTER_S, retry_after_s
 from web_search.engine import Found, Kind, Question, Wish
-from web_search.engines.judging import limited
+from web_search.engines.judging import failed, limited
 from web_search.engines.keys import Keys
 from web_search.engines.places import place_of
 from web_search.engines.texts import moment, rows, web_url, words
@@ -26,23 +26,15 @@ class Tavily:
     def __init__(
         self, name: str, wire: Wire, keys: Keys, key_place: str, weight: float = 1.0
     ) -> None:
-        self._name = name
+        self.name = name
         self._wire = wire
         self._keys = keys
         self._key_place = key_place
-        self._weight = weight
-
-    @property
-    def name(self) -> str:
-        return self._name
+        self.weight = weight
 
     @property
     def kinds(self) -> frozenset[Kind]:
         return frozenset({"web", "news", "images"})
-
-    @property
-    def weight(self) -> float:
-        return self._weight
 
     @property
     def missing(self) -> str | None:
@@ -76,20 +68,16 @@ class Tavily:
         told = words(members(detail).get("error")) or words(detail)
         message = told or f"it answers with status {answer.status}"
         if answer.status == 429:
-            return limited(self._name, retry_after_s(answer.headers.get("Retry-After")))
+            return limited(self.name, retry_after_s(answer.headers.get("Retry-After")))
         if answer.status in _USED_UP:
-            return limited(self._name, MAX_RETRY_AFTER_S)
+            return limited(self.name, MAX_RETRY_AFTER_S)
         if answer.status in (401, 403):
             return NotConfigured(
-                f"{self._name} does not take its key: {message}",
+                f"{self.name} does not take its key: {message}",
                 hint="Renew the key.",
-                details={"reason": "key", "engine": self._name},
+                details={"reason": "key", "engine": self.name},
             )
-        error = upstream_error(self._name, answer.status, message)
-        if answer.status == 200 or isinstance(error, InvalidArgument):
-            error = UpstreamError(error.message, details=error.details)
-        error.details["engine"] = self._name
-        return error
+        return failed(self.name, answer.status, message)
 
 
 def _body(kind: Kind, question: Question) -> dict[str, Any]:
