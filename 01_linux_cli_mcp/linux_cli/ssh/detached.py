@@ -20,7 +20,7 @@ from flotilla.backoff import delay_s
 from flotilla.outlast import outlast
 from linux_cli.host import Ended, Order, Stream, Take
 from linux_cli.ssh.asking import Ask
-from linux_cli.ssh.disk import close_file, read_once
+from linux_cli.ssh.opened import opened
 from linux_cli.ssh.pool import Link
 from linux_cli.ssh.scripts import KILL_MARKED, LIVES, signal_name
 from linux_cli.ssh.sftp import file_errors, file_session
@@ -258,19 +258,16 @@ async def _take_segment(
     if missed > 0:
         take(stream, f"\n[... {missed} bytes were not kept while the host was away ...]\n".encode())
         followed.at[stream] = start
+    moved = False
     try:
-        file = await sftp.open(name, FXF_READ, encoding=None)
+        async with opened(sftp, name, FXF_READ) as file:
+            while data := await file.read_once(followed.at[stream] - start, _READ_BYTES):
+                take(stream, data)
+                followed.at[stream] += len(data)
+                moved = True
     except asyncssh.SFTPNoSuchFile:
         # Dropped since it was listed; the next look says how much was missed.
         return False
-    moved = False
-    try:
-        while data := await read_once(file, followed.at[stream] - start, _READ_BYTES):
-            take(stream, data)
-            followed.at[stream] += len(data)
-            moved = True
-    finally:
-        await close_file(file)
     if done:
         await sftp.remove(name)
     return moved
@@ -278,13 +275,10 @@ async def _take_segment(
 
 async def _status(sftp: asyncssh.SFTPClient, followed: _Followed) -> int | None:
     try:
-        file = await sftp.open(posixpath.join(followed.folder, b"status"), FXF_READ, encoding=None)
+        async with opened(sftp, posixpath.join(followed.folder, b"status"), FXF_READ) as file:
+            told = (await file.read_once(0, 16)).strip()
     except asyncssh.SFTPNoSuchFile:
         return None
-    try:
-        told = (await read_once(file, 0, 16)).strip()
-    finally:
-        await close_file(file)
     return int(told) if told.isdigit() else 255
 
 

@@ -8,11 +8,10 @@ import posixpath
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import cast
 
 import anyio
 import asyncssh
-from asyncssh import SFTPAttrs, SFTPClient, SFTPClientFile
+from asyncssh import SFTPAttrs, SFTPClient
 from asyncssh.constants import (
     FILEXFER_TYPE_BLOCK_DEVICE,
     FILEXFER_TYPE_CHAR_DEVICE,
@@ -32,6 +31,7 @@ from flotilla import Conflict, InvalidArgument, NotAllowed, TooLarge
 from linux_cli.host import Entry, Part, Writing, Written
 from linux_cli.local.guard import is_inside_process
 from linux_cli.mounts import is_within
+from linux_cli.ssh.opened import OpenFile, opened
 from linux_cli.ssh.pool import Link
 from linux_cli.ssh.sftp import file_errors, file_session
 
@@ -66,15 +66,12 @@ class RemoteDisk:
                 real = await self.checked(sftp, path)
                 found = await sftp.stat(real)
                 check_regular(found, path)
-                file = await sftp.open(real, FXF_READ, encoding=None)
-                try:
+                async with opened(sftp, real, FXF_READ) as file:
                     return await self._part(file, path, real, offset, max_bytes)
-                finally:
-                    await close_file(file)
 
     async def _part(
         self,
-        file: SFTPClientFile,
+        file: OpenFile,
         path: str,
         real: bytes,
         offset: int,
@@ -152,24 +149,12 @@ class RemoteDisk:
         return real
 
 
-async def close_file(file: SFTPClientFile) -> None:
-    """Close a file of the host; the session's own end closes it too."""
-    with suppress(asyncssh.SFTPError):
-        await file.close()
-
-
 async def stat_or_none(sftp: SFTPClient, path: bytes) -> SFTPAttrs | None:
     """What is there by that name, without following a link."""
     try:
         return await sftp.lstat(path)
     except asyncssh.SFTPNoSuchFile:
         return None
-
-
-async def sync(file: SFTPClientFile) -> None:
-    """Have the host put the file on its disk, where its server knows how (fsync@openssh.com)."""
-    with suppress(asyncssh.SFTPOpUnsupported):
-        await file.fsync()
 
 
 def temporary_beside(path: bytes) -> bytes:
@@ -197,19 +182,15 @@ async def put_in_place(sftp: SFTPClient, temporary: bytes, path: bytes, *, new: 
 async def _replace(sftp: SFTPClient, path: bytes, writing: Writing, old: SFTPAttrs | None) -> None:
     """A temporary file in the same folder, synced and renamed: readers see old or new, whole."""
     temporary = temporary_beside(path)
-    # 0600 until it is complete: it may hold what the old file's mode kept from others.
-    file = await sftp.open(temporary, _WRITE_NEW, SFTPAttrs(permissions=0o600), encoding=None)
     try:
-        try:
-            if writing.data:
-                await file.write(writing.data, 0)
+        # 0600 until it is complete: it may hold what the old file's mode kept from others.
+        async with opened(sftp, temporary, _WRITE_NEW, mode=0o600) as file:
+            await file.write(writing.data, 0)
             if old is not None and old.uid is not None and old.gid is not None:
                 with suppress(asyncssh.SFTPPermissionDenied, asyncssh.SFTPFailure):
                     await file.chown(old.uid, old.gid)
             await file.chmod(_mode(writing, old))
-            await sync(file)
-        finally:
-            await close_file(file)
+            await file.sync()
         await put_in_place(sftp, temporary, path, new=writing.how == "create")
     except BaseException:
         with anyio.move_on_after(2, shield=True), suppress(asyncssh.Error, OSError):
@@ -218,27 +199,20 @@ async def _replace(sftp: SFTPClient, path: bytes, writing: Writing, old: SFTPAtt
 
 
 async def _append(sftp: SFTPClient, path: bytes, writing: Writing) -> Written:
-    file = await sftp.open(path, _APPEND, encoding=None)
-    try:
-        if writing.data:
-            await file.write(writing.data)
+    async with opened(sftp, path, _APPEND) as file:
+        await file.append(writing.data)
         if writing.mode is not None:
             await file.chmod(writing.mode)
-        await sync(file)
-        size = (await file.stat()).size or 0
+        await file.sync()
+        size = await file.size()
         return Written(_shown(path), size, await digest_of(file, path), False)
-    finally:
-        await close_file(file)
 
 
 async def _check_unchanged(sftp: SFTPClient, path: bytes, writing: Writing) -> None:
     if writing.expected_sha256 is None:
         return
-    file = await sftp.open(path, FXF_READ, encoding=None)
-    try:
+    async with opened(sftp, path, FXF_READ) as file:
         found = await digest_of(file, path)
-    finally:
-        await close_file(file)
     if found != writing.expected_sha256.lower():
         raise Conflict(
             f"{_shown(path)!r} has changed: its SHA-256 is not the expected one",
@@ -246,30 +220,24 @@ async def _check_unchanged(sftp: SFTPClient, path: bytes, writing: Writing) -> N
         )
 
 
-async def digest_of(file: SFTPClientFile, path: bytes) -> str:
-    if ((await file.stat()).size or 0) > _MAX_HASHED_BYTES:
+async def digest_of(file: OpenFile, path: bytes) -> str:
+    if await file.size() > _MAX_HASHED_BYTES:
         raise TooLarge(
             f"{_shown(path)!r} is too large to be hashed ({_MAX_HASHED_BYTES} bytes at most)"
         )
     digest = hashlib.sha256()
     offset = 0
-    while data := await read_once(file, offset, _CHUNK_BYTES):
+    while data := await file.read_once(offset, _CHUNK_BYTES):
         digest.update(data)
         offset += len(data)
     return digest.hexdigest()
 
 
-async def read_once(file: SFTPClientFile, offset: int, max_bytes: int) -> bytes:
-    """What the host gives at once; nothing at the end of the file."""
-    # An open file gives bytes unless it was opened with an encoding.
-    return cast("bytes", await file.read(max_bytes, offset))
-
-
-async def _read_at(file: SFTPClientFile, offset: int, max_bytes: int) -> bytes:
+async def _read_at(file: OpenFile, offset: int, max_bytes: int) -> bytes:
     # Files of /proc give what they have ready, and more when asked again.
     parts: list[bytes] = []
     left = max_bytes
-    while left and (data := await read_once(file, offset, left)):
+    while left and (data := await file.read_once(offset, left)):
         parts.append(data)
         offset += len(data)
         left -= len(data)

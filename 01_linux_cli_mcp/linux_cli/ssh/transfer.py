@@ -9,7 +9,7 @@ from time import monotonic
 
 import asyncssh
 from anyio import to_thread
-from asyncssh import SFTPAttrs, SFTPClient, SFTPClientFile
+from asyncssh import SFTPAttrs, SFTPClient
 from asyncssh.constants import (
     FILEXFER_TYPE_DIRECTORY,
     FXF_CREAT,
@@ -20,16 +20,10 @@ from asyncssh.constants import (
 from flotilla import Conflict, Context, NotAllowed, NotConfigured, TooLarge, UpstreamError
 from linux_cli.mounts import is_within
 from linux_cli.programs import timeout_within
-from linux_cli.ssh.disk import (
-    check_regular,
-    close_file,
-    put_in_place,
-    read_once,
-    stat_or_none,
-    sync,
-)
+from linux_cli.ssh.disk import check_regular, put_in_place, stat_or_none
 from linux_cli.ssh.exchange import Arriving, Exchange, sha256_of
 from linux_cli.ssh.host import SshHost
+from linux_cli.ssh.opened import opened
 from linux_cli.ssh.sftp import file_errors, file_session
 
 _HERE = ""
@@ -150,11 +144,8 @@ class Transfer:
         size: int,
         mode: int,
     ) -> int:
-        file = await sftp.open(
-            partial, FXF_WRITE | FXF_CREAT, SFTPAttrs(permissions=0o600), encoding=None
-        )
-        try:
-            there = (await file.stat()).size or 0
+        async with opened(sftp, partial, FXF_WRITE | FXF_CREAT, mode=0o600) as file:
+            there = await file.size()
             begun = offset = there if there <= size else 0
             report = _Report(context, size)
             while data := await to_thread.run_sync(os.pread, fd, _PART_BYTES, offset):
@@ -163,26 +154,21 @@ class Transfer:
                 await report.at(offset)
             await file.truncate(size)
             await file.chmod(mode)
-            await sync(file)
-        finally:
-            await close_file(file)
+            await file.sync()
         return begun
 
     async def _fetch(
         self, context: Context, sftp: SFTPClient, real: bytes, arriving: Arriving
     ) -> int:
-        file: SFTPClientFile = await sftp.open(real, FXF_READ, encoding=None)
-        try:
+        async with opened(sftp, real, FXF_READ) as file:
             begun = offset = arriving.size
-            report = _Report(context, (await file.stat()).size or 0)
-            while data := await read_once(file, offset, _PART_BYTES):
+            report = _Report(context, await file.size())
+            while data := await file.read_once(offset, _PART_BYTES):
                 if offset + len(data) > self._max_bytes:
                     raise TooLarge(f"the file has grown beyond {self._max_bytes} bytes")
                 await to_thread.run_sync(arriving.write, data, offset)
                 offset += len(data)
                 await report.at(offset)
-        finally:
-            await close_file(file)
         return begun
 
     async def _digest(self, context: Context, host: SshHost, path: bytes) -> str:
