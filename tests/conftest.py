@@ -102,13 +102,20 @@ class Reachable:
     async def client(
         self, path: str = "/mcp", mode: str = "auto", **more: Any
     ) -> AsyncGenerator[Client]:
-        async with (
-            httpx2.AsyncClient(headers=self.headers, timeout=60, verify=plain_http()) as http,
-            Client(
-                streamable_http_client(f"{self.url}{path}", http_client=http), mode=mode, **more
-            ) as client,
-        ):
-            yield client
+        left = False
+        try:
+            async with (
+                httpx2.AsyncClient(headers=self.headers, timeout=60, verify=plain_http()) as http,
+                Client(
+                    streamable_http_client(f"{self.url}{path}", http_client=http), mode=mode, **more
+                ) as client,
+            ):
+                yield client
+                left = True
+        except* anyio.ClosedResourceError:
+            # The SDK's client hands the answer to a call that was given up to its closed session.
+            if not left:
+                raise
 
 
 @dataclass

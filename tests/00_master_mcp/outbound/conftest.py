@@ -61,8 +61,8 @@ class House:
         for each in await self.grants():
             of = {"server": each["server"], "principal": each["principal"]}
             await self.api("POST", "/grants/revoke", of)
-        (newest,) = (await self.api("GET", "/audit?limit=1"))["items"]
-        self.since = newest["number"]
+        newest = (await self.api("GET", "/audit?limit=1"))["items"]
+        self.since = newest[0]["number"] if newest else 0
         if self.server.provider is not None:
             self.server.provider.asked.clear()
             self.server.provider.revoked.clear()
