@@ -57,6 +57,10 @@ class Upstream:
     def __init__(self, resolving: Resolving, context: ssl.SSLContext, times: Times) -> None:
         self._resolving, self._context, self._times = resolving, context, times
 
+    async def judge(self, place: Place, turns: asyncio.Semaphore) -> None:
+        """Look the place up without connecting to it; raises Refused as `connect` would."""
+        await self._resolving.addresses(place, turns)
+
     async def connect(self, place: Place, turns: asyncio.Semaphore) -> Wire:
         """A connection to one of the place's judged addresses, as plain bytes; raises Refused.
         `turns` are the visitor's, for look-ups."""

@@ -237,6 +237,9 @@ class Visit:
             raise Refused("sending", f"A {asked.method} with a body sends something.")
         if asked.is_safe and not asked.plays_another:
             return asked
+        # Nobody is asked to allow what is refused afterwards. It is judged anew when it goes out,
+        # for that may be minutes later.
+        await self._gate.upstream.judge(asked.place, self._ledger.turns)
         ruling = await judge(asked.outgoing())
         if ruling.reason is not None:
             raise Refused(ruling.reason, ruling.told)
