@@ -22,13 +22,13 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from flotilla.accounts import Account, SecretPlace
 from flotilla.credentials import Credentials
+from flotilla.placed_secrets import PlacedSecrets
 from flotilla.settings import Misconfigured
 from web_search.engine import Engine
 from web_search.engines import brave_api, tavily
 from web_search.engines.brave_api import BraveApi
 from web_search.engines.built_in import BUILT_IN, SUGGESTING
 from web_search.engines.ddgs_engine import DdgsEngine, Line, Places
-from web_search.engines.keys import Keys
 from web_search.engines.searxng import Searxng
 from web_search.engines.tavily import Tavily
 from web_search.engines.wire import Wire
@@ -139,10 +139,11 @@ class _File:
             raise Misconfigured("ca_file: there is no such file")
         return cls(entries, _order(said.get("order") or [], entries), ca_file)
 
-    def keys(self) -> Keys:
+    def keys(self) -> PlacedSecrets:
         """Those of all engines that are switched on."""
         asked = (entry for entry in self.entries.values() if entry.enabled)
-        return Keys(entry.key for entry in asked if isinstance(entry, (_Brave, _Tavily)))
+        places = (entry.key for entry in asked if isinstance(entry, (_Brave, _Tavily)))
+        return PlacedSecrets(dict.fromkeys(places, "the key"))
 
 
 def engines_of(settings: Settings, config_dir: Path) -> tuple[list[Engine], Credentials]:
@@ -173,10 +174,10 @@ def secrets_of(settings: Settings, config_dir: Path) -> tuple[str, ...]:
     """What was read from files and URLs and must never leave: for `Spoke(secrets=...)`."""
     password = urlsplit(_proxy(settings) or "").password
     told = (password, unquote(password)) if password else ()
-    return (*_File.load(settings, config_dir).keys().secrets, *dict.fromkeys(told))
+    return (*_File.load(settings, config_dir).keys().from_files, *dict.fromkeys(told))
 
 
-def _own(name: str, entry: _Any, keys: Keys, line: Line) -> Engine:
+def _own(name: str, entry: _Any, keys: PlacedSecrets, line: Line) -> Engine:
     if isinstance(entry, _Searxng):
         proxy = line.proxy if entry.through_proxy else None
         ca_file = entry.ca_file or line.ca_file

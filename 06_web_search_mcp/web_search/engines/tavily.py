@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 from flotilla import Deadline, FlotillaError, NotConfigured
 from flotilla.meta import members
+from flotilla.placed_secrets import PlacedSecrets
 from flotilla.upstream import MAX_RETRY_AFTER_S, retry_after_s
 from web_search.engine import Found, Kind, Question, Wish
 from web_search.engines.judging import failed, limited
-from web_search.engines.keys import Keys
 from web_search.engines.places import place_of
 from web_search.engines.texts import moment, rows, web_url, words
 from web_search.engines.wire import Answer, Wire
@@ -24,7 +24,7 @@ class Tavily:
     """Tavily's API under one key; `Engine` says what it raises."""
 
     def __init__(
-        self, name: str, wire: Wire, keys: Keys, key_place: str, weight: float = 1.0
+        self, name: str, wire: Wire, keys: PlacedSecrets, key_place: str, weight: float = 1.0
     ) -> None:
         self.name = name
         self._wire = wire
