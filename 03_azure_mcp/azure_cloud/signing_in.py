@@ -2,14 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from azure_cloud.account import AzureAccount
-from flotilla import Misconfigured, NotConfigured
-from flotilla.credentials import Credentials, secret_named
-from flotilla.settings import read_secret
+from flotilla import NotConfigured
+from flotilla.credentials import Credentials
+from flotilla.placed_secrets import PlacedSecrets, secret_at
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -95,23 +93,13 @@ def known_secrets(
     accounts: Iterable[AzureAccount], env: Mapping[str, str] = os.environ
 ) -> tuple[str, ...]:
     """The values that are there already at start, in files and in the SDK's environment."""
-    found = [env.get(name) for name in _IN_ENVIRONMENT]
-    for account in accounts:
-        for place in (account.client_secret, account.certificate_password):
-            if place is not None and secret_named(place) is None:
-                # One that cannot be read is told when it is needed.
-                with suppress(Misconfigured):
-                    found.append(read_secret(Path(place), "azure.yaml"))
-    return tuple(value for value in found if value)
+    found = (env.get(name) for name in _IN_ENVIRONMENT)
+    places = (place for one in accounts for place in (one.client_secret, one.certificate_password))
+    placed = PlacedSecrets({place: "azure.yaml" for place in places if place is not None})
+    return (*(value for value in found if value), *placed.from_files)
 
 
 def _secret(place: str | None, credentials: Credentials) -> str:
     if place is None:
         raise NotConfigured("the account names no secret")
-    name = secret_named(place)
-    if name is not None:
-        return credentials.get(name)
-    try:
-        return read_secret(Path(place), "azure.yaml")
-    except Misconfigured as error:
-        raise NotConfigured(str(error)) from None
+    return secret_at(place, credentials, "azure.yaml")

@@ -8,9 +8,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from flotilla.accounts import Account, Accounts, SecretPlace
-from flotilla.credentials import Credentials, secret_named
-from flotilla.errors import NotConfigured
-from flotilla.settings import Misconfigured, read_secret
+from flotilla.credentials import Credentials
+from flotilla.placed_secrets import secret_at
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -67,10 +66,5 @@ def is_loopback(host: str) -> bool:
 
 def password_of(entry: VCenter, credentials: Credentials) -> str:
     """The password as it is now: a file is read anew each time. Raises NotConfigured."""
-    name = secret_named(entry.password)
-    if name is not None:
-        return credentials.get(name)
-    try:
-        return read_secret(Path(entry.password), "password")
-    except Misconfigured as error:
-        raise NotConfigured(str(error), hint="Mend the file that vmware.yaml names.") from None
+    hint = "Mend the file that vmware.yaml names."
+    return secret_at(entry.password, credentials, "password", hint)
