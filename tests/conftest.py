@@ -233,42 +233,43 @@ def free_base(numbers: Sequence[int]) -> int:
         return base
 
 
+@asynccontextmanager
+async def launched_in(folder: Path, *arguments: str, **env: str) -> AsyncGenerator[LaunchedFleet]:
+    """Start `run_fleet.py` with arguments and further environment; stop it as Ctrl-C would."""
+    base, data = free_base(service_numbers()), folder / "data"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ROOT / "run_fleet.py"),
+        *arguments,
+        env={
+            **os.environ,
+            "MCP_PORT_BASE": str(base),
+            "FLOTILLA_DATA_DIR": str(data),
+            "PYTHONUNBUFFERED": "1",
+            **env,
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=folder,
+    )
+    fleet = LaunchedFleet(process, base, data, [])
+    reading = asyncio.create_task(_read_lines(process, fleet.told))
+    try:
+        async with httpx2.AsyncClient(verify=plain_http()) as http:
+            await until(lambda: _is_ready(http, fleet), within_s=60)
+        yield fleet
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        with anyio.fail_after(40, shield=True):
+            await process.wait()
+            await reading
+
+
 @pytest.fixture
 def launch_fleet(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[LaunchedFleet]]:
-    """Start `run_fleet.py` with arguments and further environment; stop it as Ctrl-C would."""
-
-    @asynccontextmanager
-    async def launched(*arguments: str, **env: str) -> AsyncGenerator[LaunchedFleet]:
-        base, data = free_base(service_numbers()), tmp_path / "data"
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(ROOT / "run_fleet.py"),
-            *arguments,
-            env={
-                **os.environ,
-                "MCP_PORT_BASE": str(base),
-                "FLOTILLA_DATA_DIR": str(data),
-                "PYTHONUNBUFFERED": "1",
-                **env,
-            },
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=tmp_path,
-        )
-        fleet = LaunchedFleet(process, base, data, [])
-        reading = asyncio.create_task(_read_lines(process, fleet.told))
-        try:
-            async with httpx2.AsyncClient(verify=plain_http()) as http:
-                await until(lambda: _is_ready(http, fleet), within_s=60)
-            yield fleet
-        finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGINT)
-            with anyio.fail_after(40, shield=True):
-                await process.wait()
-                await reading
-
-    return launched
+    """Start `run_fleet.py` in the test's folder, with the further arguments of `launched_in`."""
+    return partial(launched_in, tmp_path)
 
 
 async def _read_lines(process: asyncio.subprocess.Process, into: list[str]) -> None:

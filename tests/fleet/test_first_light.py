@@ -3,6 +3,7 @@
 import os
 import time
 from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
 
 import anyio
 import httpx2
@@ -12,7 +13,7 @@ from mcp import Client
 from mcp.client.sse import sse_client
 
 from flotilla import meta
-from tests.conftest import service_numbers
+from tests.conftest import LaunchedFleet, launched_in, service_numbers
 from tests.processes import command_of
 
 pytestmark = pytest.mark.anyio
@@ -23,6 +24,18 @@ FEW = "00,01,12"
 """The services that the tests call: each that starts costs a second."""
 SLEEP = f"sleep 4713.{os.getpid()}"
 """A command that nothing else on the machine runs, so that a leftover one is ours."""
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def few(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[LaunchedFleet]:
+    """A fleet of FEW, for the tests that leave it as it is."""
+    async with launched_in(tmp_path_factory.mktemp("few"), "--services", FEW) as fleet:
+        yield fleet
 
 
 def structured(result):
@@ -55,22 +68,32 @@ async def operate(client: Client, run: str) -> None:
     assert ids["application"] in str(impact)
 
 
-async def test_each_transport_and_era_operates_the_machine_and_the_cmdb(launch_fleet) -> None:
-    async with launch_fleet("--services", FEW) as fleet:
-        for mode in ("2026-07-28", "legacy", "auto"):
-            async with fleet.client(mode=mode) as client:
-                await operate(client, mode)
-        async with Client(sse_client(f"{fleet.url}/sse", headers=fleet.headers)) as client:
-            await operate(client, "sse")
-        token = fleet.headers["Authorization"].removeprefix("Bearer ")
-        assert token not in "\n".join(fleet.told)
-        logs = "".join(log.read_text() for log in (fleet.data_dir / "logs").iterdir())
-        assert "call_answered" in logs
-        assert token not in logs
+async def test_each_transport_and_era_operates_the_machine_and_the_cmdb(few) -> None:
+    for mode in ("2026-07-28", "legacy", "auto"):
+        async with few.client(mode=mode) as client:
+            await operate(client, mode)
+    async with Client(sse_client(f"{few.url}/sse", headers=few.headers)) as client:
+        await operate(client, "sse")
+    token = few.headers["Authorization"].removeprefix("Bearer ")
+    assert token not in "\n".join(few.told)
+    logs = "".join(log.read_text() for log in (few.data_dir / "logs").iterdir())
+    assert "call_answered" in logs
+    assert token not in logs
 
 
-async def test_the_doors_are_shut(launch_fleet) -> None:
-    async with launch_fleet() as fleet, httpx2.AsyncClient() as http:
+async def test_the_doors_are_shut(few) -> None:
+    await assert_shut(few, [int(number) for number in FEW.split(",")])
+
+
+@pytest.mark.real
+async def test_the_doors_of_every_service_are_shut(launch_fleet) -> None:
+    async with launch_fleet() as fleet:
+        await assert_shut(fleet, service_numbers())
+
+
+async def assert_shut(fleet, numbers: Sequence[int]) -> None:
+    """Nobody without a token is let in, and at a service not even the hub's own admin."""
+    async with httpx2.AsyncClient() as http:
         ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
         async def status(url: str, **headers: str) -> int:
@@ -79,7 +102,7 @@ async def test_the_doors_are_shut(launch_fleet) -> None:
         assert await status(fleet.url) == 401
         assert await status(fleet.url, authorization="Bearer flt_nonsense") == 401
         assert await status(fleet.url, **fleet.headers, host="fleet.example") == 421
-        for number in set(service_numbers()) - {0}:
+        for number in set(numbers) - {0}:
             assert await status(fleet.url_of(number)) == 401
             assert await status(fleet.url_of(number), **fleet.headers) == 401
 

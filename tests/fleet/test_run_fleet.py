@@ -18,6 +18,8 @@ import psutil
 import pytest
 import yaml
 
+from flotilla.launch import check
+
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -212,14 +214,21 @@ async def test_check_says_what_it_looked_at_and_starts_nothing(
 
 
 async def test_check_tells_all_mistakes_at_once(
-    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    port_base: int,
 ) -> None:
-    missing = str(tmp_path / "nothing-here")
-    done = run("--check", LINUX_CLI_MAX_JOBS="many", CMDB_DATABASE_URL_FILE=missing)
-    assert done.returncode == 2
-    assert "LINUX_CLI_MAX_JOBS" in done.stderr
-    assert "CMDB_DATABASE_URL_FILE" in done.stderr
-    assert "are free" in done.stdout
+    monkeypatch.chdir(tmp_path)  # a check goes to the fleet's folder, and this takes it back
+    wrong = {"LINUX_CLI_MAX_JOBS": "many", "CMDB_DATABASE_URL_FILE": str(tmp_path / "nothing")}
+    at = {"MCP_PORT_BASE": str(port_base), "FLOTILLA_DATA_DIR": str(tmp_path / "data")}
+    for key, value in {**at, **wrong}.items():
+        monkeypatch.setenv(key, value)
+    assert check(None) == 2
+    told = capsys.readouterr()
+    assert "LINUX_CLI_MAX_JOBS" in told.err
+    assert "CMDB_DATABASE_URL_FILE" in told.err
+    assert "are free" in told.out
 
 
 async def test_help_needs_no_installation(tmp_path: Path) -> None:
