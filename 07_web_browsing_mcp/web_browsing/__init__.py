@@ -3,8 +3,6 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-import structlog
-
 from flotilla import CommonSettings, Misconfigured, Spoke, __version__
 from web_browsing.browser.acting import Acting
 from web_browsing.browser.concealing import concealing
@@ -23,8 +21,6 @@ from web_browsing.fetching.pages import PageTools
 from web_browsing.gate.proxy import Proxy
 from web_browsing.gate.rules import Rules
 from web_browsing.settings import Settings
-
-_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 INSTRUCTIONS = """\
 Read the web. web.browse.fetchPage answers a page's main text without a browser; where a page must
@@ -61,9 +57,6 @@ def build(settings: Settings, common: CommonSettings | None = None) -> Spoke:
     @asynccontextmanager
     async def lifespan() -> AsyncGenerator[None]:
         async with sessions.lifespan(), fetcher.opened():
-            if (missing := await sessions.ready()) is not None:
-                # Pages are fetched all the same.
-                _log.warning("no_browser", reason=missing)
             yield
 
     return Spoke(

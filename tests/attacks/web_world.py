@@ -287,7 +287,9 @@ async def opened_web(
         rules = Rules.of(chosen.ports, chosen.allow_hosts)
         proxy = Proxy(rules, resolve=dns, clock=clock)
         started = replace(equipment_of(chosen, proxy.spki_hash), **(equipment or {}))
-        sessions = Sessions(proxy, chosen, folder / "downloads", equipment=started)
+        downloads = folder / "downloads"
+        # A browser that nobody asked for would take a test's time.
+        sessions = Sessions(proxy, chosen, downloads, equipment=started, try_after_s=3600)
         await stack.enter_async_context(sessions.lifespan())
         fetcher = Fetcher(chosen, proxy, render=sessions.rendered, readers=readers)
         await stack.enter_async_context(fetcher.opened())

@@ -29,6 +29,7 @@ from web_browsing.browser.listening import Listener
 from web_browsing.browser.quarantine import Quarantine
 from web_browsing.browser.sending import Sending
 from web_browsing.browser.session import Session
+from web_browsing.browser.trial import AFTER_S, try_out
 from web_browsing.browser.watching import Watch
 from web_browsing.gate.proxy import Proxy
 from web_browsing.gate.visitor import PASS, Outgoing, Ruling
@@ -65,7 +66,8 @@ class _Gone:
 class Sessions:
     """Of all principals; each sees its own alone. `folder` is where their downloads are kept.
 
-    `equipment` is what Chromium is started with, by default as the settings have it.
+    `equipment` is what Chromium is started with, by default as the settings have it; whether it
+    starts is tried once, `try_after_s` from the beginning.
     """
 
     def __init__(
@@ -76,10 +78,12 @@ class Sessions:
         *,
         equipment: Equipment | None = None,
         unused_s: float = 60.0,
+        try_after_s: float = AFTER_S,
     ) -> None:
         self._settings = settings
         self._folder = folder
         self._unused_s = unused_s
+        self._try_after_s = try_after_s
         self._equipment = equipment or equipment_of(settings, proxy.spki_hash)
         self._engine = Engine(self._equipment, self._all_gone)
         self._contexts = Contexts(self._engine, proxy, self._equipment)
@@ -100,21 +104,19 @@ class Sessions:
         """Until its end there may be sessions; then all are closed and no process is left."""
         await asyncio.to_thread(_emptied, self._folder)
         watching = asyncio.create_task(self._watch.run())
+        trying = asyncio.create_task(try_out(self._engine, self._equipment, self._try_after_s))
         try:
             yield
         finally:
             watching.cancel()
+            trying.cancel()
             self._all_gone("the service was stopped")
             for session_id in self._opening:
                 self._lives[session_id].cancel()
-            await asyncio.gather(watching, *self._lives.values(), return_exceptions=True)
+            await asyncio.gather(watching, trying, *self._lives.values(), return_exceptions=True)
             if self._rest is not None:
                 self._rest.cancel()
             await self._engine.stop()
-
-    async def ready(self) -> str | None:
-        """Why no session can be opened on this machine, or None."""
-        return None if self._equipment.program else "no Chromium is on this machine"
 
     async def open(self, owner: str, wants: Wants) -> Session:
         """A session of `owner` with one empty tab.

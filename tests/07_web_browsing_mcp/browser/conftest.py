@@ -113,17 +113,21 @@ async def opened_sessions(
     equipment: dict[str, Any] | None = None,
     resolve: Any = None,
     unused_s: float = 60.0,
+    try_after_s: float = 3600,
     **settings: Any,
 ) -> AsyncGenerator[Sessions]:
     """Sessions whose browser reaches `site` alone.
 
-    `equipment` changes what Chromium is started with; `resolve` is the proxy's.
+    `equipment` changes what Chromium is started with; `resolve` is the proxy's. What is not about
+    the trial of the browser has none.
     """
     hosts = (*allow_hosts, f"127.0.0.1:{site.port}")
     chosen = Settings(allow_hosts=hosts, **settings)
     proxy = Proxy(Rules.of(chosen.ports, chosen.allow_hosts), resolve=resolve)
     started: Equipment = replace(equipment_of(chosen, proxy.spki_hash), **(equipment or {}))
-    sessions = Sessions(proxy, chosen, folder, equipment=started, unused_s=unused_s)
+    sessions = Sessions(
+        proxy, chosen, folder, equipment=started, unused_s=unused_s, try_after_s=try_after_s
+    )
     async with sessions.lifespan():
         yield sessions
 

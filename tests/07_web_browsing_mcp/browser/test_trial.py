@@ -1,0 +1,109 @@
+"""Whether the browser starts here is known before a call needs it."""
+
+from collections.abc import Generator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+import pytest
+from structlog.testing import capture_logs
+
+from tests.conftest import until
+from web_browsing.browser.engine import Engine, Equipment, find_program
+from web_browsing.browser.trial import Trial, tried, try_out
+
+pytestmark = pytest.mark.anyio
+
+NO_SANDBOX = "echo 'No usable sandbox! Update your kernel' >&2; exit 1"
+
+
+@pytest.fixture
+def ours(monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
+    """Where starts of the browser put their folders: short enough for sockets, and whoever the
+    browser runs as passes through."""
+    with TemporaryDirectory(prefix="trial-", dir="/tmp") as folder:
+        path = Path(folder)
+        path.chmod(0o711)
+        monkeypatch.setenv("TMPDIR", folder)
+        yield path
+
+
+def program(folder: Path, does: str) -> Path:
+    made = folder / "chromium"
+    made.write_text(f"#!/bin/sh\n{does}\n")
+    made.chmod(0o755)
+    return made
+
+
+def left(folder: Path) -> list[str]:
+    """Folders of starts, and processes of ours."""
+    here = psutil.Process().children(recursive=True)
+    return [each.name for each in folder.glob("flotilla-browser-*")] + [str(e.pid) for e in here]
+
+
+async def test_a_machine_without_chromium_is_told_of_at_once(browsing: Any) -> None:
+    with capture_logs() as logs:
+        async with browsing(equipment={"program": None}):
+            await until(lambda: logs)
+    (told,) = logs
+    assert (told["event"], told["log_level"]) == ("no_browser", "warning")
+    assert "apt-get install chromium" in told["hint"]
+    assert "fetchPage works" in told["effect"]
+
+
+@pytest.mark.real
+async def test_a_browser_that_cannot_have_its_sandbox_is_told_of_with_what_to_do(
+    browsing: Any, ours: Path
+) -> None:
+    with capture_logs() as logs:
+        refusing = {"program": program(ours, NO_SANDBOX)}
+        async with browsing(equipment=refusing, try_after_s=0) as sessions:
+            await until(lambda: logs, 60)
+            assert sessions.engine.running is None
+    (told,) = logs
+    assert (told["event"], told["log_level"]) == ("no_browser", "warning")
+    assert "sandbox" in told["reason"]
+    assert "chromium-seccomp.json" in told["hint"]
+    assert left(ours) == []
+
+
+async def test_a_service_that_stops_soon_makes_no_trial(browsing: Any, ours: Path) -> None:
+    with capture_logs() as logs:
+        async with browsing(equipment={"program": program(ours, NO_SANDBOX)}):
+            assert left(ours) == []
+    assert logs == []
+
+
+@pytest.mark.real
+async def test_a_browser_that_starts_is_tried_and_ended(ours: Path) -> None:
+    equipment = Equipment(program=find_program(None))
+    engine = Engine(equipment, lambda _: None)
+    with capture_logs() as logs:
+        await try_out(engine, equipment, 0)
+    (told,) = (each for each in logs if each["event"] == "browser_tried")
+    assert told["version"][0].isdigit()
+    assert engine.running is None
+    assert left(ours) == []
+
+
+@pytest.mark.real
+async def test_a_service_that_stops_ends_the_trial(browsing: Any, ours: Path) -> None:
+    hanging = program(ours, "exec sleep 600")
+
+    def hung() -> list[psutil.Process]:
+        found = psutil.Process().children(recursive=True)
+        return [each for each in found if each.is_running() and "600" in each.cmdline()]
+
+    async with browsing(equipment={"program": hanging}, try_after_s=0):
+        await until(hung, 60)
+        (process,) = hung()
+    await until(lambda: not process.is_running())
+    assert hung() == []
+
+
+@pytest.mark.real
+async def test_one_that_takes_too_long_is_given_up(ours: Path) -> None:
+    hanging = Equipment(program=program(ours, "exec sleep 600"))
+    assert await tried(hanging, 3) == Trial(problem="the browser did not start in time")
+    assert [each for each in left(ours) if each.isdigit()] == []
