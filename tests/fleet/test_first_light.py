@@ -110,7 +110,7 @@ async def assert_shut(fleet, numbers: Sequence[int]) -> None:
 @pytest.mark.real
 async def test_a_storm_with_cancelled_calls_leaves_nothing_behind(launch_fleet) -> None:
     env = {"FLOTILLA_APPROVALS": "off", "LINUX_CLI_MAX_PROCESSES": "64"}
-    async with launch_fleet(**env) as fleet:
+    async with launch_fleet("--services", FEW, **env) as fleet:
         await storm(fleet, 400)
         before = {each.pid: each.memory_info().rss for each in fleet.processes()}
         outcomes = await storm(fleet, CALLS)
