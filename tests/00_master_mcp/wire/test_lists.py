@@ -9,7 +9,7 @@ from mcp.shared.exceptions import MCPError
 
 from .house import House
 from .test_tools import tools_of
-from .ways import SLOWLY, WAYS, Way
+from .ways import SLOWEST, SLOWLY, WAYS, Way
 
 pytestmark = pytest.mark.anyio
 
@@ -106,7 +106,7 @@ async def test_a_tool_added_and_removed_is_seen_at_once_after_it_was_told(
                 await anyio.lowlevel.checkpoint()
 
 
-@pytest.mark.parametrize("way", SLOWLY, ids=str)
+@pytest.mark.parametrize("way", SLOWEST, ids=str)
 async def test_a_storm_of_changes_is_told_once_in_a_while_and_the_last_is_seen(
     house: House, way: Way
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from .house import House
-from .ways import SLOWLY, THROUGH, Way
+from .ways import SLOWEST, THROUGH, Way
 
 pytestmark = pytest.mark.anyio
 
@@ -192,7 +192,7 @@ async def test_a_change_is_told_under_the_uri_that_the_client_subscribed_to(
         assert set(updates.uris) == {named}
 
 
-@pytest.mark.parametrize("way", SLOWLY, ids=str)
+@pytest.mark.parametrize("way", SLOWEST, ids=str)
 async def test_two_hundred_subscriptions_hear_each_its_own(house: House, way: Way) -> None:
     uris = [f"test://word/{way.south.name}{number}" for number in range(200)]
     async with watching(house, way, *uris) as (client, updates):

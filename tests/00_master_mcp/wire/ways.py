@@ -105,10 +105,11 @@ THROUGH = [Way(north, south) for south in SOUTHS for north in NORTHS]
 """Every way through the hub."""
 SLOWLY = [pytest.param(way, marks=() if str(way) in ALIKE else pytest.mark.real) for way in THROUGH]
 """The same for tests that take seconds: but for the long run, each client and each server once."""
+SLOWEST = [
+    pytest.param(way, marks=() if str(way) in ALIKE[:2] else pytest.mark.real) for way in THROUGH
+]
+"""For tests that take more seconds still: but for the long run, each era once."""
 WAYS = [*(Way(None, south) for south in SOUTHS), *THROUGH]
 """Those, and the ways past it: what fails there is no fault of the hub's."""
-SHORTLY = (
-    *(*ALIKE, "modern-handshake", "handshake-modern"),
-    *("modern-stdio-handshake", "handshake-stdio-modern"),
-)
+SHORTLY = (*ALIKE, "modern-stdio-handshake", "handshake-stdio-modern")
 """What the short run tries: each client, each server, and from either era into the other."""
