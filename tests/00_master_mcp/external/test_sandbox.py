@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from conftest import Den
 
 pytestmark = pytest.mark.anyio
+mostly_boxed = pytest.mark.parametrize(
+    "den", [pytest.param("bare", marks=pytest.mark.real), "boxed"], indirect=True
+)
+"""What takes seconds: the short run tries it as most machines have it."""
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start it as another user")
 
 LOOK = """
@@ -223,6 +227,7 @@ async def test_memory_is_capped_for_each_process_where_there_are_no_groups(den: 
     assert "for each process" in child.protection.memory
 
 
+@mostly_boxed
 async def test_memory_is_capped_for_all_processes_where_groups_can_be_made(
     den: "Den", tmp_path: Path
 ) -> None:

@@ -157,11 +157,11 @@ def call_of(
 class Life:
     """One program after another, under a speaker that is kept."""
 
-    def __init__(self, max_line_bytes: int = 8 * 1024 * 1024) -> None:
+    def __init__(self, max_line_bytes: int = 8 * 1024 * 1024, probe_s: float = 3) -> None:
         self.notes = Notebook()
         self.programs: list[Program] = []
         self.modern = ModernLines("toy", self._connect)
-        self.probing = LinesProbing("toy", self._connect, probe_s=3)
+        self.probing = LinesProbing("toy", self._connect, probe_s=probe_s)
         self._max_line_bytes = max_line_bytes
         self._tasks: list[asyncio.Task[None]] = []
 

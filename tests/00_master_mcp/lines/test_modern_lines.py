@@ -21,23 +21,21 @@ def text_of(result: Result) -> str:
     return json.loads(result.texts["content"])[0]["text"]
 
 
-async def test_all_that_it_offers_is_listed_without_a_handshake(life: Life) -> None:
-    program = await life.everything("modern")
-    await life.opened(life.modern)
+async def test_all_that_it_offers_is_listed_without_a_handshake(lasting_life: Life) -> None:
+    life = lasting_life
     assert {"add_tool", "slow_progress"} <= life.notes.names()
     assert life.notes.names("prompts")
     assert life.notes.offers[-1].version == "1.0.0"
-    assert "initialize" not in program.methods()
+    assert "initialize" not in life.program.methods()
     assert all(
         message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] == "2026-07-28"
-        for message in program.sent
+        for message in life.program.sent
         if "id" in message
     )
 
 
-async def test_many_calls_share_the_stream_and_each_has_its_own_answer(life: Life) -> None:
-    await life.everything("modern")
-    await life.opened(life.modern)
+async def test_many_calls_share_the_stream_and_each_has_its_own_answer(lasting_life: Life) -> None:
+    life = lasting_life
 
     async def steps(count: int) -> None:
         client = Client()
@@ -54,9 +52,8 @@ async def test_many_calls_share_the_stream_and_each_has_its_own_answer(life: Lif
         await asyncio.gather(*(steps(count) for count in range(1, 9)))
 
 
-async def test_questions_pass_verbatim_both_ways(life: Life) -> None:
-    await life.everything("modern")
-    await life.opened(life.modern)
+async def test_questions_pass_verbatim_both_ways(lasting_life: Life) -> None:
+    life = lasting_life
     asking: dict[str, Any] = {
         "name": "test_elicitation",
         "arguments": {"message": "Who?"},
@@ -77,17 +74,15 @@ async def test_questions_pass_verbatim_both_ways(life: Life) -> None:
     assert last.texts["resultType"] == '"complete"'
 
 
-async def test_a_refusal_keeps_its_code(life: Life) -> None:
-    await life.everything("modern")
-    await life.opened(life.modern)
+async def test_a_refusal_keeps_its_code(lasting_life: Life) -> None:
+    life = lasting_life
     with pytest.raises(rpc.RpcError) as caught:
         await life.modern.send(call_of("no_such_tool", {}))
     assert caught.value.code == rpc.INVALID_PARAMS
 
 
-async def test_what_nobody_waits_for_is_cancelled_at_the_server(life: Life) -> None:
-    await life.everything("modern")
-    await life.opened(life.modern)
+async def test_what_nobody_waits_for_is_cancelled_at_the_server(lasting_life: Life) -> None:
+    life = lasting_life
     client = Client()
     waiting = asyncio.create_task(
         life.modern.send(
@@ -103,25 +98,24 @@ async def test_what_nobody_waits_for_is_cancelled_at_the_server(life: Life) -> N
     assert text_of(ended) == "cancelled"
 
 
-async def test_a_deadline_ends_the_wait_and_cancels_too(life: Life) -> None:
-    await life.everything("modern")
-    await life.opened(life.modern)
+async def test_a_deadline_ends_the_wait_and_cancels_too(lasting_life: Life) -> None:
+    life = lasting_life
     with pytest.raises(TimedOut):
         await life.modern.send(call_of("wait_until_cancelled", {"key": "b"}, within_s=0.3))
     ended = await life.modern.send(call_of("was_cancelled", {"key": "b", "withinMs": 5000}))
     assert text_of(ended) == "cancelled"
 
 
-async def test_changed_tools_are_listed_anew(life: Life) -> None:
-    await life.everything("modern")
-    await life.opened(life.modern)
+async def test_changed_tools_are_listed_anew(lasting_life: Life) -> None:
+    life = lasting_life
     await life.modern.send(call_of("add_tool", {"name": "brand_new"}))
     await life.notes.until(lambda: "brand_new" in life.notes.names())
 
 
-async def test_only_watched_resources_are_told_of_and_the_choice_may_change(life: Life) -> None:
-    await life.everything("modern")
-    await life.opened(life.modern)
+async def test_only_watched_resources_are_told_of_and_the_choice_may_change(
+    lasting_life: Life,
+) -> None:
+    life = lasting_life
     life.modern.watch(frozenset({"test://one"}))
     await life.modern.watched()
     await life.modern.send(call_of("touch_resource", {"uri": "test://one"}))

@@ -14,9 +14,15 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(
-    ("era", "first"), [("modern", "modern"), ("both", "modern"), ("handshake", "handshake")]
+    ("era", "first"),
+    [
+        ("modern", "modern"),
+        pytest.param("both", "modern", marks=pytest.mark.real),
+        ("handshake", "handshake"),
+    ],
 )
-async def test_each_era_is_found_and_remembered(life: Life, era: str, first: str) -> None:
+async def test_each_era_is_found_and_remembered(patient_life: Life, era: str, first: str) -> None:
+    life = patient_life
     for life_number in range(2):
         program = await life.everything(era)
         holding = await life.opened(life.probing)
@@ -111,7 +117,8 @@ async def test_one_that_dies_of_the_question_is_met_by_a_handshake_in_its_next_l
     assert life.probing.first == "handshake"
 
 
-async def test_one_that_cannot_start_is_not_taken_for_an_older_one(life: Life) -> None:
+async def test_one_that_cannot_start_is_not_taken_for_an_older_one(patient_life: Life) -> None:
+    life = patient_life
     await life.script("raise SystemExit(1)")
     with anyio.fail_after(10), contextlib.suppress(FlotillaError):
         await life.hold(life.probing)

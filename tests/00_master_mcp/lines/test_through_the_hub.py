@@ -1,6 +1,7 @@
 """Programs of each era as entries of mcp.json: every kind of client can call them."""
 
 import sys
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +33,32 @@ async def connected(fleet: Any) -> None:
                 await anyio.sleep(0.02)
 
 
+@pytest.fixture(scope="module")
+async def fleet(
+    anyio_backend: Any, start_fleet_in: Any, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[Any]:
+    folder: Path = tmp_path_factory.mktemp("programs")
+    async with start_fleet_in(folder, external={era: entry(era) for era in ERAS}) as started:
+        await connected(started)
+        yield started
+
+
 @pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
-async def test_each_client_calls_programs_of_each_era(start_fleet: Any, mode: str) -> None:
-    external = {era: entry(era) for era in ERAS}
-    async with start_fleet(external=external) as fleet:
-        await connected(fleet)
-        async with fleet.client(mode=mode) as client:
-            for era in ERAS:
-                steps: list[float] = []
+async def test_each_client_calls_programs_of_each_era(fleet: Any, mode: str) -> None:
+    async with fleet.client(mode=mode) as client:
+        for era in ERAS:
+            steps: list[float] = []
 
-                async def heard(
-                    progress: float, total: float | None, said: str | None, to: Any = steps
-                ) -> None:
-                    to.append(progress)
+            async def heard(
+                progress: float, total: float | None, said: str | None, to: Any = steps
+            ) -> None:
+                to.append(progress)
 
-                result = await client.call_tool(
-                    f"ext_{era}_slow_progress",
-                    {"steps": 3, "intervalMs": 10},
-                    progress_callback=heard,
-                )
-                assert result.content[0].text == "3 steps"
-                assert result.meta["io.flotilla/untrusted"] is True
-                assert steps == [1, 2, 3]
+            result = await client.call_tool(
+                f"ext_{era}_slow_progress",
+                {"steps": 3, "intervalMs": 10},
+                progress_callback=heard,
+            )
+            assert result.content[0].text == "3 steps"
+            assert result.meta["io.flotilla/untrusted"] is True
+            assert steps == [1, 2, 3]

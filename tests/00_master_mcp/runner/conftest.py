@@ -51,7 +51,7 @@ async def runner(
         yield process
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def lasting_runner(
     anyio_backend: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[RunnerProcess]:

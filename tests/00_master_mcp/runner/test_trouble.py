@@ -21,7 +21,7 @@ from master.external.runner.connection import BEAT_S, SILENT_BEATS
 from master.external.runner.messages import AUDIENCE
 from tests.processes import alive, command_of
 
-from ..servers.estate import puppet
+from ..servers.estate import estate_of, puppet
 from .conftest import OpenEstate
 from .lodging import RunnerProcess, hub_process
 
@@ -171,12 +171,13 @@ async def test_a_stranger_gets_nothing_and_starts_nothing(lasting_runner: Runner
     assert runner.programs() == []
 
 
-@pytest.mark.parametrize(
-    "told_runner", [{"FLOTILLA_HUB_PUBLIC_KEY": "other/public_key.pem"}], ids=[""]
-)
-async def test_a_hub_whose_word_is_refused_says_so(open_estate: OpenEstate, folder: Path) -> None:
-    open_signing_key(folder / "other")
-    async with open_estate(a=puppet(folder)) as estate:
+async def test_a_hub_whose_word_is_refused_says_so(
+    start_fleet_in: Any, lasting_runner: RunnerProcess, folder: Path
+) -> None:
+    open_signing_key(lasting_runner.folder / "data/hub")
+    # In a folder of its own the hub has a key of its own.
+    started = start_fleet_in(folder, external={"a": puppet(folder)}, runner=lasting_runner.url)
+    async with started as fleet, estate_of(fleet) as estate:
         state = await estate.reached("a", "backing_off")
         assert "refused the hub (401)" in state["reason"]
 

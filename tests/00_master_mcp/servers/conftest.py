@@ -1,11 +1,15 @@
 """Hubs with external servers, in this process; their programs are real."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from master.external import launch
+from master.external.child import running
 
 from .estate import Estate, estate_of, opened_up, puppet
 
@@ -16,6 +20,14 @@ OpenEstate = Callable[..., AbstractAsyncContextManager[Estate]]
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     # The event loop of the hub's own process.
     return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_grace() -> Generator[None]:
+    """A program that does not heed its end is waited for half a second, twice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "running", partial(running, grace_s=0.5))
+        yield
 
 
 @pytest.fixture(scope="module")

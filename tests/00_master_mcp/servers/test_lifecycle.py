@@ -140,7 +140,7 @@ async def test_many_changes_at_once_come_out_in_order(estate: Estate, folder: Pa
     entry = puppet(folder)
 
     async def coming_and_going(name: str) -> None:
-        for _ in range(3):
+        for _ in range(2):
             await estate.add(name, entry)
             await estate.act(name, "stop")
             await estate.act(name, "start")

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from master.workers import in_workers
 from tests.backends.redis_server import RedisServer
 from tests.conftest import find_free_port, until
 from tests.processes import alive, command_of
@@ -125,24 +126,19 @@ async def test_a_killed_parent_leaves_no_process(start: Start, tmp_path: Path) -
         await ended(family)
 
 
-async def test_several_processes_without_redis_are_refused_with_what_to_set(
-    tmp_path: Path,
+def test_several_processes_without_redis_are_refused_with_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(SCRIPT)),
-        env={
-            **{key: value for key, value in os.environ.items() if "REDIS" not in key},
-            "PYTHONPATH": str(ROOT),
-            "FLOTILLA_DATA_DIR": str(tmp_path),
-            "FLOTILLA_CONFIG_DIR": str(ROOT / "config"),
-            "FLOTILLA_WORKERS": "2",
-        },
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, said = await asyncio.wait_for(process.communicate(), START_S)
-    assert process.returncode == 2
-    assert said.decode().startswith("flotilla: FLOTILLA_WORKERS: 2 processes share")
-    assert "FLOTILLA_REDIS_URL" in said.decode()
+    for key in [key for key in os.environ if "REDIS" in key]:
+        monkeypatch.delenv(key)
+    monkeypatch.setenv("FLOTILLA_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("FLOTILLA_CONFIG_DIR", str(ROOT / "config"))
+    monkeypatch.setenv("FLOTILLA_WORKERS", "2")
+    with pytest.raises(SystemExit, match=r"^2$"):
+        in_workers(lambda *_: pytest.fail("nothing may be served"))
+    said = capsys.readouterr().err
+    assert said.startswith("flotilla: FLOTILLA_WORKERS: 2 processes share")
+    assert "FLOTILLA_REDIS_URL" in said
 
 
 @pytest.mark.real
