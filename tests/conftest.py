@@ -9,17 +9,19 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import anyio
 import httpx2
 import psutil
 import pytest
+import uvicorn.server
 import yaml
 from hypothesis import settings as examples_of
 from mcp import Client
@@ -55,6 +57,17 @@ def short_pauses() -> None:
     thousands of tests have left behind for most of a second: that is set aside."""
     gc.collect(1)
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_ends() -> Generator[None]:
+    """uvicorn looks ten times a second whether it is to end, and before it does it pauses as long:
+    that is most of what many a test with a fleet of its own takes."""
+    hurried = ModuleType("asyncio")
+    vars(hurried).update(vars(asyncio), sleep=lambda pause_s: asyncio.sleep(pause_s / 10))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uvicorn.server, "asyncio", hurried)
+        yield
 
 
 LANE, LANES = int(os.environ.get("FLOTILLA_TEST_LANE") or 0), 8
