@@ -59,10 +59,15 @@ def test_a_secret_is_taken_out_wherever_it_stands_and_the_rest_stays(
     assert value[0] == value[2] == json.loads(rest)
     assert form not in value[1]
     if form == secret:
-        expected = f"[{rest}, {around[0]}{REDACTED}{around[1]}, {rest}]".encode()
+        # A backslash before it may be that of an escape, in a JSON text within, and goes with it.
+        least = len(before.rstrip("\\"))
+        expected = [
+            f"[{rest}, {spelled(before[:end], ways)[:-1]}{REDACTED}{around[1]}, {rest}]".encode()
+            for end in range(least, len(before) + 1)
+        ]
         # Where the secret repeats itself, the first of two that overlap is taken.
         assert (
-            shown == expected
+            shown in expected
             or (secret + after).find(secret, 1) >= 0
             or secret in before + secret[:-1]
         )
