@@ -236,6 +236,7 @@ async def test_nothing_is_asked_decided_or_begun_while_the_database_is_locked(
         assert await state(hub, runs) == "done", "its end was only written later"
 
 
+@pytest.mark.real
 async def test_nothing_runs_while_the_database_is_away(
     postgres: Postgres, emptied_url: str, tmp_path: Path, clock: Clock
 ) -> None:

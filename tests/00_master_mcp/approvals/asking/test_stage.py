@@ -18,7 +18,6 @@ from flotilla import (
     RateLimited,
     Unavailable,
 )
-from flotilla.database.place import sqlite_place
 from flotilla.redaction import Redactor
 from master.approvals.asking.fitting import Fits
 from master.approvals.asking.preview import Previews
@@ -27,14 +26,13 @@ from master.approvals.asking.used import UsedTickets
 from master.approvals.sealing import open_sealing
 from master.call import Call, Stage
 from master.catalogue import Catalogue
-from master.database.opened import SCHEMA
 from master.policy.seam import Verdict
 from master.result import Result
 from master.rpc import RpcError
 from master.stages.approve import Asking, approved
 
 from ...cache.calls import Server, call, entry
-from ..conftest import OWNER, Clock, Hub, opener
+from ..conftest import OWNER, Clock, Hub, opener, with_tables
 from .asked import wiping, wiping_call
 
 pytestmark = pytest.mark.anyio
@@ -72,7 +70,7 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncGenerator[Bench]:
     clock, server = Clock(), Server(lambda _: DONE)
-    place = sqlite_place(str(tmp_path / "hub.sqlite3"), SCHEMA, "FLOTILLA_DATABASE_URL")
+    place = with_tables(tmp_path)
     async with opener(place, tmp_path, clock)(max_pending_each=3) as hub:
         asking = Asking(
             approvals=hub.service,
