@@ -19,6 +19,15 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
     return "asyncio", {"use_uvloop": request.param}
 
 
+MOSTLY_UVLOOP = pytest.mark.parametrize(
+    "anyio_backend",
+    [True, pytest.param(False, marks=pytest.mark.real)],
+    ids=["uvloop", "asyncio"],
+    indirect=True,
+)
+"""For what waits for most of its time: the default run takes the loop of the hub's own process."""
+
+
 @dataclass
 class Peer:
     """One connection as the server has it."""

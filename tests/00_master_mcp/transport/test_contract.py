@@ -12,6 +12,8 @@ from flotilla import InvalidArgument, TimedOut, Unavailable, UpstreamError
 from master.upstream.transport.client import Client, Unreachable, WentAway
 from master.upstream.transport.target import Target
 
+from .conftest import MOSTLY_UVLOOP
+
 pytestmark = pytest.mark.anyio
 
 HEADERS = {"content-type": "application/json", "authorization": "Bearer t"}
@@ -426,13 +428,14 @@ async def test_a_deadline_that_has_passed_sends_nothing(client: Client, serving:
             assert not served.peers
 
 
+@MOSTLY_UVLOOP
 async def test_a_silent_server_is_given_up_and_a_slow_one_is_not(
     client: Client, serving: Any
 ) -> None:
     async def serve(peer: Any) -> None:
         await peer.request()
         await peer.say(OK + b"transfer-encoding: chunked\r\n\r\n")
-        for _ in range(5):
+        for _ in range(3):  # which takes longer than it may be silent
             await anyio.sleep(0.15)
             await peer.say(b"1\r\nx\r\n")
         await peer.until_gone()
@@ -444,7 +447,7 @@ async def test_a_silent_server_is_given_up_and_a_slow_one_is_not(
             with pytest.raises(TimedOut):
                 async for chunk in response.chunks():
                     received += chunk
-            assert received == b"xxxxx"
+            assert received == b"xxx"
             response.close()
             await served.peers[0].gone.wait()
 

@@ -18,6 +18,8 @@ from master.upstream.transport.plain import PlainClient
 from master.upstream.transport.resolve import Names
 from master.upstream.transport.target import Target
 
+from .conftest import MOSTLY_UVLOOP
+
 pytestmark = pytest.mark.anyio
 
 HEADERS = {"content-type": "application/json"}
@@ -44,6 +46,7 @@ async def until(holds: Any) -> None:
         await anyio.sleep(0.01)
 
 
+@MOSTLY_UVLOOP
 @pytest.mark.parametrize(
     "rounds",
     [pytest.param(40, id="some"), pytest.param(150, id="thousands", marks=pytest.mark.real)],
@@ -207,6 +210,7 @@ async def test_idle_connections_are_closed_after_a_while(serving: Any) -> None:
     await plain.close()
 
 
+@MOSTLY_UVLOOP
 async def test_a_host_that_swallows_everything_is_given_up(free_port: Any) -> None:
     """Its queue of connections is full, so that the system answers nobody."""
     plain = PlainClient(connect_s=0.3)
@@ -256,6 +260,7 @@ async def test_the_second_address_is_tried_when_the_first_does_not_answer(
         await plain.close()
 
 
+@MOSTLY_UVLOOP
 async def test_a_paused_stream_is_not_taken_for_a_silent_one(
     plain: PlainClient, serving: Any
 ) -> None:
@@ -278,6 +283,7 @@ async def test_a_paused_stream_is_not_taken_for_a_silent_one(
             assert received == size
 
 
+@MOSTLY_UVLOOP
 async def test_later_deadlines_do_not_outlive_earlier_ones(
     plain: PlainClient, serving: Any
 ) -> None:
