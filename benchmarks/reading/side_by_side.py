@@ -25,7 +25,8 @@ from time import perf_counter
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "07_web_browsing_mcp")]
 
-from reading.pages import Page, load, served
+from page_site import served
+from reading.pages import Page, load
 from reading.scoring import Shares, compared, score
 from reading.ways import PAGE_S, WAYS, Failed, Way
 from wire.peers.peer import Skipped
@@ -45,7 +46,8 @@ class Found:
 async def measured(way: Way, pages: Sequence[Page]) -> Found:
     """Read all pages by one way, after one that is not counted."""
     found = Found()
-    async with served(pages) as port, way.opened(port) as read:
+    html = {each.name: each.html for each in pages}
+    async with served(html) as port, way.opened(port) as read:
         await asyncio.wait_for(read(f"http://127.0.0.1:{port}/{pages[0].name}"), 2 * PAGE_S)
         for page in pages:
             # Another URL than the one before: nothing comes from a cache.

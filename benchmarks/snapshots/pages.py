@@ -1,11 +1,8 @@
 """Pages to take snapshots of: a generated set of the kinds that there are, or a folder of files."""
 
-import gzip
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiohttp import web
+from page_site import html_of
 
 _SAID = (
     "order river stone amber quiet ledger window copper garden signal harbour winter paper bridge "
@@ -30,34 +27,9 @@ def generated() -> dict[str, str]:
 def from_folder(folder: Path, most: int | None) -> dict[str, str]:
     """The `.html` and `.html.gz` files in a folder and below it, in the order of their names."""
     files = sorted(each for each in folder.rglob("*.html*") if each.is_file())[:most]
-    return {each.name.partition(".")[0][:12]: _text(each) for each in files}
-
-
-def _text(file: Path) -> str:
-    raw = file.read_bytes()
-    return (gzip.decompress(raw) if file.suffix == ".gz" else raw).decode(errors="replace")
-
-
-@asynccontextmanager
-async def served(pages: dict[str, str]) -> AsyncGenerator[int]:
-    """Serve each page as /<name> on loopback; gives the port. Nothing else is there."""
-
-    async def answer(request: web.Request) -> web.Response:
-        page = pages.get(request.path.strip("/"))
-        if page is None:
-            return web.Response(status=404)
-        return web.Response(text=page, content_type="text/html")
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    return {
+        each.name.partition(".")[0][:12]: html_of(each).decode(errors="replace") for each in files
+    }
 
 
 def _page(title: str, body: str) -> str:

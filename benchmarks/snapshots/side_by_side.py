@@ -31,7 +31,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "07_web_browsing_mcp"), str(ROOT / "benchm
 
 import structlog
 from mcp import Client, StdioServerParameters
-from snapshots.pages import from_folder, generated, served
+from page_site import served
+from snapshots.pages import from_folder, generated
 from wire.peers.install import node_peer, script
 
 from flotilla import Context, Deadline, Principal
@@ -155,7 +156,8 @@ async def theirs() -> AsyncGenerator[Callable[[str, int], Awaitable[Taken]]]:
 
 async def compared(pages: dict[str, str], rounds: int) -> dict[str, dict[str, Taken]]:
     found: dict[str, dict[str, Taken]] = {}
-    async with served(pages) as port, our_session(port) as (session, box), theirs() as take:
+    html = {name: page.encode() for name, page in pages.items()}
+    async with served(html) as port, our_session(port) as (session, box), theirs() as take:
         for name in pages:
             url = f"http://127.0.0.1:{port}/{name}"
             try:

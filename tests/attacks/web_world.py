@@ -17,6 +17,10 @@ from typing import Any
 from flotilla import Context, Deadline, NotFound, Principal, meta
 from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox
+from tests.web_site import Asked as Asked
+from tests.web_site import Names as Names
+from tests.web_site import answer as plain_answer
+from tests.web_site import next_asked
 from web_browsing.browser.acting import Acting
 from web_browsing.browser.contexts import Wants
 from web_browsing.browser.downloading import Downloading
@@ -43,30 +47,19 @@ INSIDE, MIXED = "inside.test", "mixed.test"
 FOUND = "what-only-the-inside-knows"
 SAFE = ("GET", "HEAD", "OPTIONS")
 ADA = "ada"
-
-
-@dataclass(frozen=True)
-class Asked:
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-    @property
-    def place(self) -> str:
-        return self.path.partition("?")[0]
+ANY_PAGE = {
+    "access_control_allow_origin": "*",
+    "access_control_allow_headers": "*",
+    "access_control_allow_methods": "*",
+    "access_control_allow_private_network": "true",
+}
 
 
 def answer(
     body: bytes | str = "", status: int = 200, kind: str = "text/html; charset=utf-8", **more: str
 ) -> bytes:
-    """An answer as it goes over the wire, which any page may read; headers with underscores."""
-    data = body.encode() if isinstance(body, str) else body
-    lines = [f"HTTP/1.1 {status} Said", f"content-type: {kind}", f"content-length: {len(data)}"]
-    lines += ["access-control-allow-origin: *", "access-control-allow-headers: *"]
-    lines += ["access-control-allow-methods: *", "access-control-allow-private-network: true"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in more.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + data
+    """An answer that any page may read; `more` are headers, underscores for dashes."""
+    return plain_answer(body, status, kind, **ANY_PAGE, **more)
 
 
 @dataclass
@@ -113,13 +106,7 @@ class Site:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                first, *lines = head.strip().split("\r\n")
-                method, path, _ = first.split(" ")
-                parted = (line.partition(":") for line in lines)
-                headers = {name.lower(): value.strip() for name, _, value in parted}
-                body = await reader.readexactly(int(headers.get("content-length", "0")))
-                asked = Asked(method, path, headers, body)
+                asked = await next_asked(reader)
                 self.asked.append(asked)
                 page: Any = self.pages.get(asked.place, self.otherwise)
                 if inspect.iscoroutinefunction(page):
@@ -157,21 +144,6 @@ async def site_at(site: Site, host: str = "127.0.0.1") -> AsyncGenerator[Site]:
         hearing.close()
         server.close()
         await site.end()
-
-
-class Names:
-    """A DNS whose answers come in turn, the last one for good."""
-
-    def __init__(self, answers: Mapping[str, Sequence[Sequence[str]]]) -> None:
-        self._answers = {name: list(each) for name, each in answers.items()}
-        self.asked: list[str] = []
-
-    async def __call__(self, name: str, port: int) -> Sequence[str]:
-        self.asked.append(name)
-        answers = self._answers.get(name)
-        if not answers:
-            raise OSError("no such name")
-        return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
 def names() -> Names:

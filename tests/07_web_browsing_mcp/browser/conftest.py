@@ -12,30 +12,13 @@ from typing import Any
 import pytest
 
 from flotilla import Context, Deadline, Principal
+from tests.web_site import Asked, next_asked
+from tests.web_site import answer as answer
 from web_browsing.browser.engine import Equipment
 from web_browsing.browser.sessions import Sessions, equipment_of
 from web_browsing.gate.proxy import Proxy
 from web_browsing.gate.rules import Rules
 from web_browsing.settings import Settings
-
-
-@dataclass(frozen=True)
-class Asked:
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-
-def answer(
-    body: bytes | str, status: int = 200, kind: str = "text/html; charset=utf-8", **headers: str
-) -> bytes:
-    """An answer of HTTP as it goes over the wire; `headers` with underscores for dashes."""
-    data = body.encode() if isinstance(body, str) else body
-    lines = [f"HTTP/1.1 {status} Said", f"content-type: {kind}", f"content-length: {len(data)}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + data
-
 
 Page = bytes | str | Callable[[Asked], bytes] | Callable[[Asked], Awaitable[bytes]]
 
@@ -59,20 +42,14 @@ class Site:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                first, *lines = head.strip().split("\r\n")
-                method, path, _ = first.split(" ")
-                parted = (line.partition(":") for line in lines)
-                headers = {name.lower(): value.strip() for name, _, value in parted}
-                body = await reader.readexactly(int(headers.get("content-length", "0")))
-                asked = Asked(method, path, headers, body)
+                asked = await next_asked(reader)
                 self.asked.append(asked)
                 writer.write(await self._answer(asked))
                 await writer.drain()
         writer.close()
 
     async def _answer(self, asked: Asked) -> bytes:
-        page = self.pages.get(asked.path.partition("?")[0], answer("nothing", 404))
+        page = self.pages.get(asked.place, answer("nothing", 404))
         if callable(page):
             made = page(asked)
             page = made if isinstance(made, bytes) else await made

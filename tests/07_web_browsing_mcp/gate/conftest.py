@@ -5,7 +5,7 @@ import base64
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.web_site import Names as Names
 from web_browsing.gate.proxy import Proxy
 from web_browsing.gate.rules import Rules
 from web_browsing.gate.upstream import Times
@@ -225,21 +226,6 @@ def unverified() -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-class Names:
-    """A resolver whose answers a test gives, a name's in turn, the last one for good."""
-
-    def __init__(self, answers: Mapping[str, Sequence[Sequence[str]]]) -> None:
-        self._answers = {name: list(each) for name, each in answers.items()}
-        self.asked: list[str] = []
-
-    async def __call__(self, name: str, port: int) -> Sequence[str]:
-        self.asked.append(name)
-        answers = self._answers.get(name)
-        if not answers:
-            raise OSError("no such name")
-        return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
 @dataclass
