@@ -154,9 +154,10 @@ def hinted(schema: Any, ids: dict[str, str]) -> st.SearchStrategy[dict[str, Any]
     return st.builds(placed, fitting(schema, schema), use)
 
 
+@pytest.mark.parametrize("most", [8, pytest.param(25, marks=pytest.mark.real)])
 @pytest.mark.parametrize("tool", TOOLS)
 def test_no_argument_that_the_schema_allows_breaks_a_tool(
-    tool: str, settings: Settings, opened: Any, tmp_path: Path
+    tool: str, most: int, settings: Settings, opened: Any, tmp_path: Path
 ) -> None:
     async def prepared(cmdb: Any) -> dict[str, str]:
         item, other = await cmdb.item("web"), await cmdb.item("shop", "application")
@@ -177,7 +178,7 @@ def test_no_argument_that_the_schema_allows_breaks_a_tool(
     ids, schema = anyio.run(run_all, None)
     examples: list[dict[str, Any]] = []
 
-    @fuzzing
+    @examples_of(fuzzing, max_examples=most)
     @given(arguments=hinted(schema, ids))
     def draw(arguments: dict[str, Any]) -> None:
         examples.append(arguments)
@@ -187,7 +188,6 @@ def test_no_argument_that_the_schema_allows_breaks_a_tool(
 
 
 fuzzing = examples_of(
-    max_examples=25,
     deadline=None,
     database=None,
     derandomize=True,
