@@ -26,10 +26,10 @@ from linux_cli.services import Services
 from linux_cli.settings import Settings
 
 FUZZ = settings(
-    max_examples=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+EXAMPLES = (12, pytest.param(40, marks=pytest.mark.real))
 
 READING = (
     *("getSystemInfo", "listProcesses", "listServices", "getServiceStatus", "readJournal"),
@@ -105,8 +105,8 @@ def values_for(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     return from_schema(schema)
 
 
-def fuzz(toolbox: Toolbox, name: str, context: Callable[[], Context]) -> None:
-    @FUZZ
+def fuzz(toolbox: Toolbox, name: str, most: int, context: Callable[[], Context]) -> None:
+    @settings(FUZZ, max_examples=most)
     @given(arguments_for(toolbox, name))
     def attack(arguments: dict[str, Any]) -> None:
         result = asyncio.run(toolbox.call(name, arguments, context()))
@@ -115,19 +115,21 @@ def fuzz(toolbox: Toolbox, name: str, context: Callable[[], Context]) -> None:
     attack()
 
 
+@pytest.mark.parametrize("most", EXAMPLES)
 @pytest.mark.parametrize("action", READING)
 def test_a_reading_tool_takes_whatever_its_schema_allows(
-    spoke: Spoke, action: str, make_context: Callable[..., Context]
+    spoke: Spoke, action: str, most: int, make_context: Callable[..., Context]
 ) -> None:
     toolbox = Toolbox(spoke.tools, Redactor())
-    fuzz(toolbox, f"os.linux.{action}", lambda: make_context(10, approved=False))
+    fuzz(toolbox, f"os.linux.{action}", most, lambda: make_context(10, approved=False))
 
 
+@pytest.mark.parametrize("most", EXAMPLES)
 @pytest.mark.parametrize("action", CHANGING)
 def test_a_changing_tool_takes_whatever_its_schema_allows(
-    harmless: Toolbox, action: str, make_context: Callable[..., Context]
+    harmless: Toolbox, action: str, most: int, make_context: Callable[..., Context]
 ) -> None:
-    fuzz(harmless, f"os.linux.{action}", lambda: make_context(10))
+    fuzz(harmless, f"os.linux.{action}", most, lambda: make_context(10))
 
 
 @pytest.mark.parametrize("action", CHANGING)
