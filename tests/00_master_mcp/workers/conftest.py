@@ -1,4 +1,4 @@
-"""A crew of two with a shop behind it, started once a module that harms none of it."""
+"""A crew of two with a shop behind it, started once a module that leaves both at work."""
 
 import sys
 from collections.abc import AsyncGenerator

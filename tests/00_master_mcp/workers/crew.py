@@ -182,6 +182,14 @@ class Apart:
         return answer_in(answer.text)
 
 
+async def say(crew: Crew, text: str) -> dict[str, Any]:
+    return await Apart(crew).modern("test_shop_say", {"text": text})
+
+
+async def wait(crew: Crew) -> dict[str, Any]:
+    return await Apart(crew).modern("test_shop_wait", {})
+
+
 def message(method: str, params: Mapping[str, Any]) -> str:
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import anyio
 import httpx2
@@ -12,7 +13,7 @@ from mcp.client.sse import sse_client
 from tests.conftest import until
 
 from .conftest import Work
-from .crew import Apart, answer_in, message
+from .crew import START_S, Apart, answer_in, message, say, wait
 
 pytestmark = pytest.mark.anyio
 
@@ -139,3 +140,33 @@ async def test_the_log_says_which_worker_wrote_a_line(work: Work) -> None:
         await Apart(work.crew).modern("test_shop_say", {"text": "ahoy"})
     answered = [line for line in work.crew.events("call_answered") if "worker" in line]
     assert {line["worker"] for line in answered} == {0, 1}
+
+
+async def test_a_killed_worker_disturbs_nobody_elses_call_and_is_back(work: Work) -> None:
+    crew, shop = work.crew, work.shop
+    shop.let_go.clear()
+    await until(lambda: shop.hanging == 0)
+    hanging: list[asyncio.Task[dict[str, Any]]] = []
+    while len(hanging) < 4:
+        # One after another: else a worker that is slow to take its first gets only that one.
+        hanging.append(asyncio.create_task(wait(crew)))
+        await until(lambda: shop.hanging == len(hanging))
+    victim = crew.worker(1)
+    # What it was given and has not taken goes to another: it takes nothing any more.
+    victim.suspend()
+    given = [asyncio.create_task(say(crew, str(number))) for number in range(6)]
+    await until(lambda: sum(task.done() for task in given) >= 3)
+    assert not all(task.done() for task in given), "the victim was given some"
+    victim.kill()
+    answers = await asyncio.wait_for(asyncio.gather(*given), 10)
+    assert [each["result"]["structuredContent"]["text"] for each in answers] == [
+        str(number) for number in range(6)
+    ]
+    await until(lambda: crew.lives(1) == 2, within_s=START_S)
+    shop.let_go.set()
+    outcomes = await asyncio.gather(*hanging, return_exceptions=True)
+    done = [each for each in outcomes if not isinstance(each, BaseException)]
+    assert len(done) == 2, f"of the other worker's calls two went on: {outcomes}"
+    assert all(each["result"]["structuredContent"] == {"text": "done"} for each in done)
+    (line,) = crew.events("worker_ended")
+    assert (line["worker"], line["how"]) == (1, "signal 9")

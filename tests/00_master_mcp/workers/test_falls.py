@@ -18,7 +18,7 @@ from tests.conftest import find_free_port, until
 from tests.processes import alive, command_of
 
 from .conftest import everything
-from .crew import ROOT, SCRIPT, START_S, Apart, Crew, Shop, crew_in, shop_at
+from .crew import ROOT, SCRIPT, START_S, Apart, Crew, Shop, crew_in, say, shop_at, wait
 
 pytestmark = pytest.mark.anyio
 
@@ -35,45 +35,6 @@ def start(tmp_path: Path, redis_server: RedisServer) -> Start:
 
 async def ended(processes: list[psutil.Process]) -> None:
     await until(lambda: not alive(processes), within_s=15)
-
-
-async def test_a_killed_worker_disturbs_nobody_elses_call_and_is_back(
-    start: Start, tmp_path: Path
-) -> None:
-    shop, port = Shop(), find_free_port()
-    async with shop_at(port, tmp_path / "data", shop), start(port) as crew:
-        hanging: list[asyncio.Task[dict[str, Any]]] = []
-        while len(hanging) < 4:
-            # One after another: else a worker that is slow to take its first gets only that one.
-            hanging.append(asyncio.create_task(_wait(crew)))
-            await until(lambda: shop.hanging == len(hanging))
-        victim = crew.worker(1)
-        # What it was given and has not taken goes to another: it takes nothing any more.
-        victim.suspend()
-        given = [asyncio.create_task(_say(crew, str(number))) for number in range(6)]
-        await until(lambda: sum(task.done() for task in given) >= 3)
-        assert not all(task.done() for task in given), "the victim was given some"
-        victim.kill()
-        answers = await asyncio.wait_for(asyncio.gather(*given), 10)
-        assert [each["result"]["structuredContent"]["text"] for each in answers] == [
-            str(number) for number in range(6)
-        ]
-        await until(lambda: crew.lives(1) == 2, within_s=START_S)
-        shop.let_go.set()
-        outcomes = await asyncio.gather(*hanging, return_exceptions=True)
-        done = [each for each in outcomes if not isinstance(each, BaseException)]
-        assert len(done) == 2, f"of the other worker's calls two went on: {outcomes}"
-        assert all(each["result"]["structuredContent"] == {"text": "done"} for each in done)
-        (line,) = crew.events("worker_ended")
-        assert (line["worker"], line["how"]) == (1, "signal 9")
-
-
-async def _say(crew: Crew, text: str) -> dict[str, Any]:
-    return await Apart(crew).modern("test_shop_say", {"text": text})
-
-
-async def _wait(crew: Crew) -> dict[str, Any]:
-    return await Apart(crew).modern("test_shop_wait", {})
 
 
 @pytest.mark.real
@@ -100,7 +61,7 @@ async def test_a_stop_lets_calls_end_and_leaves_no_process(start: Start, tmp_pat
     async with shop_at(port, tmp_path / "data", shop), start(port) as crew:
         family = crew.family()
         assert len(family) >= 3
-        calls = [asyncio.create_task(_wait(crew)) for _ in range(2)]
+        calls = [asyncio.create_task(wait(crew)) for _ in range(2)]
         await until(lambda: shop.hanging == 2)
         crew.process.send_signal(signal.SIGTERM)
         await until(lambda: _refuses(crew))
@@ -154,7 +115,7 @@ async def test_a_mistake_is_told_once_and_ends_the_parent(start: Start, tmp_path
 async def test_the_workers_count_a_callers_rate_together(start: Start, tmp_path: Path) -> None:
     shop, port, rate = Shop(), find_free_port(), {"per_minute": 1, "burst": 4}
     async with shop_at(port, tmp_path / "data", shop), start(port, rate=rate) as crew:
-        answers = [await _say(crew, "ahoy") for _ in range(6)]
+        answers = [await say(crew, "ahoy") for _ in range(6)]
         refused = [str(each) for each in answers if each["result"].get("isError")]
         assert len(refused) == 2 and all("rate_limited" in each for each in refused)
         counts = await crew.counted("mcp_requests_total", tool="test.shop.say")
@@ -189,7 +150,7 @@ async def test_sessions_are_found_while_redis_is_away(
         for _ in range(4):
             assert (await client.call("test_shop_say")).status_code == 200
         await until(lambda: bool(crew.events("shared_state_away")))
-        assert (await _say(crew, "ahoy"))["result"]["structuredContent"] == {"text": "ahoy"}
+        assert (await say(crew, "ahoy"))["result"]["structuredContent"] == {"text": "ahoy"}
 
 
 @pytest.mark.real
@@ -221,7 +182,7 @@ async def test_the_lead_is_back_with_its_programs(start: Start, tmp_path: Path) 
         crew.worker(0).kill()
         await ended(programs)
         # Nobody else is disturbed while it is away.
-        assert (await _say(crew, "ahoy"))["result"]["structuredContent"] == {"text": "ahoy"}
+        assert (await say(crew, "ahoy"))["result"]["structuredContent"] == {"text": "ahoy"}
         await crew.connected("every")
         for _ in range(4):
             answer = await Apart(crew).modern("ext_every_test_simple_text", {})
@@ -237,12 +198,12 @@ async def test_a_worker_that_hangs_is_passed_by_and_ends_with_its_parent(
         family = crew.family()
         stuck = crew.worker(1)
         stuck.suspend()
-        calls = [asyncio.create_task(_say(crew, str(number))) for number in range(10)]
+        calls = [asyncio.create_task(say(crew, str(number))) for number in range(10)]
         done, waiting = await asyncio.wait(calls, timeout=3)
         # It has what it was given before that was seen; the other answers everybody else.
         assert len(done) >= 5, len(waiting)
         for _ in range(5):
-            await asyncio.wait_for(_say(crew, "ahoy"), 3)
+            await asyncio.wait_for(say(crew, "ahoy"), 3)
         stuck.resume()
         await asyncio.wait_for(asyncio.gather(*calls), 10)
         crew.process.kill()
