@@ -13,6 +13,7 @@ import pytest
 
 from flotilla import Misconfigured, Unavailable
 from master.documents.files import FileDocuments
+from master.documents.kept import Kept
 from master.documents.opened import open_documents
 
 pytestmark = pytest.mark.anyio
@@ -95,6 +96,7 @@ COUNT = """
             FileDocuments(Path(sys.argv[1])), "count", read=lambda body: body.get("n", 0),
             write=lambda n: {"n": n}, news=None, topic="count",
         )
+        print("ready", flush=True)
         for _ in range(25):
             await kept.change(lambda n: n + 1)
 
@@ -103,13 +105,26 @@ COUNT = """
 
 
 async def test_processes_that_change_one_file_at_once_lose_nothing(tmp_path: Path) -> None:
+    kept: Kept[int] = Kept(
+        FileDocuments(tmp_path),
+        "count",
+        read=lambda body: body.get("n", 0),
+        write=lambda n: {"n": n},
+        news=None,
+        topic="count",
+    )
     path = f"{ROOT}:{ROOT / '00_master_mcp'}"
     argv = [sys.executable, "-c", textwrap.dedent(COUNT), str(tmp_path)]
-    started = [
-        subprocess.Popen(argv, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    for process in started:
-        _, told = process.communicate(timeout=60)
-        assert process.returncode == 0, told.decode()
+    with subprocess.Popen(
+        argv,
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        began = other.stdout.readline()
+        for _ in range(25 if began else 0):
+            await kept.change(lambda n: n + 1)
+        _, told = other.communicate(timeout=60)
+    assert (other.returncode, began) == (0, b"ready\n"), told.decode()
     assert (await FileDocuments(tmp_path).load("count")).body == {"n": 50}
