@@ -17,7 +17,7 @@ from tests.conftest import plain_http
 
 ROOT = Path(__file__).resolve().parents[3]
 HUB_FOLDER = ROOT / "00_master_mcp"
-START_S = 20.0
+START_S = 40.0
 
 
 @dataclass
