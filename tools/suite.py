@@ -19,6 +19,8 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import Any
 
+from tools.memory_folder import memory_folder
+
 ROOT = Path(__file__).resolve().parents[1]
 TALLY, LANE = "FLOTILLA_TEST_TALLY", "FLOTILLA_TEST_LANE"
 """What a process of tests is told: where its tally goes, and beside how many others it runs."""
@@ -42,6 +44,8 @@ MEASURING = (f"{HUB}/shed", "chaos", "real")
 """What stands still while anything else has the processors would fail, or tell nothing."""
 MEASURING_AT_LENGTH = ("07_web_browsing_mcp",)
 """What measures only where the tests that need much time run too: those start browsers."""
+ON_DISK = (f"{HUB}/external", "01_linux_cli_mcp", "attacks", "crash", "real")
+"""Whose tests start sandboxes, which have a `/dev` of their own, or care what a disk does."""
 FIRST = (f"{HUB}/wire", "fleet", f"{HUB}/external", f"{HUB}/audit", "12_cmdb_mcp", "attacks")
 """The longest, so that no process runs on when the others are done."""
 
@@ -61,6 +65,11 @@ class Group:
     @property
     def measures(self) -> bool:
         return self.name.startswith((*MEASURING, *(MEASURING_AT_LENGTH if self.long else ())))
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether its files may be where they cost the least time."""
+        return not self.long and not self.name.startswith(ON_DISK)
 
 
 @dataclass
@@ -160,13 +169,14 @@ class Suite:
             return Outcome(code=NOTHING_TO_DO)
         lane, began = self._lanes.get(), monotonic()
         try:
-            with tempfile.TemporaryDirectory(prefix="flotilla-tests-") as folder:
+            place = memory_folder() if group.in_memory else None
+            with tempfile.TemporaryDirectory(prefix="flotilla-tests-", dir=place) as folder:
                 tally, said = Path(folder) / "tally", Path(folder) / "said"
                 with said.open("wb") as out:
                     done = subprocess.run(
                         [sys.executable, "-m", "pytest", *self._arguments(group)],
                         cwd=self._root,
-                        env={**os.environ, TALLY: str(tally), LANE: str(lane)},
+                        env=self._environment(lane, tally, None if place is None else folder),
                         stdin=subprocess.DEVNULL,
                         stdout=None if shown else out,
                         stderr=None if shown else subprocess.STDOUT,
@@ -180,6 +190,12 @@ class Suite:
         took = f"exit code {done.returncode}, {monotonic() - began:.0f} s"
         self._say(f"== tests of {' '.join(group.paths)}: {took}\n{text}")
         return found
+
+    def _environment(self, lane: int, tally: Path, files: str | None) -> dict[str, str]:
+        told = {**os.environ, TALLY: str(tally), LANE: str(lane)}
+        # Programs of ours are started by the hundred: they must not compile all they are each time.
+        told.pop("PYTHONDONTWRITEBYTECODE", None)
+        return told if files is None else told | {"TMPDIR": files}
 
     def _arguments(self, group: Group) -> list[str]:
         """Each process gets what it would else share: the folder of its files, and its memory of

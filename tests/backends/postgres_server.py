@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tools.memory_folder import memory_folder
+
 SERVER_USER = "postgres"
-IN_MEMORY, ROOM_BYTES = Path("/dev/shm"), 4 * 2**30
-"""Where a server's files are made and removed at once, if there is so much room: every test has a
-database of its own, of hundreds of files, whose removal from a disk can take half a minute."""
 PASSWORD = "canary-of-postgres"
 
 
@@ -71,15 +70,6 @@ def server_programs() -> Path | None:
     return found[-1].parent if found else Path(on_path).parent if on_path else None
 
 
-def _folder_of_folders() -> Path | None:
-    """None is the system's folder for what is temporary."""
-    try:
-        roomy = shutil.disk_usage(IN_MEMORY).free >= ROOM_BYTES and os.access(IN_MEMORY, os.W_OK)
-    except OSError:
-        return None
-    return IN_MEMORY if roomy else None
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     programs = server_programs()
@@ -87,7 +77,8 @@ def postgres() -> Iterator[Postgres]:
         pytest.skip("no PostgreSQL server is installed here (apt package postgresql)")
     if os.getuid() == 0 and SERVER_USER not in {user.pw_name for user in pwd.getpwall()}:
         pytest.skip("there is no user postgres, and PostgreSQL does not run as root")
-    with tempfile.TemporaryDirectory(prefix="flotilla-pg-", dir=_folder_of_folders()) as folder:
+    # Every test has a database of its own, of hundreds of files.
+    with tempfile.TemporaryDirectory(prefix="flotilla-pg-", dir=memory_folder()) as folder:
         server = Postgres(programs, Path(folder))
         server.create()
         server.start()
