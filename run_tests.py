@@ -16,6 +16,8 @@ SHORT = ("-m", "not real", "--hypothesis-profile=short")
 """Of pytest: no test that needs much time, and fewer examples where they are drawn."""
 LANES = min(2, os.cpu_count() or 1)
 """A test and what it starts have a processor of their own, whose time it may count on."""
+SHORT_LANES = LANES + 1
+"""Of the short run, whose tests wait a third of their time and leave out what needs much."""
 
 
 def options() -> argparse.Namespace:
@@ -33,10 +35,12 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--fast", action="store_true", help="tests alone: no ruff, no type check")
     parser.add_argument(
-        "--lanes", type=int, default=LANES, help=f"processes of tests at once ({LANES})"
+        "--lanes", type=int, help=f"processes of tests at once ({SHORT_LANES}; {LANES} with --real)"
     )
     asked = parser.parse_args(ours)
     asked.pytest = after
+    if asked.lanes is None:
+        asked.lanes = LANES if asked.real else SHORT_LANES
     return asked
 
 

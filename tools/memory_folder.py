@@ -4,7 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-IN_MEMORY, ROOM_BYTES = Path("/dev/shm"), 4 * 2**30
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there has a random name
+ROOM_BYTES = 4 * 2**30
 
 
 def memory_folder() -> Path | None:

@@ -44,8 +44,13 @@ MEASURING = (f"{HUB}/shed", "chaos", "real")
 """What stands still while anything else has the processors would fail, or tell nothing."""
 MEASURING_AT_LENGTH = ("07_web_browsing_mcp",)
 """What measures only where the tests that need much time run too: those start browsers."""
-ON_DISK = (f"{HUB}/external", "01_linux_cli_mcp", "attacks", "crash", "real")
-"""Whose tests start sandboxes, which have a `/dev` of their own, or care what a disk does."""
+ON_DISK = (
+    *(f"{HUB}/external", "01_linux_cli_mcp", "attacks"),
+    *("crash", "real"),
+    "07_web_browsing_mcp",
+)
+"""Whose tests start sandboxes, which have a `/dev` of their own; care what a disk does; or have
+sockets in their folders, whose paths must be short."""
 FIRST = (f"{HUB}/wire", "fleet", f"{HUB}/external", f"{HUB}/audit", "12_cmdb_mcp", "attacks")
 """The longest, so that no process runs on when the others are done."""
 
