@@ -45,9 +45,12 @@ MEASURING = (f"{HUB}/shed", "chaos", "real")
 MEASURING_AT_LENGTH = ("07_web_browsing_mcp",)
 """What measures only where the tests that need much time run too: those start browsers."""
 ON_DISK = (
-    *(f"{HUB}/external", "01_linux_cli_mcp", "attacks"),
-    *("crash", "real"),
+    f"{HUB}/external",
+    "01_linux_cli_mcp",
     "07_web_browsing_mcp",
+    "attacks",
+    "crash",
+    "real",
 )
 """Whose tests start sandboxes, which have a `/dev` of their own; care what a disk does; or have
 sockets in their folders, whose paths must be short."""
