@@ -35,6 +35,7 @@ from flotilla.serving.spokes import spoke_service
 from master import build as build_hub
 from master.principals.settings import OpenIdSettings
 from master.settings import Settings as HubSettings
+from tests.backends.hub_tables import with_tables
 from tests.backends.postgres_server import postgres as postgres
 from tests.backends.redis_server import redis_process as redis_process
 from tests.backends.redis_server import redis_server as redis_server
@@ -343,6 +344,7 @@ async def fleet_in(
         FleetConfig(entries, {}, hub=hub, external={ANY: Resilience(**settings)}),
         CommonSettings(data_dir=folder / "data", shutdown_grace_s=5, **common),
     )
+    with_tables(fleet.common.data_dir / "hub")
     servers = folder / "mcp.json"
     servers.write_text(json.dumps({"mcpServers": external or {}}))
     hub_settings = HubSettings(

@@ -1,15 +1,11 @@
 """Approvals over a file and over a real PostgreSQL, of one hub or of several that share it."""
 
-import asyncio
 import contextlib
 import json
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -19,7 +15,7 @@ import pytest
 
 from flotilla import Principal
 from flotilla.database.database import Database
-from flotilla.database.place import Place, read_place, sqlite_place
+from flotilla.database.place import Place, read_place
 from flotilla.redaction import Redactor
 from flotilla.secret_text import MARK
 from flotilla.serving.draining import Drain
@@ -36,6 +32,7 @@ from master.database.opened import SCHEMA, open_database
 from master.entry import Entry, Origin, View
 from master.policy.seam import Consent, Verdict
 from master.result import Result, of_json
+from tests.backends.hub_tables import with_tables
 
 from ...backends.postgres_server import Postgres
 
@@ -116,28 +113,6 @@ OpenHub = Callable[..., AbstractAsyncContextManager[Hub]]
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@cache
-def _tables() -> bytes:
-    """A database file with all tables: to make them takes longer than a test."""
-    with tempfile.TemporaryDirectory(prefix="flotilla-approvals-") as folder:
-        file = Path(folder) / "hub.sqlite3"
-
-        async def make() -> None:
-            async with open_database(sqlite_place(str(file), SCHEMA, "KEY")).opened():
-                pass
-
-        with ThreadPoolExecutor(1) as beside:
-            beside.submit(asyncio.run, make()).result()
-        return file.read_bytes()
-
-
-def with_tables(folder: Path) -> Place:
-    """A database of its own in a file of that folder."""
-    file = folder / "hub.sqlite3"
-    file.write_bytes(_tables())
-    return sqlite_place(str(file), SCHEMA, "FLOTILLA_DATABASE_URL")
 
 
 @pytest.fixture

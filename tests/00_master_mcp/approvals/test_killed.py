@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from flotilla.json_text import from_json
+from tests.backends.hub_tables import with_tables
 from tests.conftest import ROOT
-
-from .conftest import with_tables
 
 pytestmark = pytest.mark.real
 

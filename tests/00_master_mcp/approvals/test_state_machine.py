@@ -16,8 +16,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from flotilla import FlotillaError, Principal
 from master.approvals.seam import Held
 from master.result import of_json
+from tests.backends.hub_tables import with_tables
 
-from .conftest import APPROVER, ASKER, OTHER, OWNER, Clock, Hub, call_of, opener, with_tables
+from .conftest import APPROVER, ASKER, OTHER, OWNER, Clock, Hub, call_of, opener
 
 PEOPLE = (ASKER, OTHER, APPROVER, OWNER, Principal(ASKER.name, ("admin",)))
 CALLS = [call_of({"path": f"/{number}"}, principal=who) for number in (1, 2) for who in PEOPLE[:2]]

@@ -30,9 +30,10 @@ from master.policy.seam import Verdict
 from master.result import Result
 from master.rpc import RpcError
 from master.stages.approve import Asking, approved
+from tests.backends.hub_tables import with_tables
 
 from ...cache.calls import Server, call, entry
-from ..conftest import OWNER, Clock, Hub, opener, with_tables
+from ..conftest import OWNER, Clock, Hub, opener
 from .asked import wiping, wiping_call
 
 pytestmark = pytest.mark.anyio
