@@ -23,6 +23,8 @@ DOWN: dict[str, Fault] = {
     "html": Garbage("html"),
 }
 AT_ONCE_S = 0.1
+ONE_AT_ONCE_S = 0.4
+"""For a call that is measured alone, on a busy machine; what is waited for takes a second."""
 BACK_S = 1.0
 USUAL = {"timeout_s": 1.0, "breaker": {"failures": 5, "open_s": 60}}
 """A breaker that would rest for a minute: that the server is back must end its rest."""
@@ -107,7 +109,7 @@ async def test_so_it_is_with_an_external_server(ground: Ground, name: str) -> No
         await until(lambda: told_away(outer, "inner"), 4)
         answered = await outer.caller.call(tool, {"key": "down"})
         assert answered.code in ("unavailable", "circuit_open")
-        assert answered.took_s < AT_ONCE_S
+        assert answered.took_s < ONE_AT_ONCE_S
         await proxy.heal()
         assert await first_good_s(outer, 8, tool) < BACK_S
 
@@ -126,7 +128,7 @@ async def test_a_server_that_hangs_is_away_though_its_port_accepts(ground: Groun
     async with ground.site(trial=USUAL) as site:
         await site.cue("hang", what="all")
         await until(lambda: told_away(site), 3)
-        assert (await site.look("down")).took_s < AT_ONCE_S
+        assert (await site.look("down")).took_s < ONE_AT_ONCE_S
         health = await site.health()
         assert health["status"] == "unreachable" and health["reason"]
         await site.cue("well")
@@ -174,14 +176,14 @@ async def test_a_server_unreachable_at_the_start_delays_nothing(ground: Ground, 
             await site.hub.ready(["trial"] if broken else [])
             took_s = monotonic() - before
             listed = await site.caller.ask("tools/list", {})
-            assert listed.took_s < AT_ONCE_S
+            assert listed.took_s < ONE_AT_ONCE_S
             assert (await site.look_beside(1)).code is None
             names = set(await site.caller.tools())
             if broken:
                 answered = await site.look("down")
                 # Nobody knows its tools yet.
                 assert answered.code in ("not_found", "unavailable")
-                assert answered.took_s < AT_ONCE_S
+                assert answered.took_s < ONE_AT_ONCE_S
                 await site.proxy.heal()
                 assert await first_good_s(site, 8) < BACK_S
                 assert "test.trial.look" in await site.caller.tools()
@@ -190,4 +192,4 @@ async def test_a_server_unreachable_at_the_start_delays_nothing(ground: Ground, 
     usual_s, listed = await started_s({})
     broken_s, listed_then = await started_s({"trial": DOWN[name]})
     assert listed_then == listed
-    assert broken_s < usual_s + 0.3
+    assert broken_s < usual_s + 0.5
