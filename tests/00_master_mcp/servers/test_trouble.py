@@ -261,7 +261,7 @@ async def test_a_server_sees_nothing_of_the_hub_but_the_search_path(
 async def test_a_hung_server_holds_up_no_other_and_is_ended_all_the_same(
     open_estate: OpenEstate, folder: Path
 ) -> None:
-    told = {"calm": puppet(folder), "hung": puppet(folder, timeoutS=1)}
+    told = {"calm": puppet(folder), "hung": puppet(folder, timeoutS=2)}
     async with open_estate(folder, **told) as estate:
         pid = (await estate.reached("hung", "running"))["pid"]
         await estate.reached("calm", "running")
@@ -281,6 +281,6 @@ async def test_a_hung_server_holds_up_no_other_and_is_ended_all_the_same(
                     await asyncio.sleep(0.1)
                     began = perf_counter()
                     await client.call_tool("ext_calm_echo", {"text": "a"})
-                    assert perf_counter() - began < 0.5
+                    assert perf_counter() - began < 1.5
             assert (await health(estate))["hung"]["status"] == "unreachable"
     assert not alive(inner)
