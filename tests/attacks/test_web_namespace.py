@@ -5,11 +5,13 @@ inside at a private one. No exception is set: the rules are as they are shipped.
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import to_thread
 
-from tests.conftest import LANE, until
+from tests.conftest import until
 from web_browsing.gate.resolving import REMEMBERED_S
 
 from .web_world import FOUND, Names, Web, opened_web
@@ -120,10 +123,19 @@ def dns() -> Names:
 
 
 @asynccontextmanager
+async def alone_with_its_addresses() -> AsyncGenerator[None]:
+    """One run of the tests at a time on a machine."""
+    with Path(tempfile.gettempdir(), "flotilla-networks.lock").open("w") as lock:
+        await to_thread.run_sync(fcntl.flock, lock, fcntl.LOCK_EX)
+        yield
+
+
+@asynccontextmanager
 async def networks(folder: Path, **more: Any) -> AsyncGenerator[Networks]:
-    if os.geteuid() != 0 or shutil.which("ip") is None or LANE:
-        pytest.skip("needs root and iproute2, and to be alone with its addresses")
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("needs root and iproute2")
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(alone_with_its_addresses())
         outside = await stack.enter_async_context(machine(1, "198.41.0.9", PUBLIC))
         inside = await stack.enter_async_context(machine(2, "10.213.77.1", PRIVATE))
         web = await stack.enter_async_context(opened_web(folder, dns=dns(), **more))

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import AsyncGenerator
+from http import HTTPStatus
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 import yaml
@@ -133,9 +135,20 @@ async def test_fields_of_another_manager_are_a_conflict_that_names_it(
 ) -> None:
     await desk("applyManifest", manifest=manifest(deployment("fields")))
     path = f"{APPS}/fields?fieldManager=autoscaler"
-    live = kube.ask("GET", f"{APPS}/fields")
-    live["spec"]["replicas"] = 7
-    kube.ask("PUT", path, live)
+
+    def is_scaled() -> bool:
+        live = kube.ask("GET", f"{APPS}/fields")
+        live["spec"]["replicas"] = 7
+        try:
+            kube.ask("PUT", path, live)
+        except HTTPError as error:
+            if error.code != HTTPStatus.CONFLICT:
+                raise
+            # Somebody of the cluster wrote to it in between.
+            return False
+        return True
+
+    await until(is_scaled)
     wanted = manifest(deployment("fields"))
     told = await desk("diffManifest", manifest=wanted)
     error = await desk.refused("conflict", "applyManifest", manifest=wanted)
