@@ -87,8 +87,10 @@ class Sessions:
         self._equipment = equipment or equipment_of(settings, proxy.spki_hash)
         self._engine = Engine(self._equipment, self._all_gone)
         self._contexts = Contexts(self._engine, proxy, self._equipment)
-        self._watch = Watch(self._engine, settings.max_memory_mb)
         self._sessions: dict[str, Session] = {}
+        self._watch = Watch(
+            self._engine, settings.max_memory_mb, lambda: list(self._sessions.values())
+        )
         self._opening: dict[str, str] = {}
         self._gone = _Gone()
         self._lives: dict[str, asyncio.Task[None]] = {}
