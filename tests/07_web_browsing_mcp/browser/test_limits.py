@@ -14,6 +14,7 @@ from tests.conftest import until
 from web_browsing.browser.contexts import Wants
 from web_browsing.browser.memory import Process, Usage, descendants, measure
 from web_browsing.browser.quarantine import Quarantine
+from web_browsing.browser.watching import Watch
 
 pytestmark = pytest.mark.anyio
 
@@ -179,3 +180,32 @@ async def test_a_page_that_takes_all_memory_ends_with_its_session_and_others_go_
         async with sessions.acting(modest.id, calling("ada")) as session:
             assert await session.page().title() == "Fine"
         await until(lambda: measure(sessions.engine.running.pid).total_mb < 600)
+
+
+@pytest.mark.real
+async def test_pages_let_go_what_those_before_left_behind_before_the_bound_is_reached(
+    site: Any, browsing: Any
+) -> None:
+    site.pages["/"] = """<script>
+        window.kept = Array.from({length: 50000}, (_, i) => 'x' + i)</script>"""
+
+    def largest() -> int:
+        page = measure(sessions.engine.running.pid).largest_page()
+        return 0 if page is None else page.bytes
+
+    async with browsing(max_memory_mb=10_000) as sessions:
+        session = await sessions.open("ada", Wants())
+        for _ in range(20):
+            await session.page().goto(f"{site.url}/")
+        left = largest()
+        total_mb = measure(sessions.engine.running.pid).total_mb
+        watch = Watch(sessions.engine, total_mb * 5 // 4, lambda: [session])
+        await watch.look()
+        assert watch.relieving is not None
+        await watch.relieving
+        assert largest() < 0.8 * left
+        assert await session.page().evaluate("window.kept.length") == 50_000
+        # Not again and again.
+        relieved = watch.relieving
+        await watch.look()
+        assert watch.relieving is relieved
