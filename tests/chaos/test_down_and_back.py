@@ -1,6 +1,7 @@
 """A server that is down is told at once, and is served again within a second of its return."""
 
 import asyncio
+from collections.abc import Sequence
 from time import monotonic
 
 import anyio
@@ -8,6 +9,7 @@ import pytest
 
 from tests.conftest import until
 
+from .caller import Answered
 from .fault_proxy import BlackHole, Fault, Garbage, HalfOpen, Refuse, Reset, Unaccepting
 from .house import Footprint, Ground, Site, mostly_real
 
@@ -23,8 +25,6 @@ DOWN: dict[str, Fault] = {
     "html": Garbage("html"),
 }
 AT_ONCE_S = 0.1
-ONE_AT_ONCE_S = 0.4
-"""For a call that is measured alone, on a busy machine; what is waited for takes a second."""
 BACK_S = 1.0
 USUAL = {"timeout_s": 1.0, "breaker": {"failures": 5, "open_s": 60}}
 """A breaker that would rest for a minute: that the server is back must end its rest."""
@@ -52,6 +52,11 @@ async def first_good_s(site: Site, within_s: float, tool: str = "test.trial.look
     return at - started
 
 
+def at_once(answers: Sequence[Answered]) -> bool:
+    """Whether all but one came at once: one of them may meet a pause of the machine's."""
+    return sorted(each.took_s for each in answers)[-2] < AT_ONCE_S
+
+
 async def told_away(site: Site, service: str = "trial") -> bool:
     return await site.metric("mcp_service_health", service=service) == 0
 
@@ -64,14 +69,10 @@ async def go_down_and_back(ground: Ground, fault: Fault) -> None:
         calls = [asyncio.create_task(site.look("first")) for _ in range(6)]
         await until(lambda: told_away(site), 3)
         await asyncio.gather(*calls)
-        took_s: list[float] = []
-        for tool in ("look", "add") * 3:
-            answered = await site.tool(tool, "down")
-            assert answered.code in ("unavailable", "circuit_open")
-            assert answered.error["hint"]
-            took_s.append(answered.took_s)
-        # One of them may meet a pause of the machine's.
-        assert sorted(took_s)[-2] < AT_ONCE_S, took_s
+        answers = [await site.tool(tool, "down") for tool in ("look", "add") * 3]
+        assert {each.code for each in answers} <= {"unavailable", "circuit_open"}
+        assert all(each.error["hint"] for each in answers)
+        assert at_once(answers), answers
         assert "test.trial.look" in await site.caller.tools()
         await site.proxy.heal()
         assert await first_good_s(site, 8) < BACK_S
@@ -107,9 +108,9 @@ async def test_so_it_is_with_an_external_server(ground: Ground, name: str) -> No
         await proxy.suffer(DOWN[name])
 
         await until(lambda: told_away(outer, "inner"), 4)
-        answered = await outer.caller.call(tool, {"key": "down"})
-        assert answered.code in ("unavailable", "circuit_open")
-        assert answered.took_s < ONE_AT_ONCE_S
+        answers = [await outer.caller.call(tool, {"key": "down"}) for _ in range(3)]
+        assert {each.code for each in answers} <= {"unavailable", "circuit_open"}
+        assert at_once(answers), answers
         await proxy.heal()
         assert await first_good_s(outer, 8, tool) < BACK_S
 
@@ -128,7 +129,8 @@ async def test_a_server_that_hangs_is_away_though_its_port_accepts(ground: Groun
     async with ground.site(trial=USUAL) as site:
         await site.cue("hang", what="all")
         await until(lambda: told_away(site), 3)
-        assert (await site.look("down")).took_s < ONE_AT_ONCE_S
+        answers = [await site.look("down") for _ in range(3)]
+        assert at_once(answers), answers
         health = await site.health()
         assert health["status"] == "unreachable" and health["reason"]
         await site.cue("well")
@@ -174,16 +176,17 @@ async def test_a_server_unreachable_at_the_start_delays_nothing(ground: Ground, 
         before = monotonic()
         async with ground.site(trial=USUAL, broken=broken, ready=False) as site:
             await site.hub.ready(["trial"] if broken else [])
+            lists = [await site.caller.ask("tools/list", {})]
             took_s = monotonic() - before
-            listed = await site.caller.ask("tools/list", {})
-            assert listed.took_s < ONE_AT_ONCE_S
+            lists += [await site.caller.ask("tools/list", {}) for _ in range(2)]
+            assert at_once(lists), lists
             assert (await site.look_beside(1)).code is None
             names = set(await site.caller.tools())
             if broken:
-                answered = await site.look("down")
+                answers = [await site.look("down") for _ in range(3)]
                 # Nobody knows its tools yet.
-                assert answered.code in ("not_found", "unavailable")
-                assert answered.took_s < ONE_AT_ONCE_S
+                assert {each.code for each in answers} <= {"not_found", "unavailable"}
+                assert at_once(answers), answers
                 await site.proxy.heal()
                 assert await first_good_s(site, 8) < BACK_S
                 assert "test.trial.look" in await site.caller.tools()
@@ -192,4 +195,4 @@ async def test_a_server_unreachable_at_the_start_delays_nothing(ground: Ground, 
     usual_s, listed = await started_s({})
     broken_s, listed_then = await started_s({"trial": DOWN[name]})
     assert listed_then == listed
-    assert broken_s < usual_s + 0.5
+    assert broken_s < usual_s + 0.3

@@ -279,8 +279,13 @@ async def test_a_hung_server_holds_up_no_other_and_is_ended_all_the_same(
                     for _ in range(20):
                         group.start_soon(hang)
                     await asyncio.sleep(0.1)
-                    began = perf_counter()
-                    await client.call_tool("ext_calm_echo", {"text": "a"})
-                    assert perf_counter() - began < 1.5
+                    took_s: list[float] = []
+                    for _ in range(3):
+                        began = perf_counter()
+                        await client.call_tool("ext_calm_echo", {"text": "a"})
+                        took_s.append(perf_counter() - began)
+                    # One of them may meet a pause of the machine's.
+                    assert sorted(took_s)[-2] < 0.5, took_s
+                    assert sum(took_s) < 1.5, "the others hang on"
             assert (await health(estate))["hung"]["status"] == "unreachable"
     assert not alive(inner)
