@@ -39,7 +39,7 @@ from tests.backends.hub_tables import with_tables
 from tests.backends.postgres_server import postgres as postgres
 from tests.backends.redis_server import redis_process as redis_process
 from tests.backends.redis_server import redis_server as redis_server
-from tests.processes import command_of
+from tests.processes import command_of, stop
 
 # What an example takes on a busy machine tells nothing of it.
 examples_of.register_profile("long", deadline=None)
@@ -273,11 +273,7 @@ async def launched_in(folder: Path, *arguments: str, **env: str) -> AsyncGenerat
             await until(lambda: _is_ready(http, fleet), within_s=60)
         yield fleet
     finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGINT)
-        with anyio.fail_after(40, shield=True):
-            await process.wait()
-            await reading
+        await stop(process, signal.SIGINT, 40, reading)
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """Processes that may end while they are looked at."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Iterable
+from signal import Signals
 
+import anyio
 import psutil
 
 
@@ -24,3 +27,15 @@ def command_of(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:  # as is one that is a zombie
         return ""
+
+
+async def stop(
+    process: asyncio.subprocess.Process, by: Signals, within_s: float, *then: Awaitable[object]
+) -> None:
+    """Signal it if it runs, and wait for its end and `then`, also where the test is cancelled."""
+    if process.returncode is None:
+        process.send_signal(by)
+    with anyio.fail_after(within_s, shield=True):
+        await process.wait()
+        for each in then:
+            await each

@@ -14,6 +14,8 @@ import anyio
 import httpx2
 import pytest
 
+from tests.processes import stop
+
 from .conftest import connected
 from .house import House
 from .raw import answer_of, call
@@ -161,10 +163,7 @@ async def hub_process(folder: Path, port: int, external: dict[str, Any]) -> Asyn
         await connected(hub, *external)
         yield hub
     finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        with anyio.fail_after(20, shield=True):
-            await process.wait()
+        await stop(process, signal.SIGTERM, 20)
 
 
 async def _is_up(http: httpx2.AsyncClient, hub: Hub) -> bool:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx2
 import psutil
 import yaml
@@ -22,6 +21,7 @@ from flotilla.fleet import FleetConfig, ServiceEntry
 from flotilla.serving.run import Running
 from flotilla.serving.spokes import spoke_service
 from tests.conftest import Reachable, find_free_port, plain_http, until
+from tests.processes import stop
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "00_master_mcp" / "mcp_server.py"
@@ -263,11 +263,7 @@ async def crew_in(
                 await until(lambda: _is_ready(http, crew), within_s=START_S)
         yield crew
     finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        with anyio.fail_after(20, shield=True):
-            await process.wait()
-            await reading
+        await stop(process, signal.SIGTERM, 20, reading)
 
 
 async def _read(process: asyncio.subprocess.Process, into: list[str]) -> None:
