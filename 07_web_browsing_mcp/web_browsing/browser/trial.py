@@ -10,7 +10,7 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
@@ -93,9 +93,7 @@ async def _asked(process: Process, equipment: Equipment) -> Trial:
         trial = _TRIAL.validate_json(answer)
     except ValidationError:
         return Trial(problem="its trial broke off", told=said)
-    return (
-        trial if trial.problem is None else Trial(problem=trial.problem, hint=trial.hint, told=said)
-    )
+    return trial if trial.problem is None else replace(trial, told=said)
 
 
 async def _end(process: Process) -> None:
