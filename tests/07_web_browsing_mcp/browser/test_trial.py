@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
@@ -18,28 +18,39 @@ pytestmark = pytest.mark.anyio
 NO_SANDBOX = "echo 'No usable sandbox! Update your kernel' >&2; exit 1"
 
 
+class Place(NamedTuple):
+    """Where starts of the browser put their folders, and the processes that there were before."""
+
+    folder: Path
+    before: frozenset[psutil.Process]
+
+    def program(self, does: str) -> Path:
+        made = self.folder / "chromium"
+        made.write_text(f"#!/bin/sh\n{does}\n")
+        made.chmod(0o755)
+        return made
+
+    def processes(self) -> list[psutil.Process]:
+        return [each for each in children() if each not in self.before]
+
+    def left(self) -> list[str]:
+        """Folders of starts, and processes that were not there before."""
+        folders = [each.name for each in self.folder.glob("flotilla-browser-*")]
+        return folders + [str(each.pid) for each in self.processes()]
+
+
+def children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
 @pytest.fixture
-def ours(monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
-    """Where starts of the browser put their folders: short enough for sockets, and whoever the
-    browser runs as passes through."""
+def ours(monkeypatch: pytest.MonkeyPatch) -> Generator[Place]:
+    """A folder short enough for sockets, that whoever the browser runs as passes through."""
     with TemporaryDirectory(prefix="trial-", dir="/tmp") as folder:
         path = Path(folder)
         path.chmod(0o711)
         monkeypatch.setenv("TMPDIR", folder)
-        yield path
-
-
-def program(folder: Path, does: str) -> Path:
-    made = folder / "chromium"
-    made.write_text(f"#!/bin/sh\n{does}\n")
-    made.chmod(0o755)
-    return made
-
-
-def left(folder: Path) -> list[str]:
-    """Folders of starts, and processes of ours."""
-    here = psutil.Process().children(recursive=True)
-    return [each.name for each in folder.glob("flotilla-browser-*")] + [str(e.pid) for e in here]
+        yield Place(path, frozenset(children()))
 
 
 async def test_a_machine_without_chromium_is_told_of_at_once(browsing: Any) -> None:
@@ -54,10 +65,10 @@ async def test_a_machine_without_chromium_is_told_of_at_once(browsing: Any) -> N
 
 @pytest.mark.real
 async def test_a_browser_that_cannot_have_its_sandbox_is_told_of_with_what_to_do(
-    browsing: Any, ours: Path
+    browsing: Any, ours: Place
 ) -> None:
     with capture_logs() as logs:
-        refusing = {"program": program(ours, NO_SANDBOX)}
+        refusing = {"program": ours.program(NO_SANDBOX)}
         async with browsing(equipment=refusing, try_after_s=0) as sessions:
             await until(lambda: logs, 60)
             assert sessions.engine.running is None
@@ -65,18 +76,18 @@ async def test_a_browser_that_cannot_have_its_sandbox_is_told_of_with_what_to_do
     assert (told["event"], told["log_level"]) == ("no_browser", "warning")
     assert "sandbox" in told["reason"]
     assert "chromium-seccomp.json" in told["hint"]
-    assert left(ours) == []
+    assert ours.left() == []
 
 
-async def test_a_service_that_stops_soon_makes_no_trial(browsing: Any, ours: Path) -> None:
+async def test_a_service_that_stops_soon_makes_no_trial(browsing: Any, ours: Place) -> None:
     with capture_logs() as logs:
-        async with browsing(equipment={"program": program(ours, NO_SANDBOX)}):
-            assert left(ours) == []
+        async with browsing(equipment={"program": ours.program(NO_SANDBOX)}):
+            assert ours.left() == []
     assert logs == []
 
 
 @pytest.mark.real
-async def test_a_browser_that_starts_is_tried_and_ended(ours: Path) -> None:
+async def test_a_browser_that_starts_is_tried_and_ended(ours: Place) -> None:
     equipment = Equipment(program=find_program(None))
     engine = Engine(equipment, lambda _: None)
     with capture_logs() as logs:
@@ -84,16 +95,15 @@ async def test_a_browser_that_starts_is_tried_and_ended(ours: Path) -> None:
     (told,) = (each for each in logs if each["event"] == "browser_tried")
     assert told["version"][0].isdigit()
     assert engine.running is None
-    assert left(ours) == []
+    assert ours.left() == []
 
 
 @pytest.mark.real
-async def test_a_service_that_stops_ends_the_trial(browsing: Any, ours: Path) -> None:
-    hanging = program(ours, "exec sleep 600")
+async def test_a_service_that_stops_ends_the_trial(browsing: Any, ours: Place) -> None:
+    hanging = ours.program("exec sleep 600")
 
     def hung() -> list[psutil.Process]:
-        found = psutil.Process().children(recursive=True)
-        return [each for each in found if each.is_running() and "600" in each.cmdline()]
+        return [each for each in ours.processes() if each.is_running() and "600" in each.cmdline()]
 
     async with browsing(equipment={"program": hanging}, try_after_s=0):
         await until(hung, 60)
@@ -103,7 +113,7 @@ async def test_a_service_that_stops_ends_the_trial(browsing: Any, ours: Path) ->
 
 
 @pytest.mark.real
-async def test_one_that_takes_too_long_is_given_up(ours: Path) -> None:
-    hanging = Equipment(program=program(ours, "exec sleep 600"))
+async def test_one_that_takes_too_long_is_given_up(ours: Place) -> None:
+    hanging = Equipment(program=ours.program("exec sleep 600"))
     assert await tried(hanging, 3) == Trial(problem="the browser did not start in time")
-    assert [each for each in left(ours) if each.isdigit()] == []
+    assert [each for each in ours.left() if each.isdigit()] == []
