@@ -6,17 +6,26 @@ down, and by the inside hearing it where the guard is off.
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from tests.conftest import until
-from web_browsing.browser.session import Session
 
 from .web_pages import CLICKED, GOING, SILENT, WAYS, everything, imported
 from .web_spellings import LOOPBACK, OTHERS
-from .web_world import ATTACKER, ELSEWHERE, FOUND, INSIDE, MIXED, Web, answer, opened_web
+from .web_world import (
+    ATTACKER,
+    ELSEWHERE,
+    FOUND,
+    INSIDE,
+    MIXED,
+    Web,
+    answer,
+    at,
+    opened_web,
+    refused,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
@@ -37,21 +46,6 @@ def web(opened: Web) -> Web:
     opened.site.clear()
     opened.inside.clear()
     return opened
-
-
-@asynccontextmanager
-async def at(web: Web, page: str | bytes, path: str = "/", **wants: Any) -> AsyncGenerator[Session]:
-    """A session that has the attacker's page open."""
-    web.site.pages[path] = page
-    async with web.session(**wants) as session:
-        # A page that leads inside at once is refused as it is opened.
-        await web.result("navigate", sessionId=session.id, url=web.here + path)
-        assert path in web.site.places()
-        yield session
-
-
-def refused(session: Session) -> set[str]:
-    return {each.url.partition("?")[0] for each in session.visitor.refusals}
 
 
 async def test_a_page_loads_nothing_of_the_inside_by_any_way(web: Web) -> None:
@@ -211,87 +205,6 @@ async def test_no_page_gets_to_another_scheme_of_the_machine(web: Web) -> None:
         leaked = [each.path for each in web.site.asked if each.place == "/leaked"]
         assert not any("root" in each for each in leaked if "0" not in each)
     assert web.inside.heard == (0, 0)
-
-
-RTC = """<title>rtc</title><script>(async () => {
-    const port = %d, hear = what => fetch('/heard?' + encodeURIComponent(what));
-    const servers = ['stun:127.0.0.1:', 'stun:localhost:', 'turn:127.0.0.1:', 'turns:127.0.0.1:']
-        .map(each => ({urls: each + port, username: 'u', credential: 'c'}));
-    servers.push({urls: `turn:127.0.0.1:${port}?transport=tcp`, username: 'u', credential: 'c'});
-    servers.push({urls: `turn:inside.test:${port}?transport=tcp`, username: 'u', credential: 'c'});
-    const one = new RTCPeerConnection({iceServers: servers});
-    const two = new RTCPeerConnection();
-    one.onicecandidate = each => each.candidate && hear(each.candidate.candidate);
-    one.createDataChannel('x');
-    await one.setLocalDescription(await one.createOffer());
-    await two.setRemoteDescription(one.localDescription);
-    await two.setLocalDescription(await two.createAnswer());
-    await one.setRemoteDescription(two.localDescription);
-    for (const way of ['udp', 'tcp']) {
-        const more = way === 'tcp' ? ' tcptype passive' : '';
-        for (const host of ['127.0.0.1', '127.0.0.2'])
-            await one.addIceCandidate({sdpMid: '0', sdpMLineIndex: 0, candidate:
-                `candidate:1 1 ${way} 2130706431 ${host} ${port} typ host${more}`}).catch(() => 0);
-    }
-    try {
-        const hash = {algorithm: 'sha-256', value: new Uint8Array(32)};
-        const way = new WebTransport(
-            `https://127.0.0.1:${port}/`, {serverCertificateHashes: [hash]});
-        way.ready.catch(() => fetch('/no-transport'));
-        way.closed.catch(() => 0);
-    } catch { fetch('/no-transport'); }
-    await new Promise(done => setTimeout(done, 3000));
-    fetch('/done');
-})()</script>"""
-
-
-@pytest.mark.parametrize("namespace", [True, False])
-async def test_no_datagram_and_no_connection_goes_past_the_gate(
-    tmp_path: Any, namespace: bool
-) -> None:
-    """Also where the kernel gives Chromium no network of its own, and only its flags hold it."""
-    async with opened_web(tmp_path, equipment={"namespace": namespace}) as web:
-        async with at(web, RTC % web.inside.port):
-            await until(lambda: "/done" in web.site.places(), within_s=20)
-        heard = [each.path for each in web.site.asked if each.place == "/heard"]
-        assert not any("127.0.0.1" in each or "192.168" in each for each in heard), heard
-        assert web.inside.heard == (0, 0)
-
-
-WORKER = """<title>sw</title><script>(async () => {
-    const ways = [() => navigator.serviceWorker.register('/sw.js'),
-        () => ServiceWorkerContainer.prototype.register.call(navigator.serviceWorker, '/sw.js'),
-        () => { const frame = document.createElement('iframe'); document.body.append(frame);
-            return frame.contentWindow.ServiceWorkerContainer.prototype.register.call(
-                navigator.serviceWorker, '/sw.js'); }];
-    for (const way of ways) try { await way() } catch {}
-    const ready = await Promise.race([navigator.serviceWorker?.ready,
-        new Promise(done => setTimeout(done, 1500))]);
-    fetch('/worker?' + !!ready);
-})()</script><body>"""
-
-
-async def test_a_service_worker_is_no_way_round(tmp_path: Any) -> None:
-    """Where a page gets one in spite of all, what it asks goes by the same way."""
-    async with opened_web(tmp_path) as web:
-        inside = web.within()
-        sw = f"""self.addEventListener('install', e => {{ self.skipWaiting();
-            fetch('{inside}/sw', {{mode: 'no-cors'}});
-            fetch('{web.elsewhere}/sw-public', {{mode: 'no-cors'}});
-            fetch('{web.elsewhere}/sw-sent', {{mode: 'no-cors', method: 'POST', body: 'x'}}); }});
-            self.addEventListener('fetch', e => e.respondWith(
-                fetch('{inside}/answered', {{mode: 'no-cors'}})))"""
-        web.site.pages["/sw.js"] = answer(sw, kind="text/javascript")
-        # A trustworthy origin is one of loopback, too: only there are service workers at all.
-        here = f"http://127.0.0.1:{web.site.port}"
-        web.site.pages["/"] = WORKER
-        proxy = web.proxy
-        assert proxy is not None
-        async with web.session() as session:
-            await web.result("navigate", sessionId=session.id, url=f"{here}/")
-            await asyncio.sleep(RESTED_S)
-        assert web.inside.heard == (0, 0)
-        assert web.site.sent() == []
 
 
 async def test_many_hosts_of_a_page_are_each_judged_by_themselves(web: Web) -> None:

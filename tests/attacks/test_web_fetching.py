@@ -255,7 +255,7 @@ async def _endless_line(writer: Any) -> None:
 
 
 def _bomb(kind: int) -> bytes:
-    """A gigabyte of zeroes."""
+    """256 MiB of zeroes."""
     packer = zlib.compressobj(9, zlib.DEFLATED, kind)
     piece = bytes(1 << 20)
     return b"".join(packer.compress(piece) for _ in range(256)) + packer.flush()

@@ -10,60 +10,13 @@ import pytest
 from tests.conftest import until
 from web_browsing.browser.session import Session
 
-from .web_world import ELSEWHERE, Web, answer, opened_web
+from .web_pages import SENDING, UNSEEN, report_only
+from .web_world import ELSEWHERE, Web, answer, held_or_refused, opened_web
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
 RESTED_S = 0.7
 SECRET = "correct-horse-battery-9"
-WAYS = {
-    "form": '<form method=post action="{u}" target=x{n}><input name=a value=1></form>'
-    "<iframe name=x{n}></iframe><script>document.forms[{n}].submit()</script>",
-    "multipart": '<form method=post enctype=multipart/form-data action="{u}" target=x{n}>'
-    "<input name=a value=1></form><iframe name=x{n}></iframe>"
-    "<script>document.forms[{n}].requestSubmit()</script>",
-    "text": '<form method=post enctype=text/plain action="{u}" target=x{n}><input name=a></form>'
-    "<iframe name=x{n}></iframe><script>document.forms[{n}].submit()</script>",
-    "button": '<form target=x{n}><button formmethod=post formaction="{u}" id=b{n}></button></form>'
-    "<iframe name=x{n}></iframe><script>document.getElementById('b{n}').click()</script>",
-    "fetch": "<script>fetch('{u}', {{method: 'POST', body: 'x'}})</script>",
-    "no-cors": "<script>fetch('{u}', {{method: 'POST', mode: 'no-cors', body: 'x'}})</script>",
-    "empty": "<script>fetch('{u}', {{method: 'POST', mode: 'no-cors'}})</script>",
-    "keepalive": "<script>fetch('{u}', {{method: 'POST', keepalive: true, body: 'x'}})</script>",
-    "later": "<script>try {{ fetchLater('{u}', {{method: 'POST', body: 'x', activateAfter: 0}}) }}"
-    " catch {{}}</script>",
-    "put": "<script>fetch('{u}', {{method: 'PUT', body: 'x'}})</script>",
-    "delete": "<script>fetch('{u}', {{method: 'DELETE'}})</script>",
-    "patch": "<script>fetch('{u}', {{method: 'PATCH', body: 'x'}})</script>",
-    "own": "<script>fetch('{u}', {{method: 'PURGE'}})</script>",
-    "long-own": "<script>fetch('{u}', {{method: 'P'.repeat(20000)}})</script>",
-    "lower": "<script>fetch('{u}', {{method: 'get ', body: null}}).catch(() => 0)</script>",
-    "override": "<script>fetch('{u}', {{headers: {{'X-HTTP-Method-Override': 'DELETE'}}}})"
-    "</script>",
-    "xhr": "<script>x = new XMLHttpRequest(); x.open('POST', '{u}'); x.send('x')</script>",
-    "xhr-delete": "<script>y = new XMLHttpRequest(); y.open('DELETE', '{u}'); y.send('x')</script>",
-    "beacon": "<script>navigator.sendBeacon('{u}', 'x')</script>",
-    "beacon-json": "<script>navigator.sendBeacon('{u}', "
-    "new Blob(['{{}}'], {{type: 'application/json'}}))</script>",
-    "beacon-hide": "<script>addEventListener('pagehide', "
-    "() => navigator.sendBeacon('{u}', 'x'))</script>",
-    "ping": '<a id=p{n} ping="{u}" href="#a">x</a>'
-    "<script>document.getElementById('p{n}').click()</script>",
-    "worker": "<script>new Worker(URL.createObjectURL(new Blob(["
-    "`fetch('{u}', {{method: 'POST', body: 'x'}})`])))</script>",
-    "shared-worker": "<script>new SharedWorker(URL.createObjectURL(new Blob(["
-    "`fetch('{u}', {{method: 'POST', mode: 'no-cors', body: 'x'}})`])))</script>",
-    "frame": "<iframe srcdoc=\"<script>fetch('{u}', {{method: 'POST', mode: 'no-cors'}})"
-    '</script>"></iframe>',
-    "data-frame": "<iframe src=\"data:text/html,<form method=post action='{u}'></form>"
-    '<script>document.forms[0].submit()</script>"></iframe>',
-    "csp": '<iframe src="/rules?{u}"></iframe>',
-    "web-socket": "<script>new WebSocket('{u}'.replace('http', 'ws')).onopen = "
-    "e => e.target.send('x')</script>",
-    "redirected": "<script>fetch('/307?{u}', {{method: 'POST', mode: 'no-cors'}})</script>",
-}
-UNTRIED = frozenset({"ping", "csp", "later", "lower", "long-own"})
-"""Switched off in this browser, of trustworthy origins alone, or no request at all."""
 
 
 @pytest.fixture(scope="module")
@@ -83,36 +36,16 @@ def web(opened: Web) -> Web:
     return opened
 
 
-def report_only(url: str) -> bytes:
-    """A page that breaks its own rules, of which the browser shall tell somebody."""
-    groups = f'{{"group":"g","max_age":99,"endpoints":[{{"url":"{url}"}}]}}'
-    return answer(
-        "<script>1</script><img src=/x>",
-        content_security_policy=f"default-src 'none'; report-uri {url}; report-to g",
-        report_to=groups,
-        reporting_endpoints=f'g="{url}"',
-        nel='{"report_to":"g","max_age":99,"success_fraction":1}',
-        permissions_policy="geolocation=(self);report-to=g",
-    )
-
-
 async def opened_at(web: Web, session: Session, path: str = "/") -> dict[str, Any]:
     url = web.here + path
     return await web.result("navigate", sessionId=session.id, url=url)
 
 
-def held_or_refused(session: Session) -> set[str]:
-    """What the page was kept from: the last part of its path."""
-    urls = [each.outgoing.url for each in session.sending.held()]
-    urls += [each.url for each in session.visitor.refusals]
-    return {url.partition("?")[0].rpartition("/")[2] for url in urls}
-
-
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SENDING)
 async def test_no_way_of_sending_goes_unasked(web: Web, way: str) -> None:
     web.site.pages["/rules"] = report_only(f"{web.elsewhere}/{way}")
     web.site.pages["/307"] = answer(status=307, location=f"{web.elsewhere}/{way}")
-    page = WAYS[way].format(u=f"{web.elsewhere}/{way}", n=0)
+    page = SENDING[way].format(u=f"{web.elsewhere}/{way}", n=0)
     web.site.pages["/"] = f"<title>x</title>{page}<script>fetch('/done')</script>"
     async with web.session() as session:
         await opened_at(web, session)
@@ -127,15 +60,15 @@ async def test_no_way_of_sending_goes_unasked(web: Web, way: str) -> None:
     looked = [each for each in web.site.asked if each.place == f"/{way}"]
     assert {each.method for each in looked} <= {"OPTIONS"}, looked
     assert not any(each.body for each in web.site.asked)
-    assert kept or looked or way in UNTRIED, way
+    assert kept or looked or way in UNSEEN, way
 
 
 async def test_where_a_host_may_be_sent_to_the_same_ways_send(tmp_path: Any) -> None:
     """So that the test above can fail."""
-    ways = WAYS.keys() - UNTRIED - {"redirected", "web-socket", "override", "beacon-json"}
+    ways = SENDING.keys() - UNSEEN - {"redirected", "web-socket", "override", "beacon-json"}
     async with opened_web(tmp_path, send_hosts=(ELSEWHERE,)) as web:
         web.site.otherwise = answer("anything")
-        parts = [WAYS[way].format(u=f"{web.elsewhere}/{way}", n=0) for way in sorted(ways)]
+        parts = [SENDING[way].format(u=f"{web.elsewhere}/{way}", n=0) for way in sorted(ways)]
         for count, part in enumerate(parts):
             web.site.pages[f"/frame{count}"] = f"<title>x</title>{part}"
         web.site.pages["/"] = "".join(

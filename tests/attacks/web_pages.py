@@ -4,8 +4,10 @@ Each way asks for `<origin>/<way>`; what is loaded from both a public and an ins
 the public one that it was really tried.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from json import dumps
+
+from .web_world import answer
 
 WAYS: dict[str, str] = {
     "img": '<img src="{u}">',
@@ -99,11 +101,11 @@ SILENT = frozenset(
 """Ways that a public origin need not hear of."""
 
 
-def everything(*origins: str) -> str:
+def everything(*origins: str, ways: Mapping[str, str] = WAYS) -> str:
     """A page of all the ways to all these origins."""
     parts = [
         form.format(u=f"{origin}/{way}", n=f"n{count}")
-        for way, form in WAYS.items()
+        for way, form in ways.items()
         for count, origin in enumerate(origins)
     ]
     body = "\n".join(parts)
@@ -121,6 +123,75 @@ def _scripted(line: str) -> Callable[[str], str]:
         return f"<!doctype html><title>x</title><script>{line.format(u=dumps(url))}</script>"
 
     return page
+
+
+TRUSTED_WAYS: dict[str, str] = {
+    "speculation-eager": '<a href="{u}">x</a><script type=speculationrules>{{"prefetch": '
+    '[{{"source": "document", "where": {{"href_matches": "{u}"}}, "eagerness": "immediate"}}]}}'
+    "</script>",
+    "speculation-relayed": '<script type=speculationrules>{{"prefetch": [{{"source": "list", '
+    '"urls": ["{u}"], "requires": ["anonymous-client-ip-when-cross-origin"]}}]}}</script>',
+    "dictionary": '<link rel=compression-dictionary href="{u}">',
+    "payment": "<script>try {{ new PaymentRequest([{{supportedMethods: '{u}'}}], {{total: "
+    "{{label: 'x', amount: {{currency: 'EUR', value: '1'}}}}}}).canMakePayment()"
+    ".catch(() => 0) }} catch {{}}</script>",
+    "signing-in": "<script>try {{ navigator.credentials.get({{identity: {{providers: "
+    "[{{configURL: '{u}', clientId: 'x'}}]}}}}).catch(() => 0) }} catch {{}}</script>",
+    "passkey": "<script>try {{ navigator.credentials.get({{publicKey: {{challenge: "
+    "new Uint8Array(9), rpId: new URL('{u}').hostname}}}}).catch(() => 0) }} catch {{}}</script>",
+    "shared-storage": "<script>try {{ sharedStorage.worklet.addModule('{u}').catch(() => 0) }}"
+    " catch {{}}</script>",
+    "fenced-frame": "<script>try {{ const f = document.createElement('fencedframe'); "
+    "f.config = new FencedFrameConfig('{u}'); document.body.append(f) }} catch {{}}</script>",
+    "interest": "<script>try {{ navigator.joinAdInterestGroup({{owner: new URL('{u}').origin, "
+    "name: 'x', lifetimeMs: 9999, biddingLogicURL: '{u}', updateURL: '{u}'}}).catch(() => 0) }}"
+    " catch {{}}</script>",
+    "attribution": '<img attributionsrc="{u}">',
+    "token": "<script>try {{ fetch('{u}', {{mode: 'no-cors', privateToken: {{version: 1, "
+    "operation: 'token-request'}}}}).catch(() => 0) }} catch {{}}</script>",
+    "fetch-later": "<script>try {{ fetchLater('{u}', {{activateAfter: 0}}) }} catch {{}}</script>",
+    "paint": "<script>try {{ CSS.paintWorklet.addModule('{u}').catch(() => 0) }} catch {{}}"
+    "</script>",
+    "audio-worklet": "<script>try {{ new OfflineAudioContext(1, 9, 9999).audioWorklet"
+    ".addModule('{u}').catch(() => 0) }} catch {{}}</script>",
+    "bundle": '<script type=webbundle>{{"source": "{u}", "resources": ["{u}"]}}</script>',
+    "web-socket-stream": "<script>try {{ new WebSocketStream('{u}'.replace('http', 'ws'))"
+    ".opened.catch(() => 0) }} catch {{}}</script>",
+    "protocol": "<script>try {{ navigator.registerProtocolHandler('web+x', '{u}?%s') }} catch {{}}"
+    "</script><iframe src='web+x:1'></iframe>",
+}
+"""More, which a browser has for trustworthy origins alone, each where it has it at all."""
+
+
+def heading(origin: str) -> dict[str, str]:
+    """Headers of an answer that name another origin; for `answer`."""
+    host = origin.rpartition("/")[2]
+    links = {
+        "linked-image": "rel=preload; as=image",
+        "linked-style": "rel=stylesheet",
+        "linked-prefetch": "rel=prefetch",
+        "linked-module": "rel=modulepreload",
+        "linked-dictionary": "rel=compression-dictionary",
+        "linked-payment": "rel=payment-method-manifest",
+        "linked-connection": "rel=preconnect",
+        "linked-page": "rel=prerender",
+    }
+    return {
+        "link": ", ".join(f"<{origin}/{name}>; {what}" for name, what in links.items()),
+        "alt_svc": f'h2="{host}"; ma=999, h3="{host}"; ma=999',
+        "speculation_rules": f'"{origin}/rules"',
+        "sourcemap": f"{origin}/map",
+        "set_login": "logged-in",
+        "attribution_reporting_register_source": dumps({"destination": origin}),
+        "secure_session_registration": f'(ES256);path="{origin}/bound";challenge="c"',
+        "report_to": dumps(
+            {"group": "g", "max_age": 99, "endpoints": [{"url": f"{origin}/report"}]}
+        ),
+        "reporting_endpoints": f'g="{origin}/reports"',
+        "nel": '{"report_to":"g","max_age":99,"success_fraction":1}',
+        "content_security_policy_report_only": f"img-src 'none'; report-uri {origin}/broken; "
+        "report-to g",
+    }
 
 
 GOING: dict[str, Callable[[str], str]] = {
@@ -146,3 +217,66 @@ GOING: dict[str, Callable[[str], str]] = {
 }
 """Pages that go elsewhere by themselves, but for those of CLICKED, which wait for a click."""
 CLICKED = ("window", "new tab")
+
+SENDING = {
+    "form": '<form method=post action="{u}" target=x{n}><input name=a value=1></form>'
+    "<iframe name=x{n}></iframe><script>document.forms[{n}].submit()</script>",
+    "multipart": '<form method=post enctype=multipart/form-data action="{u}" target=x{n}>'
+    "<input name=a value=1></form><iframe name=x{n}></iframe>"
+    "<script>document.forms[{n}].requestSubmit()</script>",
+    "text": '<form method=post enctype=text/plain action="{u}" target=x{n}><input name=a></form>'
+    "<iframe name=x{n}></iframe><script>document.forms[{n}].submit()</script>",
+    "button": '<form target=x{n}><button formmethod=post formaction="{u}" id=b{n}></button></form>'
+    "<iframe name=x{n}></iframe><script>document.getElementById('b{n}').click()</script>",
+    "fetch": "<script>fetch('{u}', {{method: 'POST', body: 'x'}})</script>",
+    "no-cors": "<script>fetch('{u}', {{method: 'POST', mode: 'no-cors', body: 'x'}})</script>",
+    "empty": "<script>fetch('{u}', {{method: 'POST', mode: 'no-cors'}})</script>",
+    "keepalive": "<script>fetch('{u}', {{method: 'POST', keepalive: true, body: 'x'}})</script>",
+    "later": "<script>try {{ fetchLater('{u}', {{method: 'POST', body: 'x', activateAfter: 0}}) }}"
+    " catch {{}}</script>",
+    "put": "<script>fetch('{u}', {{method: 'PUT', body: 'x'}})</script>",
+    "delete": "<script>fetch('{u}', {{method: 'DELETE'}})</script>",
+    "patch": "<script>fetch('{u}', {{method: 'PATCH', body: 'x'}})</script>",
+    "own": "<script>fetch('{u}', {{method: 'PURGE'}})</script>",
+    "long-own": "<script>fetch('{u}', {{method: 'P'.repeat(20000)}})</script>",
+    "lower": "<script>fetch('{u}', {{method: 'get ', body: null}}).catch(() => 0)</script>",
+    "override": "<script>fetch('{u}', {{headers: {{'X-HTTP-Method-Override': 'DELETE'}}}})"
+    "</script>",
+    "xhr": "<script>x = new XMLHttpRequest(); x.open('POST', '{u}'); x.send('x')</script>",
+    "xhr-delete": "<script>y = new XMLHttpRequest(); y.open('DELETE', '{u}'); y.send('x')</script>",
+    "beacon": "<script>navigator.sendBeacon('{u}', 'x')</script>",
+    "beacon-json": "<script>navigator.sendBeacon('{u}', "
+    "new Blob(['{{}}'], {{type: 'application/json'}}))</script>",
+    "beacon-hide": "<script>addEventListener('pagehide', "
+    "() => navigator.sendBeacon('{u}', 'x'))</script>",
+    "ping": '<a id=p{n} ping="{u}" href="#a">x</a>'
+    "<script>document.getElementById('p{n}').click()</script>",
+    "worker": "<script>new Worker(URL.createObjectURL(new Blob(["
+    "`fetch('{u}', {{method: 'POST', body: 'x'}})`])))</script>",
+    "shared-worker": "<script>new SharedWorker(URL.createObjectURL(new Blob(["
+    "`fetch('{u}', {{method: 'POST', mode: 'no-cors', body: 'x'}})`])))</script>",
+    "frame": "<iframe srcdoc=\"<script>fetch('{u}', {{method: 'POST', mode: 'no-cors'}})"
+    '</script>"></iframe>',
+    "data-frame": "<iframe src=\"data:text/html,<form method=post action='{u}'></form>"
+    '<script>document.forms[0].submit()</script>"></iframe>',
+    "csp": '<iframe src="/rules?{u}"></iframe>',
+    "web-socket": "<script>new WebSocket('{u}'.replace('http', 'ws')).onopen = "
+    "e => e.target.send('x')</script>",
+    "redirected": "<script>fetch('/307?{u}', {{method: 'POST', mode: 'no-cors'}})</script>",
+}
+UNSEEN = frozenset({"ping", "csp", "later", "lower", "long-own"})
+"""Of these nothing is seen: switched off in this browser, of trustworthy origins alone, or no
+request at all."""
+
+
+def report_only(url: str) -> bytes:
+    """A page that breaks its own rules, of which the browser shall tell somebody."""
+    groups = f'{{"group":"g","max_age":99,"endpoints":[{{"url":"{url}"}}]}}'
+    return answer(
+        "<script>1</script><img src=/x>",
+        content_security_policy=f"default-src 'none'; report-uri {url}; report-to g",
+        report_to=groups,
+        reporting_endpoints=f'g="{url}"',
+        nel='{"report_to":"g","max_age":99,"success_fraction":1}',
+        permissions_policy="geolocation=(self);report-to=g",
+    )

@@ -7,6 +7,7 @@ inside's port is among those that are let through, so that nothing but its addre
 import asyncio
 import contextlib
 import inspect
+import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,9 @@ from time import monotonic
 from typing import Any
 
 from flotilla import Context, Deadline, NotFound, Principal, meta
+from flotilla.certificates import make_certificates
 from flotilla.redaction import Redactor
+from flotilla.tls import CERTIFICATE, KEY, TRUSTED
 from flotilla.toolbox import Toolbox
 from tests.web_site import Asked as Asked
 from tests.web_site import Names as Names
@@ -70,6 +73,8 @@ class Site:
     pages: dict[str, Any] = field(default_factory=dict[str, Any])
     """By path without the query: bytes, HTML, what makes them of `Asked`, or what writes itself."""
     otherwise: bytes = field(default_factory=lambda: answer("nothing", 404))
+    tls: ssl.SSLContext | None = None
+    """With one, this is what it speaks; a connection counts before anything is said in it."""
     asked: list[Asked] = field(default_factory=list[Asked])
     datagrams: list[bytes] = field(default_factory=list[bytes])
     connections: int = 0
@@ -105,6 +110,8 @@ class Site:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            if self.tls is not None:
+                await writer.start_tls(self.tls)
             while True:
                 asked = await next_asked(reader)
                 self.asked.append(asked)
@@ -159,6 +166,15 @@ def names() -> Names:
     )
 
 
+def certified(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """What a server of all these names speaks TLS with, and the authority that vouches for it."""
+    names = [ATTACKER, ELSEWHERE, INSIDE, MIXED, "127.0.0.1"]
+    make_certificates(folder, "client", ["server"], names=names)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server" / CERTIFICATE, folder / "server" / KEY)
+    return context, folder / "client" / TRUSTED
+
+
 class Refused(Exception):
     def __init__(self, body: Mapping[str, Any]) -> None:
         super().__init__(str(body))
@@ -179,17 +195,21 @@ class Web:
     names: Names
 
     @property
+    def scheme(self) -> str:
+        return "http" if self.site.tls is None else "https"
+
+    @property
     def here(self) -> str:
         """The attacker's, as anybody on the internet has it."""
-        return f"http://{ATTACKER}:{self.site.port}"
+        return f"{self.scheme}://{ATTACKER}:{self.site.port}"
 
     @property
     def elsewhere(self) -> str:
-        return f"http://{ELSEWHERE}:{self.site.port}"
+        return f"{self.scheme}://{ELSEWHERE}:{self.site.port}"
 
     def within(self, host: str = "127.0.0.1") -> str:
         """The inside's, under a name or an address."""
-        return f"http://{host}:{self.inside.port}"
+        return f"{self.scheme}://{host}:{self.inside.port}"
 
     async def result(
         self, tool: str, /, *, who: str = ADA, within_s: float = 30, **arguments: Any
@@ -233,6 +253,7 @@ class Web:
 async def opened_web(
     folder: Path,
     *,
+    secure: bool = False,
     exempt: Sequence[str] = (),
     dns: Names | None = None,
     equipment: Mapping[str, Any] | None = None,
@@ -241,12 +262,14 @@ async def opened_web(
     clock: Callable[[], float] = monotonic,
     **settings: Any,
 ) -> AsyncGenerator[Web]:
-    """`exempt` are hosts of the inside that an operator let through, as if the guard were off;
-    `equipment` changes what Chromium is started with, `clock` is the proxy's; `private` is an
-    exception as the setting has it."""
+    """`secure` has both servers speak TLS, with certificates that the gate trusts; `exempt` are
+    hosts of the inside that an operator let through, as if the guard were off; `equipment` changes
+    what Chromium is started with, `clock` is the proxy's; `private` is an exception as the setting
+    has it."""
     async with contextlib.AsyncExitStack() as stack:
-        inside = await stack.enter_async_context(site_at(Site(otherwise=answer(FOUND))))
-        site = await stack.enter_async_context(site_at(Site()))
+        tls, trusted = certified(folder) if secure else (None, None)
+        inside = await stack.enter_async_context(site_at(Site(otherwise=answer(FOUND), tls=tls)))
+        site = await stack.enter_async_context(site_at(Site(tls=tls)))
         allowed = [f"{name}:{site.port}" for name in (ATTACKER, ELSEWHERE)]
         allowed += [f"{host}:{inside.port}" for host in exempt] + ([private] if private else [])
         chosen = Settings(
@@ -257,7 +280,7 @@ async def opened_web(
         )
         dns = dns or names()
         rules = Rules.of(chosen.ports, chosen.allow_hosts)
-        proxy = Proxy(rules, resolve=dns, clock=clock)
+        proxy = Proxy(rules, ca_file=trusted, resolve=dns, clock=clock)
         started = replace(equipment_of(chosen, proxy.spki_hash), **(equipment or {}))
         downloads = folder / "downloads"
         # A browser that nobody asked for would take a test's time.
@@ -279,3 +302,25 @@ async def opened_web(
         )
         box = Toolbox([tool for each in families for tool in each.tools()], Redactor())
         yield Web(inside, site, proxy, sessions, box, dns)
+
+
+@asynccontextmanager
+async def at(web: Web, page: str | bytes, path: str = "/", **wants: Any) -> AsyncGenerator[Session]:
+    """A session that has the attacker's page open."""
+    web.site.pages[path] = page
+    async with web.session(**wants) as session:
+        # A page that leads inside at once is refused as it is opened.
+        await web.result("navigate", sessionId=session.id, url=web.here + path)
+        assert path in web.site.places()
+        yield session
+
+
+def refused(session: Session) -> set[str]:
+    """The URLs that its pages were refused, without their queries."""
+    return {each.url.partition("?")[0] for each in session.visitor.refusals}
+
+
+def held_or_refused(session: Session) -> set[str]:
+    """What its pages were kept from: the last part of each path."""
+    urls = {each.outgoing.url.partition("?")[0] for each in session.sending.held()}
+    return {url.rpartition("/")[2] for url in urls | refused(session)}
