@@ -11,6 +11,7 @@ from tests.backends.sshd_server import running as running
 from tests.backends.sshd_server import sshd_at as sshd_at
 from tests.conftest import StartFleet
 
+from .web_world import Web
 from .world import World, opened_world
 
 
@@ -40,3 +41,11 @@ async def world(
     folder = tmp_path_factory.mktemp("world")
     async with opened_world(start_fleet_in, folder, target, client_key) as world:
         yield world
+
+
+@pytest.fixture
+def web(opened: Web) -> Web:
+    """The web that a file opened, of which nothing has been heard yet."""
+    opened.site.clear()
+    opened.inside.clear()
+    return opened

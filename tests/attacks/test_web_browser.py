@@ -41,13 +41,6 @@ async def opened(
         yield web
 
 
-@pytest.fixture
-def web(opened: Web) -> Web:
-    opened.site.clear()
-    opened.inside.clear()
-    return opened
-
-
 async def test_a_page_loads_nothing_of_the_inside_by_any_way(web: Web) -> None:
     origins = [web.within(), web.within(INSIDE), web.within("[::1]")]
     web.site.pages |= {f"/{way}": answer("") for way in WAYS}

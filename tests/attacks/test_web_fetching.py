@@ -35,13 +35,6 @@ async def opened(readers: Readers, tmp_path_factory: pytest.TempPathFactory) -> 
         yield web
 
 
-@pytest.fixture
-def web(opened: Web) -> Web:
-    opened.site.clear()
-    opened.inside.clear()
-    return opened
-
-
 async def fetched(web: Web, url: str, **more: Any) -> dict[str, Any]:
     return await web.call("fetchPage", url=url, render="never", fresh=True, **more)
 

@@ -26,13 +26,6 @@ async def opened(
         yield web
 
 
-@pytest.fixture
-def web(opened: Web) -> Web:
-    opened.site.clear()
-    opened.inside.clear()
-    return opened
-
-
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n"
 
 

@@ -43,13 +43,6 @@ async def opened(
         yield web
 
 
-@pytest.fixture
-def web(opened: Web) -> Web:
-    opened.site.clear()
-    opened.inside.clear()
-    return opened
-
-
 async def test_a_secure_page_loads_nothing_of_the_inside_by_any_way(web: Web) -> None:
     origins = [web.within(), web.within(INSIDE), web.within("[::1]"), web.elsewhere]
     ways = WAYS | TRUSTED_WAYS
@@ -214,7 +207,7 @@ WITH_ONE = """<title>x</title><form method=post action=/form><input name=a value
 async def register_a_worker(session: Session) -> None:
     """As no page can: from a world beside the page's, where nobody forbade it."""
     page = session.page()
-    devtools = await page.context.new_cdp_session(page)
+    devtools: Any = await page.context.new_cdp_session(page)
     tree = await devtools.send("Page.getFrameTree")
     frame = {"frameId": tree["frameTree"]["frame"]["id"]}
     world = await devtools.send("Page.createIsolatedWorld", frame)

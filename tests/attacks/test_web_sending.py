@@ -29,13 +29,6 @@ async def opened(
         yield web
 
 
-@pytest.fixture
-def web(opened: Web) -> Web:
-    opened.site.clear()
-    opened.inside.clear()
-    return opened
-
-
 async def opened_at(web: Web, session: Session, path: str = "/") -> dict[str, Any]:
     url = web.here + path
     return await web.result("navigate", sessionId=session.id, url=url)
