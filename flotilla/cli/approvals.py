@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from flotilla.cli.owner import CommandFailed, Owner
+from flotilla.cli.terminal import plain, show_rows
 
 app = typer.Typer(help="See which calls wait for a person, and decide.", no_args_is_help=True)
 
@@ -38,17 +37,9 @@ def list_calls(
     if as_json:
         typer.echo(json.dumps(page))
         return
-    if not page["items"]:
-        typer.echo("Nothing waits." if state == "pending" else "There are none.", err=True)
-    elif sys.stdout.isatty():
-        table = Table("ID", "state", "tool", "asked by", "time left", "what", box=None)
-        for item in page["items"]:
-            table.add_row(*map(plain, _row(item)))
-        # What a caller wrote is text, and no markup of rich's.
-        Console(markup=False, emoji=False, highlight=False).print(table)
-    else:
-        for item in page["items"]:
-            typer.echo("\t".join(map(plain, _row(item))))
+    heads = ("ID", "state", "tool", "asked by", "time left", "what")
+    none = "Nothing waits." if state == "pending" else "There are none."
+    show_rows(heads, [_row(item) for item in page["items"]], none)
     if "nextCursor" in page:
         typer.echo(f"More: --cursor {page['nextCursor']}", err=True)
 
@@ -166,15 +157,6 @@ def told(found: dict[str, Any]) -> str:
     if found["state"] == "done":
         lines += ["", _ending(found)]
     return "\n".join(lines)
-
-
-def plain(text: object) -> str:
-    """Text on one line of a terminal: what would steer the terminal stands there as its escape."""
-    return "".join(each if each.isprintable() else _escaped(each) for each in str(text))
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

@@ -12,11 +12,10 @@ from typing import Annotated, Any, cast
 import typer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from rich.console import Console
-from rich.table import Table
 
 from flotilla.chain import COLUMNS, Checked, Head, Link, Signed, Wanted, checking
 from flotilla.cli.owner import CommandFailed, Owner
+from flotilla.cli.terminal import plain, show_table
 
 app = typer.Typer(help="Look through the audit, take it away, check it.", no_args_is_help=True)
 
@@ -257,13 +256,15 @@ def _show(items: Sequence[dict[str, Any]]) -> None:
         for item in items:
             typer.echo(_in_a_line(item))
         return
-    table = Table("row", "at", "kind", "principal", "tool", "outcome", "rules", "ID", box=None)
-    for item in items:
-        row = item["row"]
-        rules = " ".join(row.get("rules", ()))
-        cells = (row.get("tool", ""), row["outcome"], rules, row.get("correlationId", ""))
-        table.add_row(str(item["number"]), row["at"], row["kind"], row["principal"], *cells)
-    Console(markup=False, highlight=False).print(table)
+    heads = ("row", "at", "kind", "principal", "tool", "outcome", "rules", "ID")
+    show_table(heads, [_row(item) for item in items])
+
+
+def _row(item: dict[str, Any]) -> tuple[str, ...]:
+    row = item["row"]
+    rules = " ".join(row.get("rules", ()))
+    who = (str(item["number"]), row["at"], row["kind"], row["principal"])
+    return (*who, row.get("tool", ""), row["outcome"], rules, row.get("correlationId", ""))
 
 
 def _in_a_line(item: dict[str, Any]) -> str:
@@ -271,6 +272,5 @@ def _in_a_line(item: dict[str, Any]) -> str:
     words = [str(item["number"]), row["at"], row["kind"], row["principal"], row.get("tool", "-")]
     words += [row["outcome"], row.get("correlationId", "-")]
     if "arguments" in row:
-        # As JSON with what is not ASCII escaped: strangers' text moves no cursor here.
         words.append(json.dumps(row["arguments"]))
-    return "  ".join(words)
+    return plain("  ".join(words))

@@ -4,10 +4,9 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from flotilla.cli.owner import Owner
+from flotilla.cli.terminal import show_rows
 
 app = typer.Typer(help="What principals granted the hub for other servers.", no_args_is_help=True)
 
@@ -25,23 +24,19 @@ def list_grants(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(told))
         return
-    if not told["grants"]:
-        typer.echo("Nobody has granted anything.")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("server", "principal", "granted", "good until", "scope", "in use"):
-        table.add_column(column, overflow="fold")
-    for one in told["grants"]:
-        until = "renews itself" if one["renewsItself"] else one.get("expiresAt", "not said")[:19]
-        table.add_row(
+    heads = ("server", "principal", "granted", "good until", "scope", "in use")
+    rows = [
+        (
             one["server"],
             one["principal"],
             one["grantedAt"][:19],
-            until,
+            "renews itself" if one["renewsItself"] else one.get("expiresAt", "not said")[:19],
             one["scope"],
             "yes" if one["inUse"] else "no: its server has another address now",
         )
-    Console().print(table)
+        for one in told["grants"]
+    ]
+    show_rows(heads, rows, "Nobody has granted anything.")
 
 
 @app.command()

@@ -5,10 +5,9 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from flotilla.cli.owner import CommandFailed, Owner
+from flotilla.cli.terminal import show_rows
 
 app = typer.Typer(help="See hosts over SSH and trust their keys.", no_args_is_help=True)
 
@@ -25,11 +24,9 @@ def list_hosts(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(told))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("host", "address", "user", "jump", "trusted key", "connected"):
-        table.add_column(column, overflow="fold")
-    for one in told["hosts"]:
-        table.add_row(
+    heads = ("host", "address", "user", "jump", "trusted key", "connected")
+    rows = [
+        (
             one["host"],
             f"{one['address']}:{one['port']}",
             one["user"],
@@ -37,7 +34,9 @@ def list_hosts(as_json: Json = False) -> None:
             one.get("fingerprint") or "none yet",
             "yes" if one["connected"] else "",
         )
-    Console().print(table)
+        for one in told["hosts"]
+    ]
+    show_rows(heads, rows, "There are no hosts.")
 
 
 @app.command()

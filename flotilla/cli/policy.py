@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from flotilla.cli.owner import ROOT, CommandFailed, Owner
+from flotilla.cli.terminal import show_rows
 from flotilla.fleet import FleetConfig
 from flotilla.launch.checks import environment
 from flotilla.settings import CommonSettings, Misconfigured
@@ -79,14 +78,7 @@ def list_rules(as_json: Json = False) -> None:
         )
         for rule in told["rules"]
     ]
-    if sys.stdout.isatty():
-        table = Table("rule", "effect", "where", "", box=None)
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
-    else:
-        for row in rows:
-            typer.echo("\t".join(row).rstrip())
+    show_rows(("rule", "effect", "where", ""), rows, "There are no rules: nothing is allowed.")
     typer.echo(f"{told['source']}, SHA-256 {told['digest']}", err=True)
     typer.echo(f"roles: {', '.join(told['roles'])}", err=True)
 

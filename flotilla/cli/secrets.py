@@ -3,16 +3,15 @@
 import getpass
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from flotilla.cli.owner import CommandFailed, Owner
+from flotilla.cli.terminal import plain, show_rows
 from flotilla.cli.tokens import lasting_s
 
 app = typer.Typer(
@@ -124,7 +123,8 @@ def list_secrets(
         typer.echo(json.dumps({"secrets": found}))
         return
     rows = [_row(each) for each in found]
-    _table(("path", "version", "used last", "expires", "may be used by"), rows, "no secrets")
+    heads = ("path", "version", "used last", "expires", "may be used by")
+    show_rows(heads, rows, "There are no secrets.")
 
 
 @app.command()
@@ -222,7 +222,7 @@ def leases(
         for each in found
     ]
     heads = ("lease", "path", "principal", "tool", "uses left", "state", "expires")
-    _table(heads, rows, "no leases")
+    show_rows(heads, rows, "There are no leases.")
 
 
 @app.command()
@@ -373,9 +373,9 @@ def _tell(secret: Mapping[str, Any], *, as_json: bool) -> None:
         ("lastUsedAt", "used last"),
     ):
         if secret.get(name):
-            typer.echo(f"  {label + ':':13}{secret[name]}")
+            typer.echo(f"  {label + ':':13}{plain(secret[name])}")
     if secret["tags"]:
-        typer.echo(f"  {'tags:':13}{' '.join(secret['tags'])}")
+        typer.echo(f"  {'tags:':13}{plain(' '.join(secret['tags']))}")
     typer.echo(f"  {'used by:':13}{_users(secret)}")
 
 
@@ -401,16 +401,3 @@ def _row(secret: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _moment(at: str | None) -> str:
     return at[:16].replace("T", " ") if at else "-"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], none: str) -> None:
-    if not rows:
-        typer.echo(f"There are {none}.", err=True)
-    elif not sys.stdout.isatty():
-        for row in rows:
-            typer.echo("\t".join(row))
-    else:
-        table = Table(*heads, box=None)
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,10 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from flotilla.cli.owner import CommandFailed, Owner
+from flotilla.cli.terminal import show_rows
 
 app = typer.Typer(help="Make, list and revoke the tokens of principals.", no_args_is_help=True)
 
@@ -83,18 +81,9 @@ def list_tokens(
     if as_json:
         typer.echo(json.dumps({"tokens": chosen}))
         return
-    if not chosen:
-        typer.echo("There are none; `python3 -m flotilla tokens make` makes one.", err=True)
-        return
-    rows = [_row(token) for token in chosen]
-    if not sys.stdout.isatty():
-        for row in rows:
-            typer.echo("\t".join(row))
-        return
-    table = Table("ID", "principal", "roles", "profiles", "for", "state", "expires", box=None)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    heads = ("ID", "principal", "roles", "profiles", "for", "state", "expires")
+    none = "There are none; `python3 -m flotilla tokens make` makes one."
+    show_rows(heads, [_row(token) for token in chosen], none)
 
 
 @app.command()

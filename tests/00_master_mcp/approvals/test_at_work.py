@@ -10,7 +10,7 @@ from mcp import Client
 from typer.testing import CliRunner
 
 from flotilla.cli.app import app
-from flotilla.cli.approvals import plain
+from flotilla.cli.terminal import plain
 from flotilla.cli.owner import CommandFailed
 from flotilla.fleet import HUB
 from master import build

@@ -228,7 +228,7 @@ async def test_an_approved_call_runs_with_the_credentials_of_who_asked(
 async def test_grants_are_listed_for_the_owner_and_never_their_tokens(
     house: House, browser: Browser
 ) -> None:
-    assert "Nobody" in (await house.command("list")).stdout
+    assert "Nobody" in (await house.command("list")).stderr
     await browser.signs_in(await house.link("ada"))
     shown = (await house.command("list")).stdout
     assert "ada" in shown and NAME in shown and "renews itself" in shown and "ey" not in shown
