@@ -10,8 +10,8 @@ from mcp import Client
 from typer.testing import CliRunner
 
 from flotilla.cli.app import app
-from flotilla.cli.terminal import plain
 from flotilla.cli.owner import CommandFailed
+from flotilla.cli.terminal import plain
 from flotilla.fleet import HUB
 from master import build
 from master.settings import Settings
