@@ -75,14 +75,20 @@ LANE, LANES = int(os.environ.get("FLOTILLA_TEST_LANE") or 0), 8
 """Beside how many other processes of tests this one runs."""
 
 
+_found: set[int] = set()
+"""A port that was found and is not bound yet is found again."""
+
+
 def find_free_port() -> int:
-    """One that no other process of tests finds, which may bind it before it is bound here."""
+    """One that no other process of tests finds, which may bind it before it is bound here, and
+    that was not found here before."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
         # The kernel gives odd ones.
-        if port // 2 % LANES == LANE % LANES:
+        if port // 2 % LANES == LANE % LANES and port not in _found:
+            _found.add(port)
             return port
 
 
