@@ -21,7 +21,8 @@ from .house import Footprint, Ground, as_fast, mostly_real
 pytestmark = pytest.mark.anyio
 
 FAULTS: dict[str, tuple[Fault, set[str | None]]] = {
-    "latency": (Latency(0.2, 0.05), {None}),
+    # An answer has two parts.
+    "latency": (Latency(0.1, 0.025), {None}),
     "reset": (Reset(), {"unavailable"}),
     "reset_before_the_answer": (Reset(0), {"unavailable"}),
     "reset_amid_the_answer": (Reset(60), {"unavailable"}),
