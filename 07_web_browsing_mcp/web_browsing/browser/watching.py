@@ -25,6 +25,10 @@ RELIEVED_FROM = 0.7
 Chromium by itself leaves until each of them has many times as much."""
 RELIEVE_EVERY_S = 3.0
 COLLECT_S = 2.0
+GIVEN_BACK_S = 5.0
+"""What an ended page had takes a while to be given back, and its session to be closed: so long no
+other page is ended for it, unless the browser has FAR times what it may."""
+FAR = 1.25
 BLAMED_S = 5.0
 """A page that crashes so soon after its process was ended was ended for its memory."""
 
@@ -65,7 +69,7 @@ class Watch:
         self.peak_mb = max(self.peak_mb, usage.total_mb)
         if usage.total_mb > RELIEVED_FROM * self.max_memory_mb:
             self._relieve()
-        if usage.total_mb <= self.max_memory_mb:
+        if usage.total_mb <= self.max_memory_mb * (FAR if self._has_just_ended_one() else 1):
             return
         page = usage.largest_page()
         _log.warning("browser_too_large", total_mb=usage.total_mb, pid=page and page.pid)
@@ -75,6 +79,9 @@ class Watch:
         self.ended_at, self.ended_mb = monotonic(), page.bytes // (1024 * 1024)
         with suppress(ProcessLookupError):
             os.kill(page.pid, signal.SIGKILL)
+
+    def _has_just_ended_one(self) -> bool:
+        return self.ended_at is not None and monotonic() - self.ended_at < GIVEN_BACK_S
 
     def _relieve(self) -> None:
         """Begin to; nobody waits for it, as one that takes all there is takes it at once."""

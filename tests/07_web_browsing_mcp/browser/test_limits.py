@@ -5,18 +5,22 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from flotilla import Context, NotFound
 from tests.conftest import until
+from web_browsing.browser import watching
 from web_browsing.browser.contexts import Wants
 from web_browsing.browser.memory import Process, Usage, descendants, measure
 from web_browsing.browser.quarantine import Quarantine
-from web_browsing.browser.watching import Watch
+from web_browsing.browser.watching import GIVEN_BACK_S, Watch
 
 pytestmark = pytest.mark.anyio
+
+MB = 1024 * 1024
 
 
 def test_memory_is_that_of_a_process_and_all_that_descend_from_it() -> None:
@@ -180,6 +184,34 @@ async def test_a_page_that_takes_all_memory_ends_with_its_session_and_others_go_
         async with sessions.acting(modest.id, calling("ada")) as session:
             assert await session.page().title() == "Fine"
         await until(lambda: measure(sessions.engine.running.pid).total_mb < 600)
+
+
+async def test_nobody_else_pays_while_memory_of_an_ended_page_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[int] = []
+    engine: Any = SimpleNamespace(running=SimpleNamespace(pid=1))
+    watch = Watch(engine, 700, list)
+    now = 0.0
+
+    async def seen(total_mb: int, *pages_mb: int) -> list[int]:
+        """Whom a look ends where there are pages of that size, whose IDs count from 10."""
+        pages = [Process(10 + n, mb * MB, renders=True) for n, mb in enumerate(pages_mb)]
+        rest = Process(1, (total_mb - sum(pages_mb)) * MB, renders=False)
+        monkeypatch.setattr(watching, "measure", lambda _: Usage((rest, *pages)))
+        ended.clear()
+        await watch.look()
+        return list(ended)
+
+    monkeypatch.setattr(os, "kill", lambda pid, _: ended.append(pid))
+    monkeypatch.setattr(watching, "monotonic", lambda: now)
+    assert await seen(996, 100, 500) == [11]
+    now += 1
+    assert await seen(754, 100) == []
+    # Whoever takes it all at once is not waited for.
+    assert await seen(876, 100, 300) == [11]
+    now += GIVEN_BACK_S
+    assert await seen(701, 100) == [10]
 
 
 @pytest.mark.real
