@@ -84,7 +84,6 @@ async def test_a_page_that_swaps_what_stands_behind_a_reference_sends_nothing_el
     web.site.pages["/"] = """<form id=one method=post action=/pay><input name=to value=ann>
         <input name=amount value=1><button id=go>Pay</button></form><script>
         const form = document.getElementById('one');
-        HTMLFormElement.prototype.requestSubmit = function () {};
         addEventListener('submit', event => {
             form.elements.to.value = 'eve'; form.elements.amount.value = '9999';
             form.action = '/steal';
@@ -97,6 +96,21 @@ async def test_a_page_that_swaps_what_stands_behind_a_reference_sends_nothing_el
         told = await web.result("submitForm", sessionId=session.id, selector="#go")
         await asyncio.sleep(RESTED_S)
         assert web.site.sent() == [], told
+        assert "steal" in held_or_refused(session), told
+
+
+async def test_a_page_that_does_not_let_its_form_be_submitted_is_not_said_to_have_sent_it(
+    web: Web,
+) -> None:
+    web.site.pages["/"] = """<form method=post action=/pay><input name=to value=ann>
+        <button id=go>Pay</button></form><script>
+        HTMLFormElement.prototype.requestSubmit = function () {};</script>"""
+    async with web.session() as session:
+        await opened_at(web, session)
+        told = await web.call("submitForm", sessionId=session.id, selector="#go")
+        assert web.site.sent() == []
+        assert (told["sent"], told["held"]) == ([], [])
+        assert told["notes"] == ["the page sent nothing that is as the form was shown"]
 
 
 async def test_a_page_that_makes_itself_busy_gets_nothing_let_through(web: Web) -> None:
