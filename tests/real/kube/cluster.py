@@ -11,10 +11,11 @@ import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -54,6 +55,16 @@ class RealKube:
             request, timeout=10, context=ssl.create_default_context(cafile=str(self.trusted))
         ) as answer:
             return json.loads(answer.read())
+
+    def has(self, path: str) -> bool:
+        """Whether there is something at the path; what is being deleted still is."""
+        try:
+            self.ask("GET", path)
+        except HTTPError as error:
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise
+            return False
+        return True
 
     def is_ready(self) -> bool:
         try:

@@ -99,14 +99,7 @@ async def test_kinds_are_discovered_group_by_group_as_older_servers_tell_them(
     kube.ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
     objects = "/apis/stable.example.com/v1/namespaces/default/crontabs"
 
-    def served() -> bool:
-        try:
-            kube.ask("GET", objects)
-        except OSError:
-            return False
-        return True
-
-    await until(served, within_s=30)
+    await until(lambda: kube.has(objects), within_s=30)
     thing = {"apiVersion": "stable.example.com/v1", "kind": "CronTab", "metadata": {"name": "n"}}
     kube.ask("POST", objects, thing)
 
@@ -175,7 +168,9 @@ async def test_the_cmdb_is_told_what_runs_and_what_is_whose(
         "contains", "member_of", "member_of"
     ]  # fmt: skip
     kube.ask("DELETE", f"{path}/web", {"propagationPolicy": "Foreground"})
-    await until(lambda: not kube.ask("GET", pods)["items"], within_s=30)
+    # The pods go first and their owner last, when the garbage collector has seen them go.
+    await until(lambda: not kube.has(f"{path}/web"), within_s=30)
+    assert kube.ask("GET", pods)["items"] == []
     gone = await cmdb("previewReconcile", **asked)
     assert gone["counts"]["retires"] == 3
 

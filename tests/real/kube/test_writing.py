@@ -77,14 +77,6 @@ def image_of(kube: RealKube, name: str) -> str:
     return live["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
-def is_gone(kube: RealKube, path: str) -> bool:
-    try:
-        kube.ask("GET", path)
-    except OSError:
-        return True
-    return False
-
-
 async def test_a_deployment_lives_its_life_and_every_step_is_shown_first(
     kube: RealKube, desk: Desk
 ) -> None:
@@ -127,7 +119,7 @@ async def test_a_deployment_lives_its_life_and_every_step_is_shown_first(
     await desk("deleteResource", kind="deployment", name="life", uid=uid, waitS=20)
     assert f"(uid {uid})" in desk.shown
     assert "pods go with it" in desk.shown
-    await until(lambda: is_gone(kube, f"{APPS}/life"), within_s=30)
+    await until(lambda: not kube.has(f"{APPS}/life"), within_s=30)
 
 
 async def test_fields_of_another_manager_are_a_conflict_that_names_it(
@@ -204,7 +196,7 @@ async def test_a_namespace_a_kind_and_what_is_in_them_come_in_one_manifest(
     gone = await desk("deleteResource", kind="ns", name="harbour", waitS=30)
     assert "EVERYTHING" in desk.shown
     assert gone["state"] in ("gone", "terminating")
-    await until(lambda: is_gone(kube, "/api/v1/namespaces/harbour"), within_s=60)
+    await until(lambda: not kube.has("/api/v1/namespaces/harbour"), within_s=60)
 
 
 async def test_what_asks_for_the_node_or_for_all_rights_is_not_applied(
@@ -236,8 +228,8 @@ async def test_what_asks_for_the_node_or_for_all_rights_is_not_applied(
     }
     await k8s.refused("not_allowed", "applyManifest", manifest=manifest(binding))
     assert "volumes" not in kube.ask("GET", f"{APPS}/good")["spec"]["template"]["spec"]
-    assert is_gone(kube, f"{APPS}/bad")
-    assert is_gone(kube, f"/apis/{group}/v1/clusterrolebindings/mine")
+    assert not kube.has(f"{APPS}/bad")
+    assert not kube.has(f"/apis/{group}/v1/clusterrolebindings/mine")
 
 
 async def test_values_of_secrets_are_not_shown_to_whoever_decides(
@@ -337,4 +329,4 @@ async def test_a_pod_is_deleted_and_waited_for(kube: RealKube, desk: Desk) -> No
     done = await desk("deletePod", name="lone", uid=uid, gracePeriodS=0, waitS=20)
     assert "nothing starts another one in its place" in desk.shown
     assert (done["state"], done["uid"]) == ("gone", uid)
-    assert is_gone(kube, f"{PODS}/lone")
+    assert not kube.has(f"{PODS}/lone")
