@@ -14,11 +14,14 @@ import struct
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Literal, Self
 
 import httptools
 
 CHUNK_BYTES = 64 * 1024
+PARTS = 64
+"""Of an answer, heard ahead of what was passed on."""
 STUFFED_S = 0.05
 """A connection that loopback does not take within this is one that nobody will take."""
 
@@ -30,7 +33,8 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Each part of an answer comes so much later."""
+    """Each part of an answer comes so much later, as over a long way: what follows it closely
+    is late by the same time, not by its sum."""
 
     delay_s: float
     jitter_s: float = 0.0
@@ -313,19 +317,37 @@ class _Connection:
         self._answering = asyncio.create_task(self._answers(reader))
 
     async def _answers(self, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(ConnectionError):
-            while chunk := await reader.read(CHUNK_BYTES):
-                if not await self._answered(chunk):
-                    return
-        if not self._dead:
-            self._writer.close()
+        parts: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(PARTS)
+        hearing = asyncio.create_task(self._hear(reader, parts))
+        try:
+            with contextlib.suppress(ConnectionError):
+                while (part := await parts.get())[1]:
+                    if not await self._answered(*part):
+                        return
+            if not self._dead:
+                self._writer.close()
+        finally:
+            hearing.cancel()
 
-    async def _answered(self, chunk: bytes) -> bool:
+    async def _hear(
+        self, reader: asyncio.StreamReader, parts: asyncio.Queue[tuple[float, bytes]]
+    ) -> None:
+        """Note each part of the server's answers with when it came; an empty one is the end."""
+        chunk = b"more"
+        while chunk:
+            try:
+                chunk = await reader.read(CHUNK_BYTES)
+            except ConnectionError:
+                chunk = b""
+            await parts.put((monotonic(), chunk))
+
+    async def _answered(self, came_at: float, chunk: bytes) -> bool:
         """Pass a part of an answer on as the fault lets it; whether there may be more."""
         fault = self._fault
         match fault:
             case Latency():
-                await asyncio.sleep(fault.delay_s + random.uniform(0, fault.jitter_s))
+                late_s = fault.delay_s + random.uniform(0, fault.jitter_s)
+                await asyncio.sleep(came_at + late_s - monotonic())
             case Reset(after_bytes=int(most)) | Truncate(after_bytes=most):
                 left = most - self._answered_bytes
                 if len(chunk) >= left:

@@ -33,9 +33,10 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n" + b"x" * 100
 
 
 class Server:
-    """Answers each whole question on a kept connection, and counts them."""
+    """Answers each whole question on a kept connection, in two parts if there is to be a gap."""
 
-    def __init__(self) -> None:
+    def __init__(self, gap_s: float = 0.0) -> None:
+        self._gap_s = gap_s
         self.heard = 0
         self.gone = 0
         self.came = 0
@@ -45,8 +46,10 @@ class Server:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while await reader.readexactly(len(QUESTION)):
                 self.heard += 1
-                writer.write(ANSWER)
-                await writer.drain()
+                for part in (ANSWER[:60], ANSWER[60:]) if self._gap_s else (ANSWER,):
+                    writer.write(part)
+                    await writer.drain()
+                    await asyncio.sleep(self._gap_s)
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
@@ -85,8 +88,8 @@ async def connected(proxy: FaultProxy) -> AsyncGenerator[Client]:
 
 
 @asynccontextmanager
-async def proxied() -> AsyncGenerator[tuple[FaultProxy, Server]]:
-    server = Server()
+async def proxied(gap_s: float = 0.0) -> AsyncGenerator[tuple[FaultProxy, Server]]:
+    server = Server(gap_s)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     async with FaultProxy(listening.sockets[0].getsockname()[1]).running() as proxy:
         yield proxy, server
@@ -108,6 +111,16 @@ async def test_latency_delays_each_answer() -> None:
         started = monotonic()
         assert await client.ask() == ANSWER
         assert 0.08 <= monotonic() - started < 0.5
+
+
+async def test_parts_that_follow_each_other_closely_are_late_by_the_same_time_not_by_its_sum() -> (
+    None
+):
+    async with proxied(gap_s=0.05) as (proxy, _), connected(proxy) as client:
+        await proxy.suffer(Latency(0.5))
+        started = monotonic()
+        assert await client.ask(within_s=5) == ANSWER
+        assert 0.55 <= monotonic() - started < 1.0
 
 
 async def test_a_reset_ends_open_connections_and_new_ones_by_rst() -> None:

@@ -21,8 +21,7 @@ from .house import Footprint, Ground, as_fast, mostly_real
 pytestmark = pytest.mark.anyio
 
 FAULTS: dict[str, tuple[Fault, set[str | None]]] = {
-    # An answer has two parts.
-    "latency": (Latency(0.1, 0.025), {None}),
+    "latency": (Latency(0.2, 0.05), {None}),
     "reset": (Reset(), {"unavailable"}),
     "reset_before_the_answer": (Reset(0), {"unavailable"}),
     "reset_amid_the_answer": (Reset(60), {"unavailable"}),
