@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any, cast
 
 from flotilla import Deadline, FlotillaError, InvalidArgument, TimedOut, UpstreamError
@@ -34,6 +35,19 @@ from web_search.engines.visit import Visit, Visiting
 
 LEFT_FOR_US_S = 0.05
 """The visit ends that long before the deadline, so that what is told names the engine."""
+
+
+_loading = threading.Lock()
+
+
+def loaded(module: str) -> ModuleType:
+    """One of the modules of `ddgs.engines`, by its name.
+
+    Their package imports all of them when it is first imported itself: threads that do so at once
+    would wait for each other, which Python ends with an error for one of them.
+    """
+    with _loading:
+        return importlib.import_module(f"ddgs.engines.{module}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +194,7 @@ class DdgsEngine:
 
     def _engine(self, pages: Pages, visiting: Visiting) -> tuple[Any, Visit]:
         """The engine of ddgs, new, and the visit that it goes out by."""
-        module = importlib.import_module(f"ddgs.engines.{pages.module}")
-        kind = reads_items(getattr(module, pages.name))
+        kind = reads_items(getattr(loaded(pages.module), pages.name))
         engine = kind(proxy=self._line.proxy, timeout=1, verify=self._line.ca_file or True)
         visit = visiting.of(engine.http_client.client, pages.site)
         engine.http_client = visit

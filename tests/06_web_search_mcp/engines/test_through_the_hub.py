@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from flotilla import CommonSettings, meta
+from flotilla import meta
 from tests.backends.web_search.engine_pages import html
 from tests.backends.web_search.internet import Internet
 from tests.backends.web_search.library import ENTRIES, NOTHING
-from web_search import build
+from web_search import spoke_of
+from web_search.configured import engines_of
+from web_search.pace import Pace
 from web_search.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -21,8 +23,9 @@ async def test_a_search_is_merged_from_three_engines_and_goes_on_without_one(
     config = tmp_path / "config"
     config.mkdir()
     (config / "web_search.yaml").write_text(f"ca_file: {internet.trusted}\n")
-    common = CommonSettings(config_dir=config, data_dir=tmp_path / "data")
-    spoke = build(Settings(proxy=internet.proxy), common)
+    settings = Settings(proxy=internet.proxy)
+    # So that a busy machine makes no engine late.
+    spoke = spoke_of(engines_of(settings, config)[0], settings, pace=Pace(grace_s=5))
     async with start_fleet([spoke]) as fleet, fleet.client() as client:
 
         async def search(**arguments: object):
