@@ -1,9 +1,24 @@
 """What a person is told of a call beforehand: on what, what changes, and what it would cost."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
 from pydantic import Field, JsonValue
 
+from flotilla.errors import (
+    Conflict,
+    FlotillaError,
+    InvalidArgument,
+    NotAllowed,
+    NotFound,
+    TooLarge,
+)
 from flotilla.model import Model
 from flotilla.operations import Told
+
+REJECTED: Final = "rejected"
+"""The member of an error's details by which an operation says that the call itself ends so."""
 
 
 class Change(Model):
@@ -37,3 +52,18 @@ class Foreseen(Told):
     monthly_cost: MonthlyCost | None = None
     warnings: list[str] = Field(default_factory=list[str])
     """What a careful colleague would say first: `it has 2 snapshots that go with it`."""
+
+
+@contextmanager
+def rejecting(*also: type[FlotillaError]) -> Generator[None]:
+    """Around what the call itself would do first, in the same way and as the same user.
+
+    What that finds wrong with the call ends it: the hub tells its caller of the error, and asks
+    nobody. What may be otherwise a moment later (a server that is away, a time that was too short)
+    does not, unless it is among `also`: a person is asked without a preview.
+    """
+    try:
+        yield
+    except (InvalidArgument, NotFound, NotAllowed, Conflict, TooLarge, *also) as error:
+        error.details[REJECTED] = True
+        raise

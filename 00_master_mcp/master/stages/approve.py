@@ -57,8 +57,9 @@ def approved(inner: Stage, asking: Asking, *, approvals_off: bool) -> Stage:
     """Let run what nobody need be asked about, and what somebody said yes to.
 
     Raises ApprovalRequired for what waits, ApprovalDenied for what a person does not allow, the
-    errors of `master.approvals.rules` for a ticket that is not this call's or was used, and
-    rpc.RpcError for one that this hub has not made.
+    error that a call would end with as its service knows beforehand, the errors of
+    `master.approvals.rules` for a ticket that is not this call's or was used, and rpc.RpcError for
+    one that this hub has not made.
     """
     approving = _Approving(inner, asking)
 

@@ -3,7 +3,7 @@
 A service names in the mark `io.flotilla/preview` of the tool that changes things what says so. A
 read-only tool of its own is called as whoever asks, by the whole way of a call, so that it shows
 them nothing that they may not see. An operation of it is for the hub alone: it is asked once the
-call itself has passed the rules, with the very arguments of the call.
+call itself has passed the rules, with the very arguments of the call, and may reject the call.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from flotilla import FlotillaError, NotAllowed, Unavailable, meta
 from flotilla.json_text import from_json
-from flotilla.preview import Foreseen
+from flotilla.preview import REJECTED, Foreseen
 from master import rpc
 from master.approvals.asking.need import need_of
 from master.approvals.asking.plain import in_quotes
@@ -70,7 +70,8 @@ class Previews:
     async def of(self, call: Call) -> Previewed | None:
         """What is said of it, or why nothing is; None where the tool has no preview.
 
-        Never raises but for cancellation: a question is asked with or without one.
+        Raises the error that the call itself would end with, where the operation says that it
+        would: then there is nothing to be asked. Else a question is asked with or without one.
         """
         entry = call.resolved()
         if entry.origin.external:
@@ -131,6 +132,8 @@ class Previews:
         except ValidationError:
             return Previewed(entry.service, problem="what it answered is no preview")
         except FlotillaError as error:
+            if error.details.pop(REJECTED, None) is True:
+                raise
             why = f"{error.code}, {in_quotes(error.message, 200)}"
             return Previewed(entry.service, problem=why)
 

@@ -10,7 +10,9 @@ import mcp_types as types
 import pytest
 
 from flotilla import (
+    Conflict,
     Context,
+    InvalidArgument,
     Model,
     NotFound,
     Preview,
@@ -20,7 +22,7 @@ from flotilla import (
     meta,
 )
 from flotilla.operations import HUB_ROLE, Operation
-from flotilla.preview import Change, Foreseen, MonthlyCost
+from flotilla.preview import REJECTED, Change, Foreseen, MonthlyCost, rejecting
 from flotilla.secret_text import SecretText
 from master.approvals.asking.foretold import foretold
 from master.approvals.asking.preview import Previews
@@ -233,6 +235,15 @@ class Machines:
 
     async def foresee(self, asked: Resize) -> Foreseen:
         self.foreseen.append(asked)
+        with rejecting():
+            if asked.cpus > 64:
+                raise InvalidArgument(
+                    f"no machine has {asked.cpus} CPUs, says {HOLDS}",
+                    hint="64 at most.",
+                    details={"most": 64},
+                )
+        if asked.machine == "web-8":
+            raise Conflict("it only seems so", details={REJECTED: "perhaps"})
         if asked.machine not in self.sizes:
             raise NotFound(f"there is no machine {asked.machine} for {HOLDS}")
         return resizing(
@@ -283,6 +294,36 @@ async def test_a_person_reads_what_a_real_spoke_foresees_of_the_call_that_then_r
         first, second = machines.foreseen
         assert (first.machine, first.cpus, second.machine, second.cpus) == ("web-1", 8, "web-9", 1)
         assert machines.calls == 2
+
+
+async def test_nobody_is_asked_of_a_call_that_its_service_rejects(
+    start_fleet: StartFleet,
+) -> None:
+    machines, person = Machines(), Person()
+    arguments = {"name": "web-1", "cpus": 65}
+    async with start_fleet([machines.spoke()]) as fleet:
+        async with fleet.client(elicitation_callback=person) as client:
+            rejected = await client.call_tool(RESIZE, arguments)
+            assert person.asked == []
+            # Only the service's own word ends a call, and only by this mark.
+            await client.call_tool(RESIZE, {"name": "web-8"})
+            assert 'No preview: machines failed: conflict, "it only' in person.asked[-1].message
+        async with fleet.client() as alone:
+            out_of_band = await alone.call_tool(RESIZE, arguments)
+            waiting = await alone.call_tool("master_approvals_list", {"state": "pending"})
+    for result in (rejected, out_of_band):
+        error = (result.meta or {})[meta.ERROR]
+        assert (error["code"], error["hint"], error["most"]) == (
+            "invalid_argument",
+            "64 at most.",
+            64,
+        )
+        assert "no machine has 65 CPUs" in error["message"]
+        assert error["correlationId"] and REJECTED not in error
+        assert HOLDS not in str(result)
+    assert isinstance(waiting.structured_content, dict)
+    assert waiting.structured_content["items"] == []
+    assert machines.calls == 1
 
 
 async def test_an_approval_that_waits_shows_it_to_whoever_decides(
