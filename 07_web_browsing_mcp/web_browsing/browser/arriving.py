@@ -8,6 +8,7 @@ from flotilla import FlotillaError, NotAllowed, TimedOut, UpstreamError
 from web_browsing.browser.doing import Doing
 from web_browsing.browser.elements import is_closed, translated
 from web_browsing.browser.settling import MARGIN_S
+from web_browsing.gate.refusing import Refused
 from web_browsing.gate.visitor import Refusal
 
 PARSED: Literal["domcontentloaded"] = "domcontentloaded"
@@ -59,17 +60,13 @@ def _check_answered(done: Doing) -> None:
     since = done.effects.refused_since()
     for each in since:
         if each.reason == done.effects.refused:
-            raise _not_allowed(each)
+            raise not_let_through(each)
 
 
-def _not_allowed(refusal: Refusal) -> FlotillaError:
+def not_let_through(refusal: Refusal | Refused) -> FlotillaError:
+    """What the gate did not let through, as an error."""
     if refusal.reason in ("unreachable", "no_address"):
         return UpstreamError(refusal.told, details={"reason": refusal.reason})
-    return refused(refusal)
-
-
-def refused(refusal: Refusal) -> NotAllowed:
-    """What the gate did not let through, as an error."""
     return NotAllowed(
         refusal.told,
         hint="The operator may except a host inside by WEB_BROWSING_ALLOW_HOSTS."
@@ -83,7 +80,7 @@ def _not_reached(done: Doing, url: str | None, error: Exception) -> FlotillaErro
     """Why a document did not come: by the proxy's word where it has one."""
     since = done.effects.refused_since()
     if since and "net::" in str(error):
-        return _not_allowed(since[0])
+        return not_let_through(since[0])
     if is_closed(error):
         return translated(error)
     said = str(error).partition("net::")[2].split(" ")[0].split("\n")[0]

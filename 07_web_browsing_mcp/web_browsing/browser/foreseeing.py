@@ -6,16 +6,26 @@ asks, and tells them of their own sessions alone.
 
 import asyncio
 import re
-from collections.abc import Collection, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
-from flotilla import Context, Deadline, InvalidArgument, Model, Principal, TimedOut
+from flotilla import (
+    Context,
+    Deadline,
+    FlotillaError,
+    InvalidArgument,
+    Model,
+    Principal,
+    TimedOut,
+    UpstreamError,
+)
 from flotilla.operations import HUB_ROLE, Operation
-from flotilla.preview import Change, Foreseen
+from flotilla.preview import Change, Foreseen, rejecting
 from flotilla.secret_shapes import names_a_secret
+from web_browsing.browser.arriving import not_let_through
 from web_browsing.browser.concealing import Veil
 from web_browsing.browser.elements import FIND_S, located, translated
 from web_browsing.browser.forms import Body, Field, query_of, shown, without
@@ -34,6 +44,7 @@ from web_browsing.browser.standpoint import (
     script_key,
     standpoint,
 )
+from web_browsing.gate.refusing import Refused
 from web_browsing.gate.visitor import Outgoing
 
 if TYPE_CHECKING:
@@ -43,6 +54,8 @@ Answer = TypeVar("Answer")
 OPERATION = "browse.foresee"
 LIMIT_S = 7.0
 """The hub waits for 8 s."""
+JUDGE_S = 2.0
+"""For the DNS."""
 MAX_SHOWN_FIELDS = 30
 """Of those that the hub shows one by one; of more it shows the list."""
 MAX_VALUE_CHARS = 250
@@ -87,28 +100,53 @@ class Foreseer:
             correlation_id="",
             deadline=Deadline.after(LIMIT_S),
         )
-        async with self._sessions.looking(asked.session_id, context) as session:
-            foreseen = await _foreseen(session, asked)
-            return Veil(session.sending.concealed).data(foreseen)
+        with rejecting():
+            async with self._sessions.looking(asked.session_id, context) as session:
+                try:
+                    foreseen = await self._foreseen(session, asked)
+                except FlotillaError as error:
+                    Veil(session.sending.concealed).error(error)
+                    raise
+                return Veil(session.sending.concealed).data(foreseen)
 
+    async def _foreseen(self, session: Session, asked: Asked) -> Foreseen:
+        if asked.held_id is not None:
+            held = session.sending.find(asked.held_id, showing=True)
+            return _of_held(session, held.outgoing, read(held, session.sending))
+        if asked.ref is not None or asked.selector is not None:
+            # The page is asked for it, whose tab may wait for something else that is held.
+            await standing(session, asked.tab or session.active)
+        if asked.action == "evaluate":
+            return await _of_script(session, asked)
+        if asked.action == "download":
+            return await _of_download(session, asked, self._judge)
+        key, shown_so_far = key_of(asked.ref, asked.selector, asked.tab), session.sending.shown
+        shown_so_far.begin(key)
+        element = await located(session.page(asked.tab), asked.ref, asked.selector)
+        plan = await _answered(plan_of(element))
+        await self._judge(plan.url)
+        shown_so_far.show(key, plan.digest)
+        return _of_plan(session.sending, plan)
 
-async def _foreseen(session: Session, asked: Asked) -> Foreseen:
-    if asked.held_id is not None:
-        held = session.sending.find(asked.held_id, showing=True)
-        return _of_held(session, held.outgoing, read(held, session.sending))
-    if asked.ref is not None or asked.selector is not None:
-        # The page is asked for it, whose tab may wait for something else that is held.
-        await standing(session, asked.tab or session.active)
-    if asked.action == "evaluate":
-        return await _of_script(session, asked)
-    if asked.action == "download":
-        return await _of_download(session, asked)
-    key, shown_so_far = key_of(asked.ref, asked.selector, asked.tab), session.sending.shown
-    shown_so_far.begin(key)
-    element = await located(session.page(asked.tab), asked.ref, asked.selector)
-    plan = await _answered(plan_of(element))
-    shown_so_far.show(key, plan.digest)
-    return _of_plan(session.sending, plan)
+    async def _judge(self, url: str) -> None:
+        """Nobody is asked to allow what the gate refuses afterwards; `data:` leads nowhere.
+
+        Raises NotAllowed, or UpstreamError for a name without an address.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https"):
+            return
+        # Browsers send who is named there in a header of its own.
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+        with rejecting(UpstreamError):
+            try:
+                async with asyncio.timeout(JUDGE_S):
+                    await self._sessions.judge(bare.geturl())
+            except TimeoutError:
+                # The gate judges it again, when it goes out.
+                return
+            except Refused as refused:
+                raise not_let_through(refused) from None
 
 
 async def _answered(question: Coroutine[Any, Any, Answer]) -> Answer:
@@ -226,12 +264,16 @@ async def _of_script(session: Session, asked: Asked) -> Foreseen:
     )
 
 
-async def _of_download(session: Session, asked: Asked) -> Foreseen:
+async def _of_download(
+    session: Session, asked: Asked, judge: Callable[[str], Awaitable[None]]
+) -> Foreseen:
     page = session.page(asked.tab)
     kept = session.downloads.get(asked.download_id or "")
     if asked.download_id is not None and kept is None:
         raise InvalidArgument(f"there is no download {asked.download_id[:20]!r}")
     url = asked.url if kept is None else kept.url
+    if asked.url is not None:
+        await judge(asked.url)
     state: dict[str, JsonValue] = {"page": _where(session, page)}
     if kept is not None:
         name = without(kept.suggested_name, session.sending.concealed)
@@ -241,6 +283,7 @@ async def _of_download(session: Session, asked: Asked) -> Foreseen:
         session.sending.shown.begin(key)
         element = await located(page, asked.ref, asked.selector)
         url = await _answered(link_of(element))
+        await judge(url)
         session.sending.shown.show(key, f"{origin_of(page.url)} {url}")
         state["element"] = asked.ref or asked.selector
     if not url:

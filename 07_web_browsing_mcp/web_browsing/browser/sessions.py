@@ -81,6 +81,7 @@ class Sessions:
         try_after_s: float = AFTER_S,
     ) -> None:
         self._settings = settings
+        self._proxy = proxy
         self._folder = folder
         self._unused_s = unused_s
         self._try_after_s = try_after_s
@@ -179,6 +180,10 @@ class Sessions:
         """The same without the lock, for what only looks."""
         async with self._used(self._mine(session_id, context.principal.name)) as session:
             yield session
+
+    async def judge(self, url: str) -> None:
+        """Whether a page may get to a URL of http or https just now; raises the gate's Refused."""
+        await self._proxy.judge(url)
 
     async def rendered(self, url: str, context: Context) -> "tuple[str, str]":
         """Open a page in a context of its own, wait until it rests: its HTML and its URL then.

@@ -12,10 +12,17 @@ import structlog
 
 from web_browsing.gate.counting import Ledger
 from web_browsing.gate.looking import Looking
-from web_browsing.gate.resolving import IsOurs, OwnAddresses, Resolve, Resolving, SystemResolver
+from web_browsing.gate.resolving import (
+    TURNS,
+    IsOurs,
+    OwnAddresses,
+    Resolve,
+    Resolving,
+    SystemResolver,
+)
 from web_browsing.gate.rules import Rules
 from web_browsing.gate.upstream import Times, Upstream, trusting
-from web_browsing.gate.visit import Gate, Visit
+from web_browsing.gate.visit import Gate, Visit, absolute
 from web_browsing.gate.visitor import Visitor
 from web_browsing.gate.wire import Wire
 
@@ -50,12 +57,21 @@ class Proxy:
         self._gate = Gate(
             rules, Upstream(resolving, trusting(ca_file), times), self._looking, times
         )
+        self._turns = asyncio.Semaphore(TURNS)
 
     @property
     def spki_hash(self) -> str:
         """Base64 of the SHA-256 of the public key that all certificates of looked-into tunnels
         have, for Chromium's --ignore-certificate-errors-spki-list."""
         return self._looking.spki_hash
+
+    async def judge(self, url: str) -> None:
+        """Whether a visitor would be let through to an absolute URL just now; raises Refused.
+
+        The name is looked up, and nothing is connected to.
+        """
+        scheme, host, port, _ = absolute(url)
+        await self._gate.upstream.judge(self._gate.rules.place(scheme, host, port), self._turns)
 
     @asynccontextmanager
     async def serving(self, visitor: Visitor, listening: socket.socket) -> AsyncGenerator[None]:

@@ -211,7 +211,10 @@ class Visit:
         method = request.method.decode("ascii")
         target = request.target.decode("ascii")
         if inside is None:
-            scheme, host, port, path = _absolute(target)
+            scheme, host, port, path = absolute(target)
+            if scheme != "http":
+                told = "Only http and https are let through, https in a tunnel."
+                raise Refused("bad_scheme", told)
         elif method != "CONNECT" and (target[0] == "/" or (target, method) == ("*", "OPTIONS")):
             scheme, host, port, path = inside.scheme, inside.host, inside.port, target
         else:
@@ -315,14 +318,14 @@ class Visit:
         await talk.pipe.finish(self._gate.times.finish_s)
 
 
-def _absolute(target: str) -> tuple[str, Host, int, str]:
-    """The parts of an absolute URL; raises Refused."""
+def absolute(target: str) -> tuple[str, Host, int, str]:
+    """The parts of an absolute URL of http or https; raises Refused."""
     found = _ABSOLUTE.fullmatch(target)
     if found is None:
         raise Refused("bad_scheme", "A proxy is asked for whole URLs.")
     scheme = found[1].lower()
-    if scheme != "http":
-        raise Refused("bad_scheme", "Only http and https are let through, https in a tunnel.")
+    if scheme not in DEFAULT_PORT:
+        raise Refused("bad_scheme", "Only http and https are let through.")
     try:
         host, port = read_authority(found[2], DEFAULT_PORT[scheme])
     except Misspelled as wrong:

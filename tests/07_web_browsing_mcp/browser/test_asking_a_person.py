@@ -7,7 +7,7 @@ from typing import Any
 import mcp_types as types
 import pytest
 
-from flotilla import Spoke
+from flotilla import Spoke, meta
 from tests.conftest import StartFleet
 from web_browsing.browser.acting import Acting
 from web_browsing.browser.foreseeing import Foreseer
@@ -91,6 +91,28 @@ async def test_a_person_is_shown_a_form_and_it_goes_out_once_after_their_yes(
         assert '"password": (none) -> "(15 characters)"' in second
         assert "hunter2" not in "".join(person.asked)
         assert [each.body for each in site.sent()] == [b"user=ann&password=hunter2-hunter2"]
-        # Of a session that is not theirs nobody is shown anything.
-        await client.call_tool("web.browse.submitForm", {"sessionId": "x" * 22, "heldId": "h1"})
-        assert "not_found" in person.asked[-1]
+        # Of a session that is not theirs nobody is shown anything, or asked.
+        theirs = {"sessionId": "x" * 22, "heldId": "h1"}
+        other = await client.call_tool("web.browse.submitForm", theirs)
+        assert (other.meta or {})[meta.ERROR]["code"] == "not_found"
+        assert len(person.asked) == 2
+
+
+async def test_nobody_is_asked_about_a_form_that_leads_where_nothing_may_go(
+    site: Any, browsing: Any, start_fleet: StartFleet
+) -> None:
+    site.pages["/"] = LOGIN.replace("/done", "http://10.0.0.7/login")
+    person = Person()
+    async with (
+        spoke_in(browsing) as spoke,
+        start_fleet([spoke]) as fleet,
+        fleet.client(elicitation_callback=person) as client,
+    ):
+        opened = await client.call_tool("web.browse.openSession", {"url": f"{site.url}/"})
+        assert opened.structured_content is not None
+        wanted = {"sessionId": opened.structured_content["sessionId"], "selector": "form"}
+        refused = await client.call_tool("web.browse.submitForm", wanted)
+    error = (refused.meta or {})[meta.ERROR]
+    assert (error["code"], error["reason"]) == ("not_allowed", "private_address")
+    assert "WEB_BROWSING_ALLOW_HOSTS" in error["hint"]
+    assert person.asked == []

@@ -1,11 +1,15 @@
 """What a page may not reach it may not ask to send to either: a real Chromium behind the gate."""
 
+from asyncio import sleep
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from .acting_user import Visiting
+from flotilla import FlotillaError
+from flotilla.preview import REJECTED
+
+from .acting_user import Refused, Visiting
 from .acting_user import visiting as visiting
 from .conftest import answer
 
@@ -39,6 +43,64 @@ async def test_what_cannot_go_out_is_told_as_refused_and_held_for_nobody(
                 assert (acted["held"], acted["ended"]) == ([], []), (how, url)
                 told = {"reason": reason, "method": "POST", "url": url}
                 assert told in acted["refused"], (how, url)
+
+
+async def test_what_cannot_go_out_is_refused_before_anybody_is_shown_it(
+    site: Any, visiting: Visiting
+) -> None:
+    for number, url in enumerate(AWAY):
+        site.pages[f"/{number}"] = (
+            f"<form id=post method=post action='{url}'></form><form id=get action='{url}'></form>"
+            f"<form id=ann method=post action='{url.replace('//', '//ann:pw@')}'></form>"
+            f"<a href='{url}' download>file</a>"
+        )
+    async with visiting("", resolve=resolve) as user:
+        for number, (url, reason) in enumerate(AWAY.items()):
+            await user.call("navigate", url=f"{site.url}/{number}")
+            wanted = "upstream_error" if reason == "no_address" else "not_allowed"
+            for action, where in (
+                ("submit", {"selector": "#post"}),
+                ("submit", {"selector": "#get"}),
+                ("submit", {"selector": "#ann"}),
+                ("download", {"selector": "a"}),
+                ("download", {"url": url}),
+            ):
+                with pytest.raises(FlotillaError) as caught:
+                    await user.foresee(action, **where)
+                error = caught.value
+                assert (error.code, error.details) == (wanted, {"reason": reason, REJECTED: True})
+                if action == "submit":
+                    # Nobody saw it, so nothing is sent by somebody's word of before either.
+                    with pytest.raises(Refused) as unseen:
+                        await user.call("submitForm", **where)
+                    assert unseen.value.code == "conflict", where
+
+
+async def test_a_form_is_shown_where_the_dns_takes_its_time(site: Any, visiting: Visiting) -> None:
+    async def slow(name: str, port: int) -> Sequence[str]:
+        await sleep(60)
+        return []
+
+    page = FORM.format(u="http://slow.test/x")
+    async with visiting(page, resolve=slow) as user:
+        shown = await user.foresee(selector="form")
+        assert shown["action"] == "Send POST http://slow.test/x"
+
+
+async def test_a_secret_that_was_typed_is_in_no_error_of_a_preview(
+    site: Any, visiting: Visiting
+) -> None:
+    page = "<form method=post action=/done><input name=p type=password><input name=x></form>"
+    script = "document.forms[0].action = 'http://hunter2-hunter2.inside.test:81/'"
+    async with visiting(page, resolve=resolve) as user:
+        typed = {"selector": "[name=p]", "secret": "hunter2-hunter2", "host": "127.0.0.1"}
+        await user.call("typeText", **typed)
+        await user.foresee("evaluate", script=script)
+        await user.call("evaluateScript", script=script)
+        with pytest.raises(FlotillaError) as caught:
+            await user.foresee(selector="form")
+    assert caught.value.details["reason"] == "bad_port"
+    assert "hunter2" not in str(caught.value.as_json("c"))
 
 
 async def test_a_post_that_is_sent_on_to_the_inside_is_refused_and_not_held_anew(
