@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from flotilla import Conflict, Context, Deadline, FlotillaError
 from flotilla.tool import Preview, Tool, writes
+from k8s.answers import upstream_status
 from k8s.clusters import Clusters
 from k8s.objects import Object, members, number
 from k8s.parameters import ClusterName, Namespace, ObjectName
@@ -20,6 +22,8 @@ RESTART_PREVIEW = "preview.restartDeployment"
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
 """kubectl's own mark, so that both see each other's restarts."""
 MAX_REPLICAS = 1000
+TRIES = 5
+"""Controllers write into the same object how far they have come: that is no other number."""
 
 ScaledKind = Literal["Deployment", "StatefulSet", "ReplicaSet"]
 RestartedKind = Literal["Deployment", "StatefulSet", "DaemonSet"]
@@ -56,6 +60,19 @@ class Scale:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _set_to(replicas: int, scale: Scale, expected: int | None) -> Object:
+    """What sets it, only as it is now where a number is expected; Conflict where it has another."""
+    body: Object = {"spec": {"replicas": replicas}}
+    if expected is None:
+        return body
+    if scale.wanted != expected:
+        raise Conflict(
+            f"{scale.target} is set to {scale.wanted} replicas, not to {expected}",
+            details={"reason": "replicas_changed", "replicas": scale.wanted},
+        )
+    return {**body, "metadata": {"resourceVersion": scale.version}}
 
 
 class Scaling:
@@ -103,20 +120,17 @@ class Scaling:
         workload sets another number again.
         """
         due = context.deadline
-        scale = await self.scale(due, kind, name, namespace, cluster)
-        target = scale.target
-        body: Object = {"spec": {"replicas": replicas}}
-        if current_replicas is not None:
-            if scale.wanted != current_replicas:
-                raise Conflict(
-                    f"{target} is set to {scale.wanted} replicas, not to {current_replicas}",
-                    details={"reason": "replicas_changed", "replicas": scale.wanted},
-                )
-            body["metadata"] = {"resourceVersion": scale.version}
-        try:
-            after = await target.patch(body, MERGE, due, subresource="scale")
-        except FlotillaError as error:
-            raise unsettled(error, f"{target} was scaled") from None
+        tries = 1 if current_replicas is None else TRIES
+        while True:
+            scale = await self.scale(due, kind, name, namespace, cluster)
+            target, body = scale.target, _set_to(replicas, scale, current_replicas)
+            tries -= 1
+            try:
+                after = await target.patch(body, MERGE, due, subresource="scale")
+                break
+            except FlotillaError as error:
+                if tries == 0 or upstream_status(error) != HTTPStatus.CONFLICT:
+                    raise unsettled(error, f"{target} was scaled") from None
         try:
             live = await target.live(due)
         except FlotillaError:

@@ -113,6 +113,37 @@ async def test_scaling_from_another_number_than_the_caller_believes_is_a_conflic
     assert kept(kube)["spec"]["replicas"] == 9
 
 
+@pytest.mark.parametrize("changes", ["status", "spec", "status without end"])
+async def test_scaling_from_a_number_stands_what_controllers_write_meanwhile(
+    start_bare: StartBare, kube: KubeEmulator, writes: Writes, changes: str
+) -> None:
+    kube.put("Deployment", workload())
+    read, reads = kube.verbs["GET", "scale"], 0
+
+    async def read_before_a_change(ask: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        answer = await read(ask)
+        live = copy.deepcopy(kept(kube))
+        if reads < 4 or changes == "status without end":
+            live.setdefault("status", {})["replicas"] = reads
+            if changes == "spec" and reads == 3:
+                live["spec"]["replicas"] = 5
+            kube.put("Deployment", live)
+        return answer
+
+    kube.verbs["GET", "scale"] = read_before_a_change
+    async with start_bare(kube) as k8s:
+        asked = {"name": "web", "replicas": 9, "currentReplicas": 3}
+        if changes == "status":
+            assert (await k8s("scaleDeployment", **asked))["replicas"] == 9
+        else:
+            error = await k8s.refused("conflict", "scaleDeployment", **asked)
+            assert (error.get("replicas") == 5) == (changes == "spec")
+    assert kept(kube)["spec"]["replicas"] == {"status": 9, "spec": 5}.get(changes, 3)
+    assert reads == (5 if changes == "status without end" else 4)
+
+
 async def test_what_is_scaled_to_nothing_is_told_so_beforehand(
     start_bare: StartBare, kube: KubeEmulator, writes: Writes
 ) -> None:
