@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from flotilla import Deadline, FlotillaError
 from flotilla.model import Model
 from flotilla.operations import HUB_ROLE, Operation
-from flotilla.preview import Change, Foreseen
+from flotilla.preview import Change, Foreseen, rejecting
 from k8s import deletion, drain
 from k8s.api import Cluster
 from k8s.clusters import Clusters
@@ -71,11 +71,12 @@ class Losses:
 
     async def of_delete(self, asked: OfDelete) -> Foreseen:
         due = Deadline.after(WITHIN_S)
-        target = await target_of(
-            self.clusters, asked.cluster, asked.kind, asked.name, asked.namespace, due
-        )
-        live = await target.live(due)
-        expect_uid(target, live, asked.uid)
+        with rejecting():
+            target = await target_of(
+                self.clusters, asked.cluster, asked.kind, asked.name, asked.namespace, due
+            )
+            live = await target.live(due)
+            expect_uid(target, live, asked.uid)
         wish = Wish(asked.uid, asked.propagation, asked.grace_period_s)
         refusal, goes_with = await asyncio.gather(
             _tried(target, wish.options(uid_of(live)), due), _goes_with(target, live, due)
@@ -102,9 +103,10 @@ class Losses:
 
     async def of_drain(self, asked: OfDrain) -> Foreseen:
         due = Deadline.after(WITHIN_S)
-        target = await target_of(self.clusters, asked.cluster, "nodes", asked.node, None, due)
-        live = await target.live(due)
-        expect_uid(target, live, asked.uid)
+        with rejecting():
+            target = await target_of(self.clusters, asked.cluster, "nodes", asked.node, None, due)
+            live = await target.live(due)
+            expect_uid(target, live, asked.uid)
         cordoned = members(live, "spec").get("unschedulable") is True
         state: dict[str, JsonValue] = {"schedulable": not cordoned}
         warnings: list[str] = []

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 from flotilla import Deadline, FlotillaError
 from flotilla.model import Model
 from flotilla.operations import HUB_ROLE, Operation
-from flotilla.preview import Change, Foreseen
+from flotilla.preview import Change, Foreseen, rejecting
 from k8s import apply, patching, rollback, scaling
 from k8s.apply import Manifests
 from k8s.diffing import MAX_DIFF_BYTES, Fingerprints, bounded
@@ -106,14 +106,15 @@ class Previews:
         )
 
     async def of_manifest(self, asked: OfManifest) -> Foreseen:
-        plan = await self.manifests.plan(
-            Deadline.after(WITHIN_S),
-            asked.manifest,
-            namespace=asked.namespace,
-            cluster=asked.cluster,
-            force=asked.force,
-            allow_privileged=asked.allow_privileged,
-        )
+        with rejecting():
+            plan = await self.manifests.plan(
+                Deadline.after(WITHIN_S),
+                asked.manifest,
+                namespace=asked.namespace,
+                cluster=asked.cluster,
+                force=asked.force,
+                allow_privileged=asked.allow_privileged,
+            )
         counts: dict[str, JsonValue] = {}
         diffs: list[str] = []
         warnings: list[str] = []
@@ -136,17 +137,18 @@ class Previews:
         )
 
     async def of_patch(self, asked: OfPatch) -> Foreseen:
-        ready = await self.patches.prepare(
-            Deadline.after(WITHIN_S),
-            kind=asked.kind,
-            name=asked.name,
-            patch=asked.patch,
-            patch_type=asked.patch_type,
-            namespace=asked.namespace,
-            cluster=asked.cluster,
-            resource_version=asked.resource_version,
-            allow_privileged=asked.allow_privileged,
-        )
+        with rejecting():
+            ready = await self.patches.prepare(
+                Deadline.after(WITHIN_S),
+                kind=asked.kind,
+                name=asked.name,
+                patch=asked.patch,
+                patch_type=asked.patch_type,
+                namespace=asked.namespace,
+                cluster=asked.cluster,
+                resource_version=asked.resource_version,
+                allow_privileged=asked.allow_privileged,
+            )
         outcome = ready.outcome
         warnings = [f"it asks for too much: {each}" for each in outcome.findings]
         if outcome.state == "unchanged":
@@ -160,9 +162,10 @@ class Previews:
 
     async def of_scale(self, asked: OfScale) -> Foreseen:
         due = Deadline.after(WITHIN_S)
-        scale = await self.scaling.scale(
-            due, asked.kind, asked.name, asked.namespace, asked.cluster
-        )
+        with rejecting():
+            scale = await self.scaling.scale(
+                due, asked.kind, asked.name, asked.namespace, asked.cluster
+            )
         warnings = await autoscalers(scale.target, due)
         if asked.replicas == 0:
             warnings.insert(0, "no replica is left: it serves nothing")
@@ -179,9 +182,10 @@ class Previews:
         )
 
     async def of_restart(self, asked: OfRestart) -> Foreseen:
-        target, live = await self.scaling.restartable(
-            Deadline.after(WITHIN_S), asked.kind, asked.name, asked.namespace, asked.cluster
-        )
+        with rejecting():
+            target, live = await self.scaling.restartable(
+                Deadline.after(WITHIN_S), asked.kind, asked.name, asked.namespace, asked.cluster
+            )
         spec = members(live, "spec")
         running = number(members(live, "status").get("replicas"))
         return Foreseen(
@@ -192,14 +196,15 @@ class Previews:
         )
 
     async def of_rollback(self, asked: OfRollback) -> Foreseen:
-        ready = await self.rollbacks.prepare(
-            Deadline.after(WITHIN_S),
-            name=asked.name,
-            namespace=asked.namespace,
-            cluster=asked.cluster,
-            to_revision=asked.to_revision,
-            allow_privileged=asked.allow_privileged,
-        )
+        with rejecting():
+            ready = await self.rollbacks.prepare(
+                Deadline.after(WITHIN_S),
+                name=asked.name,
+                namespace=asked.namespace,
+                cluster=asked.cluster,
+                to_revision=asked.to_revision,
+                allow_privileged=asked.allow_privileged,
+            )
         outcome = ready.outcome
         images = {each.revision: each.images for each in ready.revisions}
         return Foreseen(
@@ -220,14 +225,15 @@ class Previews:
         )
 
     async def of_exec(self, asked: OfExec) -> Foreseen:
-        target, pod, container = await self.programs.chosen(
-            Deadline.after(WITHIN_S),
-            asked.name,
-            asked.namespace,
-            asked.cluster,
-            asked.container,
-            asked.uid,
-        )
+        with rejecting():
+            target, pod, container = await self.programs.chosen(
+                Deadline.after(WITHIN_S),
+                asked.name,
+                asked.namespace,
+                asked.cluster,
+                asked.container,
+                asked.uid,
+            )
         spec = members(pod, "spec")
         image = next(
             (text(each.get("image")) for each in objects(spec.get("containers"))

@@ -250,3 +250,34 @@ async def test_a_reader_changes_nothing_through_the_hub_either(desk: Desk) -> No
     )
     assert error["upstreamStatus"] == 403
     assert desk.live("Deployment", "web")["spec"]["replicas"] == 2
+
+
+async def test_nobody_is_asked_of_what_cannot_be_done(desk: Desk) -> None:
+    desk.kube.put("Deployment", deployment())
+    seen, version = len(desk.person.asked), desk.kube.store.version
+    elsewhere = deployment()
+    elsewhere["metadata"]["namespace"] = "other"
+    for code, tool, arguments in (
+        ("invalid_argument", "applyManifest", {"manifest": "kind: [unclosed"}),
+        (
+            "invalid_argument",
+            "applyManifest",
+            {"manifest": yaml.safe_dump(elsewhere), "namespace": "default"},
+        ),
+        ("not_found", "patchResource", {"kind": "deploy", "name": "none", "patch": "spec: {}"}),
+        ("invalid_argument", "patchResource", {"kind": "deploy", "name": "web", "patch": "["}),
+        ("not_found", "scaleDeployment", {"name": "none", "replicas": 1}),
+        ("not_found", "restartDeployment", {"name": "none"}),
+        ("not_found", "rollbackDeployment", {"name": "none"}),
+        ("not_found", "rollbackDeployment", {"name": "web", "toRevision": 7}),
+        ("not_found", "execInPod", {"name": "none", "command": ["date"]}),
+        ("not_found", "deletePod", {"name": "none"}),
+        ("conflict", "deleteResource", {"kind": "deploy", "name": "web", "uid": "another"}),
+        ("not_found", "drainNode", {"node": "none"}),
+    ):
+        await desk.refused(code, tool, **arguments)
+    assert (len(desk.person.asked), desk.kube.store.version) == (seen, version)
+    # A server that is away may be back: then somebody is asked, without a preview.
+    desk.server.faults.drop("GET", times=None)
+    await desk.raw("restartDeployment", name="web")
+    assert "No preview: k8s failed" in desk.person.asked[-1]
