@@ -10,7 +10,7 @@ from typing import Literal
 
 import structlog
 
-from flotilla import FlotillaError, Model, NotConfigured
+from flotilla import FlotillaError, Model, NotConfigured, Unavailable
 from flotilla.backoff import delay_s
 from flotilla.outlast import outlast
 from master.external.process import Lost, Process, StarterAway
@@ -184,6 +184,9 @@ class Supervisor:
         error = None if session.cancelled() else session.exception()
         if isinstance(error, NotConfigured):
             raise error
+        if isinstance(error, Unavailable) and child.exited:
+            # It only says that the program ended; how it did is known.
+            return None
         if isinstance(error, FlotillaError):
             return error.message
         if error is not None:
