@@ -12,6 +12,7 @@ without end, no more than `abandoned` may be in that state: then calls are told 
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from flotilla.context import Deadline
@@ -92,7 +93,7 @@ class Threads:
             except BaseException as raised:  # noqa: BLE001 - it is raised where it is waited for
                 error = raised
             # A loop that has closed has nobody left who waits.
-            if not loop.is_closed():
+            with suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, result, error)
 
         # Daemons: one that hangs in a provider does not hold up the end of the process.
