@@ -1,12 +1,10 @@
 """What all tests share: a fleet in this very process, on free ports of loopback."""
 
 import asyncio
-import contextlib
 import gc
 import json
 import os
 import signal
-import socket
 import ssl
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
@@ -39,6 +37,8 @@ from tests.backends.hub_tables import with_tables
 from tests.backends.postgres_server import postgres as postgres
 from tests.backends.redis_server import redis_process as redis_process
 from tests.backends.redis_server import redis_server as redis_server
+from tests.ports import find_free_port as find_free_port
+from tests.ports import free_base as free_base
 from tests.processes import command_of, stop
 
 # What an example takes on a busy machine tells nothing of it.
@@ -69,27 +69,6 @@ def quick_ends() -> Generator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(uvicorn.server, "asyncio", hurried)
         yield
-
-
-LANE, LANES = int(os.environ.get("FLOTILLA_TEST_LANE") or 0), 8
-"""Beside how many other processes of tests this one runs."""
-
-
-_found: set[int] = set()
-"""A port that was found and is not bound yet is found again."""
-
-
-def find_free_port() -> int:
-    """One that no other process of tests finds, which may bind it before it is bound here, and
-    that was not found here before."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        # The kernel gives odd ones.
-        if port // 2 % LANES == LANE % LANES and port not in _found:
-            _found.add(port)
-            return port
 
 
 @pytest.fixture
@@ -217,6 +196,12 @@ class LaunchedFleet(Reachable):
     def token_file(self) -> Path:
         return self.data_dir / "admin_token"
 
+    def written(self) -> str:
+        """What it has told its terminal, and what its services have written into their logs."""
+        logs = sorted((self.data_dir / "logs").glob("*.log"))
+        assert logs
+        return "\n".join([*self.told, *(each.read_text(errors="replace") for each in logs)])
+
     def processes(self) -> list[psutil.Process]:
         """Every process below the launcher."""
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -235,22 +220,6 @@ def service_numbers() -> list[int]:
     """Those that the fleet's services have, and so their ports above its base."""
     told = yaml.safe_load((ROOT / "config" / "services.yaml").read_text())
     return [each["number"] for each in told["services"].values()]
-
-
-def free_base(numbers: Sequence[int]) -> int:
-    """A port base above which every one of these numbers is free."""
-    while True:
-        base = find_free_port()
-        if base + max(numbers) > 65_535:
-            continue
-        with contextlib.ExitStack() as held:
-            try:
-                for number in numbers:
-                    probe = held.enter_context(socket.socket())
-                    probe.bind(("127.0.0.1", base + number))
-            except OSError:
-                continue
-        return base
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import find_free_port
 from tools.memory_folder import memory_folder
 
 SERVER_USER = "postgres"
@@ -23,9 +24,7 @@ class Postgres:
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs = programs
         self._folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = find_free_port()
         # PostgreSQL refuses to run as root.
         self._as_user = ["runuser", "-u", SERVER_USER, "--"] if os.getuid() == 0 else []
         self.url = f"postgresql://{SERVER_USER}:{PASSWORD}@127.0.0.1:{self.port}/postgres"

@@ -15,6 +15,8 @@ from time import monotonic, sleep
 
 import pytest
 
+from tests.ports import find_free_port
+
 START_S = 20.0
 
 
@@ -26,9 +28,7 @@ class RedisServer:
         self._folder = folder
         self._password = password
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = find_free_port()
         credentials = f":{password}@" if password else ""
         self.url = f"redis://{credentials}127.0.0.1:{self.port}/0"
 

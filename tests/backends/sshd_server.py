@@ -16,6 +16,8 @@ from time import monotonic, sleep
 
 import pytest
 
+from tests.ports import find_free_port
+
 START_S = 20.0
 MISSING = "no OpenSSH server is installed here (apt package openssh-server)"
 
@@ -62,9 +64,7 @@ class Sshd:
         folder.mkdir(parents=True, exist_ok=True)
         self.host_key = make_key(folder / "host_ed25519")
         (folder / "authorized_keys").write_text(client_key.with_suffix(".pub").read_text())
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = find_free_port()
 
     @property
     def pid(self) -> int:

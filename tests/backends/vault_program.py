@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.ports import find_free_port
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,7 @@ def vault_program() -> Generator[VaultProgram]:
     program = shutil.which("bao") or shutil.which("vault")
     if program is None:
         pytest.skip("neither OpenBao (bao) nor Vault (vault) is installed here")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_free_port()
     token = f"root-{secrets.token_hex(12)}"
     with tempfile.TemporaryDirectory(prefix="flotilla-vault-") as folder:
         told = Path(folder) / "log"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from tests.ports import find_free_port
 from tests.real.docker_engine import Docker, docker_engine
 
 PROJECT = "flotilla-test"
@@ -66,10 +66,8 @@ class Compose:
 @contextmanager
 def composed(*services: str, **settings: str) -> Generator[Compose]:
     """Build and start them, by default all, with these settings; nothing of them is left."""
-    with docker_engine() as engine, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+    with docker_engine() as engine:
+        port = find_free_port()
         foreign = ("FLOTILLA_", "MCP_PORT_", "COMPOSE_")
         env = {key: value for key, value in engine.env.items() if not key.startswith(foreign)}
         env |= {"MCP_PORT_MASTER": str(port), **settings}

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -221,12 +220,6 @@ class Official:
             ) as client,
         ):
             yield client
-
-
-def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def strays(marks: frozenset[str], folder: Path) -> list[psutil.Process]:

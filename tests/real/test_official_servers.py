@@ -17,12 +17,12 @@ import anyio
 import mcp_types as types
 import pytest
 
+from tests.ports import find_free_port
 from tests.processes import alive
 from tests.real.official import (
     NAMES,
     Official,
     asks,
-    find_free_port,
     install_or_skip,
     resident_mb,
     strays,

@@ -31,6 +31,7 @@ from master.upstream.pool import ConnectionPool
 from master.upstream.probing import Probing
 from master.upstream.transport.resolve import Ask
 from tests.everything import Era, Serving, serving
+from tests.ports import find_free_port
 
 Trouble = Literal["refused", "hole", "deaf", "garbage"]
 """Nobody listens; connections are accepted and nothing comes; they are not even accepted; or what
@@ -47,7 +48,7 @@ class Gate:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._passing: set[asyncio.Task[Any]] = set()
         self._state: Literal["open", "hole", "garbage"] = "open"
-        self.port = 0
+        self.port = find_free_port()
         self.knocked = 0
         """Connections since it was shut last."""
 
@@ -57,7 +58,6 @@ class Gate:
         self._state = "open"
         if self._server is None:
             self._server = await asyncio.start_server(self._entered, "127.0.0.1", self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
 
     async def shut(self, trouble: Trouble) -> None:
         self.knocked = 0

@@ -1,6 +1,5 @@
 """The hub and the servers behind it, started once, and every way to them."""
 
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from tests.conftest import plain_http
 from tests.everything import serving
+from tests.ports import find_free_port
 
 from .house import House
 from .ways import PIPED, PIPES, SHORTLY, SOUTHS, WAYS, Way
@@ -51,9 +51,7 @@ async def house(
 
 @pytest.fixture(scope="module")
 def free_port_once() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return find_free_port()
 
 
 async def connected(fleet: Any, *servers: str) -> None:

@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from flotilla.certificates import make_certificates
 from flotilla.tls import CERTIFICATE, KEY, TRUSTED
+from tests.ports import find_free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAMS = ROOT / "build" / "kube" / "bin"
@@ -84,7 +85,7 @@ def real_kube(folder: Path) -> Generator[RealKube]:
     own = folder / "tls" / "server"
     _signing_key(folder / "sa.key")
     (folder / "users.csv").write_text(USERS)
-    port, store, peers, controllers = _free_ports(4)
+    port, store, peers, controllers = (find_free_port() for _ in range(4))
     kube = RealKube(f"https://127.0.0.1:{port}", folder / "tls" / "client" / TRUSTED)
     (folder / "kubeconfig").write_text(yaml.safe_dump(_kubeconfig(kube, ADMIN)))
     commands = (
@@ -119,6 +120,7 @@ def real_kube(folder: Path) -> Generator[RealKube]:
         _wait_for(kube, folder)
         kube.processes.append(_started(commands[2], folder))
         _let_reader_view(kube)
+        _wait_for_port(controllers, kube.processes[2], folder)
         yield kube
     finally:
         for process in reversed(kube.processes):
@@ -146,6 +148,19 @@ def _wait_for(kube: RealKube, folder: Path) -> None:
         sleep(0.1)
 
 
+def _wait_for_port(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
+    """The controllers listen a little before they control."""
+    give_up_at = monotonic() + START_S
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if process.poll() is not None or monotonic() > give_up_at:
+            told = (folder / "kube-controller-manager.log").read_text(errors="replace")[-3000:]
+            raise AssertionError(f"the controllers do not start:\n{told}")
+        sleep(0.1)
+
+
 def _let_reader_view(kube: RealKube) -> None:
     group = "rbac.authorization.k8s.io"
     resources = [
@@ -167,17 +182,6 @@ def _signing_key(file: Path) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     file.write_bytes(pem)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def _kubeconfig(kube: RealKube, token: str) -> dict[str, Any]:
