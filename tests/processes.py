@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable
+from pathlib import Path
 from signal import Signals
 
 import anyio
@@ -26,6 +27,14 @@ def command_of(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:  # as is one that is a zombie
+        return ""
+
+
+def program_of(process: psutil.Process) -> str:
+    """The name of the file that it runs; empty for one that has ended."""
+    try:
+        return Path(process.exe()).name
+    except psutil.NoSuchProcess:
         return ""
 
 

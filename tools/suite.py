@@ -178,7 +178,9 @@ class Suite:
         lane, began = self._lanes.get(), monotonic()
         try:
             place = memory_folder() if group.in_memory else None
-            with tempfile.TemporaryDirectory(prefix="flotilla-tests-", dir=place) as folder:
+            with tempfile.TemporaryDirectory(
+                prefix="flotilla-tests-", dir=place, ignore_cleanup_errors=True
+            ) as folder:
                 tally, said = Path(folder) / "tally", Path(folder) / "said"
                 with said.open("wb") as out:
                     done = subprocess.run(

@@ -119,7 +119,7 @@ async def test_the_pass_through_shows_one_server_alone(start_fleet) -> None:
     spokes = [Echo().spoke(), Echo().spoke("other", "test.other")]
     async with start_fleet(spokes) as fleet, fleet.client("/servers/other/mcp") as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
-        assert all(name.startswith("test.other.") for name in names)
+        assert names and all(name.startswith("test.other.") for name in names)
         assert code_of(await client.call_tool("test.echo.say", {})) == "not_found"
 
 

@@ -31,10 +31,17 @@ class Admin:
             vim.option.OptionValue(key=key.replace("_", "."), value=value)
             for key, value in values.items()
         ]
-        self.machine(vm_id).ReconfigVM_Task(spec=vim.vm.ConfigSpec(extraConfig=options))
+        self._reconfigured(vm_id, vim.vm.ConfigSpec(extraConfig=options))
+        has = {each.key: each.value for each in self.machine(vm_id).config.extraConfig}
+        assert has.items() >= {each.key: each.value for each in options}.items()
 
     def rename(self, vm_id: str, name: str) -> None:
-        self.machine(vm_id).ReconfigVM_Task(spec=vim.vm.ConfigSpec(name=name))
+        self._reconfigured(vm_id, vim.vm.ConfigSpec(name=name))
+
+    def _reconfigured(self, vm_id: str, spec: Any) -> None:
+        # The simulator has done it when it answers.
+        task: Any = self.machine(vm_id).ReconfigVM_Task(spec=spec)
+        assert task.info.state == "success", task.info.error
 
     def sessions(self) -> list[str]:
         """The keys of all sessions but this one."""

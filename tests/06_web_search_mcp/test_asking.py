@@ -96,7 +96,7 @@ async def test_engines_that_hang_are_joined_by_others_when_they_are_late() -> No
 async def test_each_engine_has_its_own_time_and_then_the_next_is_asked() -> None:
     async with engines_on_loopback(a=Will(PAGE, hangs=True), b=Will(PAGE)) as (_, engines):
         pace = Pace(at_once=1, enough=1, late_s=10)
-        outcomes = await Asker(0.1, pace).several(engines, "web", QUESTION, Deadline.after(5))
+        outcomes = await Asker(0.5, pace).several(engines, "web", QUESTION, Deadline.after(5))
         assert statuses(outcomes) == {"a": "timeout", "b": "ok"}
 
 
@@ -127,7 +127,7 @@ async def test_callers_in_a_hurry_do_not_shut_an_engine_for_others() -> None:
         for _ in range(6):
             outcome = await asker.one(engines[0], "web", QUESTION, Deadline.after(0.02))
             assert outcome.status == "timeout"
-            outcomes = await asker.several(engines, "web", QUESTION, Deadline.after(0.04))
+            outcomes = await asker.several(engines, "web", QUESTION, Deadline.after(0.4))
             assert statuses(outcomes) == {"a": "timeout"}
         assert await asker.several(engines, "web", QUESTION, Deadline.after(0)) == []
         upstream.go_on.set()

@@ -160,7 +160,8 @@ async def test_values_that_are_moved_or_changed_in_the_store_do_not_open(
         "WHERE path = 'db/password' AND number = 2",
         "UPDATE version SET sealed = (SELECT sealed FROM version WHERE path = 'db/password' "
         "AND number = 1) WHERE path = 'db/password' AND number = 2",
-        "UPDATE version SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || x'00' AS BLOB) "
+        "UPDATE version SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || "
+        "CASE WHEN substr(sealed, -1) = x'00' THEN x'01' ELSE x'00' END AS BLOB) "
         "WHERE path = 'db/password'",
         "UPDATE version SET sealed = x'00' WHERE path = 'db/password'",
         "UPDATE version SET data_key_id = 1 WHERE path = 'db/password'",

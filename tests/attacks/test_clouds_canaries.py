@@ -203,7 +203,7 @@ def of_the_accounts(clouds: Clouds) -> Mapping[str, str]:
         "what a caller sent": SENT,
     }
     for name, tokens in (("Azure", clouds.estate.tokens), ("Google", clouds.google.world.tokens)):
-        found |= {f"a token of {name}": each for each in tokens}
+        found |= {f"a token of {name}, {n}": each for n, each in enumerate(sorted(tokens))}
     return found if clouds.vsphere is None else {**found, "the password of vCenter": VC_PASSWORD}
 
 

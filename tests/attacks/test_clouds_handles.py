@@ -153,9 +153,11 @@ async def test_no_provider_sends_us_to_another_host(clouds: Clouds, status: int)
             # The pod itself is looked at before a program is run in it.
             where = "/exec" if tool.endswith("execInPod") else "."
             server.faults.fail(where, status, times=None)
+        clouds.taken()
         answer = await clouds.caller.call(tool, arguments)
         for server in servers:
             server.faults.clear()
+        assert any(clouds.taken().values()), (tool, answer)
         assert answer.code not in (None, "internal"), (tool, answer)
         assert not clouds.stranger.heard, (tool, clouds.stranger.heard)
 

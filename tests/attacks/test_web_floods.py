@@ -128,6 +128,7 @@ async def test_a_page_that_takes_all_there_is_holds_up_nobody(web: Web, name: st
             result = await web.result(tool, within_s=15, **more)
             assert monotonic() - began < IN_TIME_S / 2, tool
             assert len(str(result)) < 300_000, tool
+        assert path in web.site.places()
         assert len(session.tabs) <= 4
         given = {"sessionId": other.id, "who": "ben", "url": f"{web.here}/plain"}
         assert (await web.result("navigate", within_s=20, **given))["isError"] is False

@@ -79,6 +79,15 @@ async def test_no_way_of_sending_goes_unasked_from_a_secure_page(web: Web) -> No
     page = "".join(form.format(u=f"{web.elsewhere}/{way}", n=n) for n, (way, form) in forms)
     async with at(web, f"{page}<script>fetch('/done')</script>") as session:
         await until(lambda: "/done" in web.site.places())
+        # Workers and frames begin when the page has been read.
+        later = {*UNSEEN, "redirected", "beacon-hide"}
+        await until(
+            lambda: (
+                SENDING.keys() - later
+                <= held_or_refused(session) | {each[1:] for each in web.site.places()}
+            ),
+            30,
+        )
         await asyncio.sleep(RESTED_S)
         kept = held_or_refused(session)
         # To leave is the last moment to send something.

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flotilla import meta
 from tests.conftest import until
 from web_browsing.browser.session import Session
 
@@ -43,6 +44,9 @@ async def test_no_way_of_sending_goes_unasked(web: Web, way: str) -> None:
     async with web.session() as session:
         await opened_at(web, session)
         await until(lambda: "/done" in web.site.places())
+        if way not in {*UNSEEN, "beacon-hide"}:
+            # Workers and frames begin when the page has been read.
+            await until(lambda: held_or_refused(session) or f"/{way}" in web.site.places())
         await asyncio.sleep(RESTED_S)
         kept = held_or_refused(session)
         # To leave is the last moment to send something.
@@ -94,6 +98,7 @@ async def test_a_page_that_swaps_what_stands_behind_a_reference_sends_nothing_el
     async with web.session() as session:
         await opened_at(web, session)
         told = await web.result("submitForm", sessionId=session.id, selector="#go")
+        await until(lambda: "steal" in held_or_refused(session))
         await asyncio.sleep(RESTED_S)
         assert web.site.sent() == [], told
         assert "steal" in held_or_refused(session), told
@@ -220,3 +225,6 @@ async def test_half_characters_of_a_page_break_no_answer(web: Web) -> None:
         for tool, given in looks:
             result = await web.result(tool, sessionId=session.id, **given)
             str(result).encode()
+            throws = "throw" in given.get("script", "")
+            code = result["_meta"][meta.ERROR]["code"] if result["isError"] else None
+            assert code == ("invalid_argument" if throws else None), (tool, result)

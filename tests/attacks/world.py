@@ -28,7 +28,7 @@ from secret_store import build as build_secrets
 from secret_store.settings import Settings as SecretSettings
 from tests.backends.sshd_server import Sshd
 from tests.chaos.caller import Caller
-from tests.conftest import Reachable, plain_http
+from tests.conftest import Reachable, plain_http, until
 from tests.processes import alive
 
 HOST = "there"
@@ -164,6 +164,8 @@ async def opened_world(
         )
         await stack.enter_async_context(met(world))
         yield world
+    # The server of SSH hears of its clients' end a little later.
+    await until(lambda: not world.sshd.connections())
     left = [one for one in psutil.Process().children(recursive=True) if one not in children]
     assert not alive(left), left
 

@@ -56,7 +56,7 @@ async def test_no_call_is_lost_while_redis_is_away(
     cluster: Ground, redis_server: RedisServer, logs: list[Any], how: str
 ) -> None:
     async with cluster.site(trial=LIMITED, hubs=2) as site:
-        assert await is_up(site, 1)
+        await until(lambda: is_up(site, 1), 5)
         async with under_load(site) as answers:
             await some_more(answers)
             redis_server.stop() if how == "killed" else redis_server.pause()

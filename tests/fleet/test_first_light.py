@@ -112,12 +112,11 @@ async def test_a_storm_with_cancelled_calls_leaves_nothing_behind(launch_fleet) 
     env = {"FLOTILLA_APPROVALS": "off", "LINUX_CLI_MAX_PROCESSES": "64"}
     async with launch_fleet("--services", FEW, **env) as fleet:
         await storm(fleet, 400)
+        await rest(fleet)
         before = {each.pid: each.memory_info().rss for each in fleet.processes()}
         outcomes = await storm(fleet, CALLS)
         assert outcomes == {"right": CALLS - CALLS * 3 // 10, "cancelled": CALLS * 3 // 10}
-        with anyio.fail_after(10):
-            while await busy(fleet):
-                await anyio.sleep(0.05)
+        await rest(fleet)
         after = {each.pid: each.memory_info().rss for each in fleet.processes()}
         assert after.keys() == before.keys()
         grown = sum(after.values()) - sum(before.values())
@@ -153,6 +152,13 @@ async def storm(fleet, calls: int) -> Counter[str]:
             for turn in range(IN_FLIGHT):
                 group.start_soon(worker, handshake if turn % 2 else modern, numbers)
     return outcomes
+
+
+async def rest(fleet) -> None:
+    """Return once nothing is left of calls: a program of one that was cancelled ends after it."""
+    with anyio.fail_after(10):
+        while await busy(fleet):
+            await anyio.sleep(0.05)
 
 
 async def busy(fleet) -> list[str]:

@@ -48,7 +48,8 @@ def plain_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def project(folder: Path, **tests: str) -> Path:
-    shutil.copytree(ROOT / "tools", folder / "tools")
+    # Another process may just be compiling there.
+    shutil.copytree(ROOT / "tools", folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     for name, text in tests.items():
         file = folder / "tests" / name / f"test_{name}.py"
         file.parent.mkdir(parents=True)

@@ -79,6 +79,10 @@ async def test_a_call_goes_through_a_hub_and_a_spoke_that_speak_tls(tmp_path: Pa
 
 
 async def _refused_without_a_certificate_of_the_hub(url: str, papers: Path, folder: Path) -> None:
+    known = ssl.create_default_context(cafile=papers / HUB / "trusted.pem")
+    known.load_cert_chain(papers / HUB / "certificate.pem", papers / HUB / "key.pem")
+    async with httpx2.AsyncClient(verify=known) as hub:
+        assert (await hub.get(f"{url}/health")).status_code == 200
     trusting = ssl.create_default_context(cafile=papers / HUB / "trusted.pem")
     with pytest.raises(httpx2.TransportError):
         async with httpx2.AsyncClient(verify=trusting) as nobody:

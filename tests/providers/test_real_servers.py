@@ -112,6 +112,7 @@ async def test_a_vcenter_comes_in_and_then_only_as_it_changes(world: World) -> N
     (host,) = {target for _, kind, target in links if kind == "runs_on"}
     stores = {target for _, kind, target in links if kind == "uses"}
     assert name in await book.suffering("server", host)
+    assert stores
     assert all([name in await book.suffering("storage", store) for store in stores])
     assert (host, "member_of", "lab/DC0_C0") in await book.links("server", host)
 
@@ -191,7 +192,8 @@ def rename(vcenter: Vcsim, vm_id: str, name: str) -> None:
     content: Any = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
     machine: Any = vim.VirtualMachine(vm_id, stub)
     content.sessionManager.Login(USER, PASSWORD)
-    machine.ReconfigVM_Task(spec=vim.vm.ConfigSpec(name=name))
+    task: Any = machine.ReconfigVM_Task(spec=vim.vm.ConfigSpec(name=name))
+    assert task.info.state == "success", task.info.error
     content.sessionManager.Logout()
     stub.DropConnections()
 

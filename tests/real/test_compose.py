@@ -266,11 +266,15 @@ async def test_an_item_of_the_cmdb_is_kept_in_postgresql(fleet: Compose) -> None
 
 
 async def test_a_spoke_that_is_killed_comes_back_and_is_called_again(fleet: Compose) -> None:
+    before = fleet.inspected("linux-cli")["State"]["StartedAt"]
     fleet.inside("linux-cli", "pkill", "-KILL", "-f", "mcp_server.py")
     eventually(lambda: fleet.inspected("linux-cli")["RestartCount"] == 1, within_s=20)
 
     def is_healthy() -> bool:
-        return fleet.inspected("linux-cli")["State"]["Health"]["Status"] == "healthy"
+        # Until it is started anew, the health is that of before.
+        state = fleet.inspected("linux-cli")["State"]
+        again = state["Running"] and state["StartedAt"] != before
+        return again and state["Health"]["Status"] == "healthy"
 
     eventually(is_healthy, within_s=60)
     async with fleet.client() as client:

@@ -19,6 +19,7 @@ from mcp import Client
 from tests.backends.kube.person import Person
 from tests.backends.vcsim_server import PASSWORD, Vcsim
 from tests.conftest import ROOT, LaunchedFleet, until
+from tests.processes import alive
 from tests.providers.servers import APPS, configured, deployment
 from tests.providers.servers import kube as kube
 from tests.providers.servers import vcenters as vcenters
@@ -147,8 +148,8 @@ async def test_machines_and_deployments_live_their_lives_in_a_fleet_that_was_sta
         assert taken["counts"]["creates"] > 10
         processes = fleet.processes()
         assert processes
-    await until(lambda: not any(each.is_running() for each in processes))
-    told = "\n".join(fleet.told)
+    await until(lambda: not alive(processes))
+    told = fleet.written()
     assert PASSWORD not in told
     assert ADMIN not in told
 

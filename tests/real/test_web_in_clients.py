@@ -20,7 +20,7 @@ from mcp import Client
 from flotilla import meta
 from tests.backends.web_search.library import ENTRIES
 from tests.conftest import ROOT, LaunchedFleet, find_free_port
-from tests.processes import alive, command_of
+from tests.processes import alive, command_of, program_of
 from tests.real.searx.searx_server import searx
 from tests.real.test_approvals_in_clients import mcpdo
 from tests.real.test_inspector import HOME
@@ -118,7 +118,7 @@ async def test_a_person_works_on_a_site_and_is_asked_before_anything_is_sent(
             await _signs_in(visitor, person, site)
             await _takes_away(visitor, person, site)
             left = [each for each in fleet.processes() if BROWSING.search(command_of(each))]
-            assert {"node", "chromium"} <= {Path(each.exe()).name for each in left}
+            assert {"node", "chromium"} <= set(map(program_of, left))
         audited = await flotilla(fleet, "audit", "query", "--limit", "500", "--json")
         folder = re.search(r"\S*flotilla-browser-\w+", " ".join(map(command_of, left)))
         assert folder
@@ -127,7 +127,7 @@ async def test_a_person_works_on_a_site_and_is_asked_before_anything_is_sent(
     assert not Path(folder[0]).exists()
     for tool in ("openSession", "click", "typeText", "submitForm", "evaluateScript"):
         assert f"web.browse.{tool}" in audited
-    assert "hunter2" not in audited + "\n".join([*fleet.told, *person.asked])
+    assert "hunter2" not in "\n".join([audited, fleet.written(), *person.asked])
 
 
 async def _looks_around(visitor: Visitor, site: Harbour) -> None:

@@ -83,6 +83,8 @@ async def test_chromium_has_its_own_sandbox_and_no_network_in_a_container_withou
     assert not [each for each in chromium if "--no-sandbox" in each["words"]]
     for each in processes:
         status = each["status"]
+        if status["State"][0] == "Z":
+            continue
         assert status["Uid"] == ["10001"] * 4
         assert status["NoNewPrivs"] == ["1"]
         assert status["CapBnd"] == ["0" * 16] or each in chromium or each is relay

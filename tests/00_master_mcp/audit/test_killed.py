@@ -56,7 +56,9 @@ async def survive(site: Site, turns: int) -> None:
     kept: list[str] = []
     noted: list[str] = []
     for turn in range(turns):
-        told = _killed(site.folder, turn, chance.uniform(0.0, 0.25))
+        # Every other one long enough for what was only noted to be on the disk as well.
+        after_s = chance.uniform(0.5, 0.8) if turn % 2 == 0 else chance.uniform(0.0, 0.25)
+        told = _killed(site.folder, turn, after_s)
         kept += [line[1] for line in told if line[0] == "kept"]
         last = max((float(line[1]) for line in told if line[0] == "noted"), default=0.0)
         # What was noted in the last tenth of a second may be lost, and on a machine as busy as
@@ -66,13 +68,15 @@ async def survive(site: Site, turns: int) -> None:
         links = await hub.rows.links(0, 1_000_000)
         there = {link.columns["tool"] for link in links}
         assert len(kept) >= turns
+        assert noted
         assert [tool for tool in kept if tool not in there] == []
         assert [tool for tool in noted if tool not in there] == []
         assert (await hub.verify()).fault is None
 
 
 def _killed(folder: Path, turn: int, after_s: float) -> list[list[str]]:
-    """Run a writer, kill it some time after its first row; what it said, by words."""
+    """Run a writer, kill it some time after the first row that it waited for; what it said, by
+    words."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "00_master_mcp")])
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(folder), str(turn)],
@@ -80,10 +84,13 @@ def _killed(folder: Path, turn: int, after_s: float) -> list[list[str]]:
         env={"PATH": os.environ["PATH"], "PYTHONPATH": path},
     ) as writer:
         assert writer.stdout is not None
-        first = writer.stdout.readline()
+        said = bytearray()
+        while not said.startswith(b"kept") and b"\nkept" not in said:
+            line = writer.stdout.readline()
+            assert line, "the writer ended by itself"
+            said += line
         killing = time.monotonic() + after_s
         os.set_blocking(writer.stdout.fileno(), False)
-        said = bytearray(first)
         while time.monotonic() < killing:
             said += writer.stdout.read() or b""
             time.sleep(0.002)

@@ -179,19 +179,23 @@ async def test_a_server_that_writes_without_end_waits_for_its_reader(bare: "Den"
             for _ in range(200):
                 await anext(lines)
             server = below(child)[-1]
-            while server.status() != psutil.STATUS_SLEEPING:
-                await anyio.sleep(0.01)
+            written = -1
+            # While we would read on, it would write on.
+            while written != (written := server.io_counters().write_chars):
+                await anyio.sleep(0.2)
             assert psutil.Process().memory_info().rss - before < 40_000_000
 
 
 async def test_a_closed_input_is_how_a_good_server_is_asked_to_end(den: "Den") -> None:
     script = """
         import sys
+        print("ready", flush=True)
         sys.stdin.read()
         sys.exit(7)
     """
-    async with den.running(den.sealed(script)) as child:
-        with anyio.fail_after(5):
+    async with den.running(den.sealed(script), grace_s=5) as child:
+        with anyio.fail_after(20):
+            assert await anext(child.lines()) == b"ready"
             ended = await child.end()
     assert (ended.code, ended.reason) == (7, "code 7")
 
@@ -205,7 +209,7 @@ async def test_a_server_that_ignores_its_input_gets_a_sigterm(den: "Den") -> Non
         print("ready", flush=True)
         time.sleep(600)
     """
-    async with den.running(den.sealed(script)) as child:
+    async with den.running(den.sealed(script), grace_s=2) as child:
         with anyio.fail_after(20):
             assert await anext(child.lines()) == b"ready"
             assert (await child.end()).code == 9

@@ -196,10 +196,12 @@ async def test_a_huge_definition_is_known_by_its_digest_alone(guard: Guard, path
 
 async def test_a_listing_without_news_writes_nothing(guard: Guard, path: Path) -> None:
     await guard.review("files", [tool()])
-    before = path.stat().st_ino
+    before = path.stat()
     await guard.review("files", [tool()])
     await guard.review("files", [tool(description="Other.")])
-    assert path.stat().st_ino == before, "each write replaces the file"
+    # Each write replaces the file; a number that is free again may be given again.
+    after = path.stat()
+    assert (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"servers": {"a": 1}}', '{"version": 2}'])

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from structlog.testing import capture_logs
 
 from flotilla.fleet import HUB
 from master import build as build_hub
@@ -192,11 +193,13 @@ async def test_the_audit_says_who_had_what_resolved_and_never_the_value(house) -
 
 async def test_the_log_never_has_the_value(house, caplog, capfd) -> None:
     caplog.set_level(logging.DEBUG)
-    async with house.fleet.client() as client:
-        for tool in ("test.shop.use", "test.shop.fail"):
-            handle = await house.lease(client, tool)
-            await client.call_tool(tool, {"password": handle})
-    assert hides("".join(capfd.readouterr()) + caplog.text)
+    with capture_logs() as lines:
+        async with house.fleet.client() as client:
+            for tool in ("test.shop.use", "test.shop.fail"):
+                handle = await house.lease(client, tool)
+                await client.call_tool(tool, {"password": handle})
+    assert {"call_answered", "tool_called"} <= {each["event"] for each in lines}
+    assert hides("".join(capfd.readouterr()) + caplog.text + str(lines))
 
 
 async def test_the_metrics_have_no_part_of_a_call_in_their_labels(house) -> None:
@@ -224,7 +227,8 @@ async def test_the_hub_hides_after_a_restart_what_was_released_before(
 
         async def hidden() -> bool:
             async with fleet.client() as client:
-                return hides(said(await client.call_tool("test.shop.readBack", {})))
+                shown = said(await client.call_tool("test.shop.readBack", {}))
+                return hides(shown) and "[redacted]" in shown
 
         await until(hidden)
 

@@ -100,8 +100,13 @@ async def test_what_nobody_waits_for_is_cancelled_at_the_server(lasting_life: Li
 
 async def test_a_deadline_ends_the_wait_and_cancels_too(lasting_life: Life) -> None:
     life = lasting_life
+    waiting = asyncio.create_task(
+        life.modern.send(call_of("wait_until_cancelled", {"key": "b"}, within_s=2))
+    )
+    begun = await life.modern.send(call_of("has_started", {"key": "b", "withinMs": 1500}))
+    assert text_of(begun) == "yes"
     with pytest.raises(TimedOut):
-        await life.modern.send(call_of("wait_until_cancelled", {"key": "b"}, within_s=0.3))
+        await waiting
     ended = await life.modern.send(call_of("was_cancelled", {"key": "b", "withinMs": 5000}))
     assert text_of(ended) == "cancelled"
 

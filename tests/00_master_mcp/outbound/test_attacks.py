@@ -176,6 +176,8 @@ async def test_metadata_that_speaks_for_others_is_not_believed(
         server.metadata = lie
         page = await browser.get(await browser.opens(await house.link("ada")))
         assert page.status_code in (400, 502), lie
+        # It is not that nobody answers there: nobody was asked.
+        assert "cannot be reached" not in page.text, lie
     server.metadata = {}
     for lie in (
         {"issuer": "https://evil.example"},
@@ -187,6 +189,8 @@ async def test_metadata_that_speaks_for_others_is_not_believed(
         provider.metadata = lie
         page = await browser.get(await browser.opens(await house.link("ada")))
         assert page.status_code in (400, 502), lie
+        # It is not that nobody answers there: nobody was asked.
+        assert "cannot be reached" not in page.text, lie
     assert provider.asked["/token"] == provider.asked["/authorize"] == 0
 
 

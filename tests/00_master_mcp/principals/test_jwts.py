@@ -347,14 +347,14 @@ async def test_metadata_of_another_issuer_and_keys_by_redirect_are_not_followed(
     provider: OpenIdProvider, seen: Seen
 ) -> None:
     token = provider.token(sub="ada", aud=HERE, roles=["ops"])
-    for change in (
-        {"issuer": "https://elsewhere.example.org"},
-        {"jwks_uri": "ftp://127.0.0.1/jwks"},
-        {"jwks_uri": "http://jwks.example.org/"},
-        {"jwks_uri": 7},
+    for change, reason in (
+        ({"issuer": "https://elsewhere.example.org"}, "another issuer"),
+        ({"jwks_uri": "ftp://127.0.0.1/jwks"}, "can be trusted"),
+        ({"jwks_uri": "http://jwks.example.org/"}, "can be trusted"),
+        ({"jwks_uri": 7}, "can be trusted"),
     ):
         provider.metadata = change
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable, match=reason):
             await Desk(provider, seen).judge(token)
     provider.metadata = {}
 

@@ -288,7 +288,7 @@ async def test_a_table_that_cannot_be_read_is_trusted_no_longer_than_one_that_is
     database: Database,
 ) -> None:
     clock, tokens = Clock(), Broken(database)
-    principals = Principals(NOBODY, tokens, clock=clock, shared=True, turn_s=FAST)
+    principals = Principals(NOBODY, tokens, clock=clock, turn_s=FAST)
     async with database.opened(), principals.running():
         secret, kept = token_of(principals)
         await tokens.add(kept)
@@ -303,7 +303,10 @@ async def test_a_table_that_cannot_be_read_is_trusted_no_longer_than_one_that_is
         tokens.broken = False
         await until(lambda: principals.at_hand(secret) is not None, within_s=3)
         # A clock that jumps is no reason to lock everybody out for long.
+        before = principals.at_hand(secret)
+        assert before is not None
         clock.now += 5000
+        await until(lambda: before.ended, within_s=3)
         await until(lambda: principals.at_hand(secret) is not None, within_s=1)
 
 

@@ -1,7 +1,6 @@
 """Looks at a server that is away overlap: one that hangs does not delay the next."""
 
 import asyncio
-from itertools import pairwise
 
 import anyio
 import pytest
@@ -79,9 +78,10 @@ async def test_looks_that_fail_at_once_keep_the_pace() -> None:
             raise Unavailable("nobody is there")
         return "there"
 
+    began = asyncio.get_running_loop().time()
     assert await first_answer(look, lambda: 0.02) == ("there", True)
-    pauses = [after - before for before, after in pairwise(tried)]
-    assert min(pauses) > 0.015
+    # None comes early; each may be late.
+    assert all(at >= began + n * 0.02 - 0.001 for n, at in enumerate(tried)), (began, tried)
 
 
 async def test_a_fault_of_ours_in_a_look_is_not_hidden() -> None:

@@ -47,9 +47,11 @@ async def test_one_that_crashes_in_a_loop_says_why_and_slows_nobody(
         with anyio.fail_after(30):
             while (await estate.state("crashing"))["restarts"] < 3:
                 during += await took_s(20)
+        told = await estate.reached("crashing", "failed", within_s=30)
+        # What else the machine does may have begun only then.
+        before = max(before, statistics.median(await took_s(100)))
         assert statistics.median(during) < 3 * before + 0.005
         assert max(during) < 1
-    told = await estate.reached("crashing", "failed", within_s=30)
     assert "there is no database" in told["reason"]
     assert told["restarts"] == 4
     # A person who has mended it need not wait for the next try.

@@ -132,6 +132,7 @@ async def test_of_fifty_callers_at_each_hub_one_probes(hubs: list[SharedState]) 
 async def test_the_failure_of_the_probe_opens_it_anew(hubs: list[SharedState]) -> None:
     weather = Service(hubs)
     await opened(weather.first)
+    await weather.all_are("open")
     await weather.last.restored()
     ticket = await weather.last.admit()
     await weather.all_are("half_open")
@@ -158,7 +159,7 @@ async def test_the_place_of_a_probe_that_never_reports_back_is_free_after_its_ti
     weather = Service(hubs)
     await opened(weather.first)
     await weather.first.restored()
-    lost = await weather.first.admit(longest_s=lambda: 0.1)
+    lost = await weather.first.admit(longest_s=lambda: 1.0)
     await weather.all_are("half_open")
 
     async def next_probes() -> bool:

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from tests.everything import Serving, serving
+from tests.ports import find_free_port
 
 from .conftest import connected
 from .house import House
@@ -33,7 +34,7 @@ class Restarting:
 
     def __init__(self, south: South) -> None:
         self.south = south
-        self.port = 0
+        self.port = find_free_port()
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self.served: Serving | None = None
@@ -213,6 +214,8 @@ async def test_a_client_that_hangs_up_at_a_question_leaves_nothing_hanging(
             async for message in messages:
                 if json.loads(message).get("method") == "elicitation/create":
                     break
+            else:
+                pytest.fail("nothing was asked")
         await messages.aclose()
     async with house.client(way) as client:
         assert not (await client.call_tool("echo", {"text": "on"})).is_error

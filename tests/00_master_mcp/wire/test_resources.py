@@ -222,6 +222,8 @@ async def test_no_change_is_lost_that_follows_the_answer_to_a_subscription(
                     async for event in events:
                         assert str(event.uri) == WATCHED
                         break
+                    else:
+                        pytest.fail("the stream ended before")
             return
         await subscribe(client, WATCHED)
         await settled(client, updates)

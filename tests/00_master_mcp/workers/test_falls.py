@@ -195,6 +195,7 @@ async def test_a_worker_that_hangs_is_passed_by_and_ends_with_its_parent(
 ) -> None:
     shop, port = Shop(), find_free_port()
     async with shop_at(port, tmp_path / "data", shop), start(port) as crew:
+        await until(lambda: crew.lives(1))
         family = crew.family()
         stuck = crew.worker(1)
         stuck.suspend()

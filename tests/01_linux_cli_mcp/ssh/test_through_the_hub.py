@@ -82,7 +82,8 @@ async def test_a_key_from_the_store_and_a_host_that_the_owner_trusts(
             shown = await client.call_tool(
                 "os.linux.readFile", {"path": str(client_key), "host": "there"}
             )
-            assert client_key.read_text().splitlines()[1] not in str(shown.structured_content)
+            assert not shown.is_error, shown.content
+            assert client_key.read_text().splitlines()[1] not in str(shown)
         listed = await command("hosts", "list")
         assert own_target.fingerprint[:20] in listed.stdout and "there" in listed.stdout
         forgotten = await command("hosts", "forget", "there")

@@ -225,7 +225,7 @@ async def test_a_browser_that_dies_takes_its_sessions_and_the_next_gets_a_new_on
         assert await again.page().evaluate("1 + 1") == 2
         assert sessions.engine.running.pid != before.pid
         await until(lambda: not any(map(psutil.pid_exists, pids)))
-        assert not before.folder.exists()
+        await until(lambda: not before.folder.exists())
 
 
 @pytest.mark.real

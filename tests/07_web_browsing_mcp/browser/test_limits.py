@@ -227,15 +227,22 @@ async def test_pages_let_go_what_those_before_left_behind_before_the_bound_is_re
 
     async with browsing(max_memory_mb=10_000) as sessions:
         session = await sessions.open("ada", Wants())
-        for _ in range(20):
+        await session.page().goto(f"{site.url}/")
+        first = largest()
+        # Chromium may collect by itself in between.
+        for _ in range(100):
             await session.page().goto(f"{site.url}/")
+            if largest() > 2.6 * first:
+                break
         left = largest()
+        assert left > 2.6 * first
         total_mb = measure(sessions.engine.running.pid).total_mb
         watch = Watch(sessions.engine, total_mb * 5 // 4, lambda: [session])
         await watch.look()
         assert watch.relieving is not None
         await watch.relieving
-        assert largest() < 0.8 * left
+        # What is free goes back to the system a little later.
+        await until(lambda: largest() < 0.8 * left)
         assert await session.page().evaluate("window.kept.length") == 50_000
         # Not again and again.
         relieved = watch.relieving

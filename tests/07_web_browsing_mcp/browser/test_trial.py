@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.conftest import until
+from tests.processes import command_of
 from web_browsing.browser.engine import Engine, Equipment, find_program
 from web_browsing.browser.trial import Trial, tried, try_out
 
@@ -103,7 +104,7 @@ async def test_a_service_that_stops_ends_the_trial(browsing: Any, ours: Place) -
     hanging = ours.program("exec sleep 600")
 
     def hung() -> list[psutil.Process]:
-        return [each for each in ours.processes() if each.is_running() and "600" in each.cmdline()]
+        return [each for each in ours.processes() if "600" in command_of(each).split()]
 
     async with browsing(equipment={"program": hanging}, try_after_s=0):
         await until(hung, 60)

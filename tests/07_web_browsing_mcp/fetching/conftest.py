@@ -70,13 +70,17 @@ class Site:
                 if isinstance(page, bytes):
                     writer.write(page)
                     await writer.drain()
+                    path = ""
                 elif asyncio.iscoroutinefunction(page):
                     await page(writer)
                     break
                 else:
                     writer.write(page(asked))
+                    path = ""
         except (OSError, EOFError, asyncio.IncompleteReadError):
-            self.left.append(path)
+            # One that was answered whole may go.
+            if path:
+                self.left.append(path)
         finally:
             writer.close()
             with suppress(OSError):

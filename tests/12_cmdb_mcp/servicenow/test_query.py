@@ -267,6 +267,7 @@ async def test_no_argument_breaks_the_tool_or_reaches_servicenow_as_another_requ
         result = await now.raw("queryServiceNow", **arguments)
         code = error_code_of(result)
         assert code in (None, "invalid_argument", "not_allowed", "too_large"), (arguments, result)
+    assert instance.server.asked
     assert all(
         one.path.startswith(("/api/now/table/cmdb_ci?", "/api/now/table/sys_dictionary?"))
         for one in instance.server.asked

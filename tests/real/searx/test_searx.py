@@ -9,7 +9,7 @@ from aiohttp import web
 
 from flotilla import Deadline, FlotillaError, RateLimited, TimedOut
 from tests.backends.web_search.library import ENTRIES, NOTHING
-from tests.conftest import find_free_port
+from tests.conftest import find_free_port, until
 from tests.real.searx.searx_server import PAGES, PER_PAGE, Searx, searx
 from web_search.configured import engines_of
 from web_search.engine import Blocked, Engine, Kind, Question
@@ -110,6 +110,8 @@ async def test_it_gives_up_before_searx_does(engine: Engine, server: Searx) -> N
     with pytest.raises(TimedOut) as raised:
         await engine.search("web", question(), Deadline.after(0.5))
     assert raised.value.message == "own did not answer in time"
+    # It has asked, or else it would ask in the next test.
+    await until(lambda: server.library.asked)
 
 
 async def test_words_are_not_completed_where_it_has_no_backend_for_that(engine: Engine) -> None:

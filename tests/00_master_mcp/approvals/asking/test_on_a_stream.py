@@ -108,6 +108,8 @@ async def test_a_cancelled_call_leaves_its_approval_open_and_nothing_hangs(house
         cancelled = {"method": "notifications/cancelled", "params": {"requestId": 1}}
         await raw.post(json.dumps({"jsonrpc": "2.0", **cancelled}).encode())
         assert (await next_message(messages))["error"]["code"] == -32800
+        (held,) = (await house.api("GET", "/approvals?state=pending&limit=1"))["items"]
+        assert (await house.approval(held["id"]))["arguments"]["disk"] == "d"
     assert not house.shop.wiped
 
 
