@@ -29,6 +29,7 @@ from web_browsing.browser.arriving import not_let_through
 from web_browsing.browser.concealing import Veil
 from web_browsing.browser.elements import FIND_S, located, translated
 from web_browsing.browser.forms import Body, Field, query_of, shown, without
+from web_browsing.browser.opening import check_url
 from web_browsing.browser.outcome import read, shown_url
 from web_browsing.browser.plans import Plan, plan_of
 from web_browsing.browser.sending import Sending
@@ -129,15 +130,14 @@ class Foreseer:
         return _of_plan(session.sending, plan)
 
     async def _judge(self, url: str) -> None:
-        """Nobody is asked to allow what the gate refuses afterwards; `data:` leads nowhere.
+        """Nobody is asked to allow what the gate refuses afterwards.
 
         Raises NotAllowed, or UpstreamError for a name without an address.
         """
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https"):
-            return
-        # Browsers send who is named there in a header of its own.
-        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+        # Browsers send who is named there in a header of its own, and what is looked for in the
+        # page not at all.
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="")
         with rejecting(UpstreamError):
             try:
                 async with asyncio.timeout(JUDGE_S):
@@ -146,7 +146,9 @@ class Foreseer:
                 # The gate judges it again, when it goes out.
                 return
             except Refused as refused:
-                raise not_let_through(refused) from None
+                # Browsers know other spellings, as names in letters beyond ASCII.
+                if refused.reason != "bad_host":
+                    raise not_let_through(refused) from None
 
 
 async def _answered(question: Coroutine[Any, Any, Answer]) -> Answer:
@@ -273,7 +275,7 @@ async def _of_download(
         raise InvalidArgument(f"there is no download {asked.download_id[:20]!r}")
     url = asked.url if kept is None else kept.url
     if asked.url is not None:
-        await judge(asked.url)
+        await judge(check_url(asked.url))
     state: dict[str, JsonValue] = {"page": _where(session, page)}
     if kept is not None:
         name = without(kept.suggested_name, session.sending.concealed)
@@ -282,8 +284,8 @@ async def _of_download(
         key = link_key(asked.ref, asked.selector, asked.tab)
         session.sending.shown.begin(key)
         element = await located(page, asked.ref, asked.selector)
+        # Where it leads is not judged here: a script of the page may bring the file instead.
         url = await _answered(link_of(element))
-        await judge(url)
         session.sending.shown.show(key, f"{origin_of(page.url)} {url}")
         state["element"] = asked.ref or asked.selector
     if not url:

@@ -52,7 +52,6 @@ async def test_what_cannot_go_out_is_refused_before_anybody_is_shown_it(
         site.pages[f"/{number}"] = (
             f"<form id=post method=post action='{url}'></form><form id=get action='{url}'></form>"
             f"<form id=ann method=post action='{url.replace('//', '//ann:pw@')}'></form>"
-            f"<a href='{url}' download>file</a>"
         )
     async with visiting("", resolve=resolve) as user:
         for number, (url, reason) in enumerate(AWAY.items()):
@@ -62,8 +61,7 @@ async def test_what_cannot_go_out_is_refused_before_anybody_is_shown_it(
                 ("submit", {"selector": "#post"}),
                 ("submit", {"selector": "#get"}),
                 ("submit", {"selector": "#ann"}),
-                ("download", {"selector": "a"}),
-                ("download", {"url": url}),
+                ("download", {"url": f"{url}#part"}),
             ):
                 with pytest.raises(FlotillaError) as caught:
                     await user.foresee(action, **where)
@@ -74,6 +72,28 @@ async def test_what_cannot_go_out_is_refused_before_anybody_is_shown_it(
                     with pytest.raises(Refused) as unseen:
                         await user.call("submitForm", **where)
                     assert unseen.value.code == "conflict", where
+
+
+async def test_what_may_come_from_elsewhere_than_it_seems_is_shown(
+    site: Any, visiting: Visiting
+) -> None:
+    page = """<form id=page method=post action='#part'><button>Go</button></form>
+        <a id=none href='#'>a</a><a id=inside href='http://10.0.0.7/x'>b</a>"""
+    async with visiting(page, resolve=resolve) as user:
+        for action, where, target in (
+            ("submit", {"selector": "#page"}, f"{site.url}/"),
+            ("download", {"selector": "#none"}, f"{site.url}/"),
+            # A script of the page may bring the file.
+            ("download", {"selector": "#inside"}, "http://10.0.0.7/x"),
+            ("download", {"url": f"{site.url}/done#part"}, f"{site.url}/done"),
+            ("download", {"url": "http://bücher.test/x"}, "http://bücher.test/x"),
+        ):
+            assert target in (await user.foresee(action, **where))["action"], where
+        for url in ("ftp://shop.test/x", "http://[::1", "http://ann:pw@shop.test/x"):
+            with pytest.raises(FlotillaError) as caught:
+                await user.foresee("download", url=url)
+            assert caught.value.code == "invalid_argument"
+            assert caught.value.details[REJECTED] is True
 
 
 async def test_a_form_is_shown_where_the_dns_takes_its_time(site: Any, visiting: Visiting) -> None:
