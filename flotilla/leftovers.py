@@ -2,15 +2,20 @@
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic, sleep
 
 MARK = "FLOTILLA_RUN"
 """The variable that every program is started with; its value is unguessable."""
 
 _ROUNDS = 20
 """A fork bomb may start new ones while old ones die; after these rounds it has won."""
+_EXEC_S = 1.0
+_LOOK_S = 0.001
+_KERNEL_THREAD = 0x00200000
+"""A flag in /proc/<pid>/stat. Source: PF_KTHREAD of Linux's include/linux/sched.h."""
 
 
 class Ledger:
@@ -48,8 +53,36 @@ class Ledger:
 def kill_marked(mark: str) -> None:
     """Kill every process whose environment says `MARK=mark`, until a look finds none."""
     for _ in range(_ROUNDS):
-        if not [pid for pid in _pids() if _killed(pid, mark)]:
+        pids = _pids()
+        if not [pid for pid in (*pids, *_begun(pids)) if _killed(pid, mark)]:
             return
+
+
+def _begun(pids: Iterable[int]) -> list[int]:
+    """Those that were between two programs, once each has the environment of its next one.
+
+    Within `exec` a process has none for a moment, and would be taken for somebody else's.
+    """
+    between = [pid for pid in pids if _is_between(pid)]
+    left, give_up_at = between, monotonic() + _EXEC_S
+    while left and monotonic() < give_up_at:
+        sleep(_LOOK_S)
+        left = [pid for pid in left if _is_between(pid)]
+    return between
+
+
+def _is_between(pid: int) -> bool:
+    """Whether a process of ours has no environment yet, or none any more and is no zombie yet."""
+    try:
+        if Path(f"/proc/{pid}/environ").read_bytes():
+            return False
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    # Numbered as in proc_pid_stat(5), from the third on. One that was given an empty environment
+    # has a place for it.
+    state, flags, end_of_environment = words[0], int(words[9 - 3]), int(words[51 - 3])
+    return state not in "ZX" and not flags & _KERNEL_THREAD and end_of_environment == 0
 
 
 def _pids() -> list[int]:
