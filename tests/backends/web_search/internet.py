@@ -111,8 +111,12 @@ class Internet:
         task = asyncio.current_task()
         assert task is not None
         self._led.add(task)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            await self._lead(reader, writer)
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await self._lead(reader, writer)
+        except asyncio.CancelledError:
+            # All ends, and whoever hangs on may not take what is still on its way to them.
+            writer.transport.abort()
         await _closed(writer)
         self._led.discard(task)
 
@@ -128,6 +132,9 @@ class Internet:
         try:
             writer.write(b"HTTP/1.1 200 Connection Established\r\n\r\n")
             await asyncio.gather(_relay(reader, far_writer), _relay(far_reader, writer))
+        except asyncio.CancelledError:
+            far_writer.transport.abort()
+            raise
         finally:
             await _closed(far_writer)
 
