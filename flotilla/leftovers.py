@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
@@ -51,38 +51,34 @@ class Ledger:
 
 
 def kill_marked(mark: str) -> None:
-    """Kill every process whose environment says `MARK=mark`, until a look finds none."""
+    """Kill every process whose environment says `MARK=mark`, until a look finds none.
+
+    Within `exec` a process has no environment for a moment, and when it has died none until it is a
+    zombie: of these it waits, for `_EXEC_S` in all, to see whose they are and that they are gone.
+    """
+    give_up_at = monotonic() + _EXEC_S
     for _ in range(_ROUNDS):
         pids = _pids()
-        if not [pid for pid in (*pids, *_begun(pids)) if _killed(pid, mark)]:
+        killed = [pid for pid in pids if _killed(pid, mark)]
+        between = [pid for pid in pids if _is_between(pid)]
+        while any(map(_is_between, between)) and monotonic() < give_up_at:
+            sleep(_LOOK_S)
+        if not killed and not [pid for pid in between if _killed(pid, mark)]:
             return
-
-
-def _begun(pids: Iterable[int]) -> list[int]:
-    """Those that were between two programs, once each has the environment of its next one.
-
-    Within `exec` a process has none for a moment, and would be taken for somebody else's.
-    """
-    between = [pid for pid in pids if _is_between(pid)]
-    left, give_up_at = between, monotonic() + _EXEC_S
-    while left and monotonic() < give_up_at:
-        sleep(_LOOK_S)
-        left = [pid for pid in left if _is_between(pid)]
-    return between
 
 
 def _is_between(pid: int) -> bool:
     """Whether a process of ours has no environment yet, or none any more and is no zombie yet."""
     try:
-        if Path(f"/proc/{pid}/environ").read_bytes():
-            return False
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # Numbered as in proc_pid_stat(5), from the third on.
+        state, flags, end_of_environment = words[0], int(words[9 - 3]), int(words[51 - 3])
+        if state in "ZX" or flags & _KERNEL_THREAD or end_of_environment:
+            return False
+        # Of another user's it is not shown where its environment ends, and neither what that is.
+        return not Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return False
-    # Numbered as in proc_pid_stat(5), from the third on. One that was given an empty environment
-    # has a place for it.
-    state, flags, end_of_environment = words[0], int(words[9 - 3]), int(words[51 - 3])
-    return state not in "ZX" and not flags & _KERNEL_THREAD and end_of_environment == 0
 
 
 def _pids() -> list[int]:
