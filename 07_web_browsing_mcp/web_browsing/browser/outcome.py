@@ -87,6 +87,8 @@ class Acted(Model):
 async def outcome(effects: Effects, notes: list[str], tab: str) -> Acted:
     """Everything since then."""
     session, page = effects.session, effects.page
+    # What happens while the page is asked for it is told of, too.
+    title = await title_of(effects)
     since = effects.refused_since()
     held = session.sending.held()
     told = list(notes)
@@ -99,7 +101,7 @@ async def outcome(effects: Effects, notes: list[str], tab: str) -> Acted:
         session_id=session.id,
         tab=tab,
         url=shown_url(page.url, session.sending),
-        title=await title_of(effects),
+        title=title,
         navigated=effects.navigated,
         status=effects.status,
         held=[held_of(each, session.sending) for each in held],

@@ -175,6 +175,8 @@ class Effects:
         """Return once nothing is under way, or something is held, or it has taken long enough."""
         began = monotonic()
         until = deadline.at - MARGIN_S
+        await self._attended_to(until - began)
+        attended = monotonic()
         gathered = False
         while True:
             now = monotonic()
@@ -187,11 +189,20 @@ class Effects:
                 await asyncio.sleep(GATHER_S)
                 continue
             limit = min(until, began + LOAD_S if loading else max(began, self._loaded_at) + REST_S)
-            quiet_at = max(began, self._moved_at) + QUIET_S
+            quiet_at = max(attended, self._moved_at) + QUIET_S
             if now >= limit or self.page.is_closed() or (not under_way and now >= quiet_at):
                 return
             wait_s = limit - now if under_way else min(limit, quiet_at) - now
             await self._moved_or_held(wait_s)
+
+    async def _attended_to(self, left_s: float) -> None:
+        """Return once the page came to what the action left it to do: it is quiet before that, too.
+
+        One that works without end is waited for a second, one that waits for what is held is not.
+        """
+        if self.page.is_closed() or self.newly_held() or left_s <= 0:
+            return
+        await self.until_held(answers(self.page, min(_ANSWER_S, left_s)))
 
     async def _moved_or_held(self, wait_s: float) -> None:
         self._changed.clear()

@@ -86,6 +86,24 @@ async def test_whatever_a_click_makes_a_page_send_is_held_until_it_is_allowed(
             assert [each["status"] for each in sent["sent"]] == [200], how
 
 
+BUSY = """<button onclick="setTimeout(work)">Go</button><script>
+function work() {
+  const until = performance.now() + 600;
+  while (performance.now() < until);
+  fetch('/done', {method: 'POST', body: 'late'});
+}
+</script>"""
+
+
+async def test_what_a_page_sends_once_it_has_worked_for_a_while_is_told_of_at_once(
+    site: Any, visiting: Visiting
+) -> None:
+    async with visiting(BUSY) as user:
+        acted = await user.call("click", selector="button")
+        assert [each["method"] for each in acted["held"]] == ["POST"]
+        assert site.sent() == []
+
+
 async def test_enter_submits_and_is_held_like_a_click(site: Any, visiting: Visiting) -> None:
     async with visiting(LOGIN) as user:
         acted = await user.call("pressKey", key="Enter", selector="[name=user]")
