@@ -197,7 +197,7 @@ def test_without_accounts_the_spoke_says_what_to_do(tmp_path: Path) -> None:
     assert len(accounts) == 0
     file = write_accounts(tmp_path / "google_cloud.yaml", {})
     spoke = build(Settings(config=file), CommonSettings(data_dir=tmp_path, config_dir=tmp_path))
-    assert spoke.not_configured is None or "google_cloud.yaml" in spoke.not_configured
+    assert spoke.not_configured == "set up an account in config/google_cloud.yaml"
 
 
 def test_googles_chain_is_used_only_where_the_machine_says_that_there_is_one(

@@ -6,6 +6,8 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +93,12 @@ async def test_it_reaches_the_proxy_and_nothing_else(site: Any, browsing: Any) -
         running = sessions.engine.running
         assert running.apart is None
         ours = Path("/proc/self/ns/net").readlink().name
-        for pid in descendants(running.pid):
-            assert Path(f"/proc/{pid}/ns/net").readlink().name != ours
+        found = list(descendants(running.pid))
+        assert len(found) > 3
+        for pid in found:
+            # One may end while it is looked at.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                assert Path(f"/proc/{pid}/ns/net").readlink().name != ours
         # Loopback, and no route that leads out of it.
         links = Path(f"/proc/{running.pid}/net/dev").read_text().splitlines()[2:]
         assert [each.split(":")[0].strip() for each in links] == ["lo"]
@@ -106,26 +112,52 @@ async def test_it_runs_as_nobody_with_its_sandbox_and_none_of_our_environment(
     monkeypatch.setenv("FLOTILLA_CANARY", "a-secret-of-the-service")
     async with browsing() as sessions:
         await sessions.open("ada", Wants())
-        found = [psutil.Process(pid) for pid in descendants(sessions.engine.running.pid)]
-        chromium = [
-            each for each in found if "chromium" in each.exe() or each.uids().real == NOBODY
-        ]
-        assert len(chromium) > 3
-        for each in chromium:
+        root = sessions.engine.running.pid
+
+        def renderers() -> list[Seen]:
+            return [each for each in chromium(root) if "--type=renderer" in each.line]
+
+        # One that has just begun is not filtered yet.
+        await until(lambda: renderers() and all(each.filtered for each in renderers()))
+        found = chromium(root)
+        assert len(found) > 3
+        for each in found:
             if os.geteuid() == 0:
-                assert each.uids().real == each.uids().effective == NOBODY
-                groups = Path(f"/proc/{each.pid}/status").read_text().partition("Groups:")[2]
-                assert groups.splitlines()[0].strip() == ""
-            assert "--no-sandbox" not in each.cmdline()
-        for each in chromium:
-            assert b"a-secret-of" not in Path(f"/proc/{each.pid}/environ").read_bytes()
-        renderers = [each for each in chromium if "--type=renderer" in " ".join(each.cmdline())]
-        assert renderers
-        for each in renderers:
-            status = Path(f"/proc/{each.pid}/status").read_text()
-            # Filtered by seccomp, in a process namespace of the sandbox's.
-            assert "Seccomp:\t2" in status
-            assert len(status.partition("NSpid:")[2].splitlines()[0].split()) > 1
+                assert each.uids == {NOBODY}
+                assert each.status.partition("Groups:")[2].splitlines()[0].strip() == ""
+            assert "--no-sandbox" not in each.line
+            assert b"a-secret-of" not in each.environment
+
+
+@dataclass
+class Seen:
+    """A process of Chromium."""
+
+    line: str
+    uids: set[int]
+    status: str
+    environment: bytes
+
+    @property
+    def filtered(self) -> bool:
+        """By seccomp, in a process namespace of the sandbox's."""
+        apart = len(self.status.partition("NSpid:")[2].splitlines()[0].split()) > 1
+        return "Seccomp:\t2" in self.status and apart
+
+
+def chromium(root: int) -> list[Seen]:
+    """Those that are there; one may end while it is looked at."""
+    found: list[Seen] = []
+    for pid in descendants(root):
+        folder = Path(f"/proc/{pid}")
+        with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+            process = psutil.Process(pid)
+            uids = process.uids()
+            if "chromium" in process.exe() or uids.real == NOBODY:
+                line, status = " ".join(process.cmdline()), (folder / "status").read_text()
+                environment = (folder / "environ").read_bytes()
+                found.append(Seen(line, {uids.real, uids.effective}, status, environment))
+    return found
 
 
 @pytest.mark.real
