@@ -17,6 +17,7 @@ from master.upstream.authority import Signed
 from master.upstream.http import Http
 from master.upstream.modern import Modern
 from master.upstream.pool import ConnectionPool
+from tests.listening import stop_listening
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +51,7 @@ async def link_to(answer: Answer, tmp_path) -> AsyncGenerator[Modern]:
     async with pool.running():
         http = Http("bad", f"http://127.0.0.1:{port}/mcp", pool)
         yield Modern(http, Signed("bad", Signer(open_signing_key(tmp_path))))
-    server.close()
+    await stop_listening(server)
     for task in serving:
         assert task is not None
         task.cancel()

@@ -20,6 +20,7 @@ from flotilla.certificates import make_certificates
 from flotilla.redaction import Redactor
 from flotilla.tls import CERTIFICATE, KEY, TRUSTED
 from flotilla.toolbox import Toolbox
+from tests.listening import stop_listening
 from tests.web_site import Asked as Asked
 from tests.web_site import Names as Names
 from tests.web_site import answer as plain_answer
@@ -149,7 +150,7 @@ async def site_at(site: Site, host: str = "127.0.0.1") -> AsyncGenerator[Site]:
         yield site
     finally:
         hearing.close()
-        server.close()
+        await stop_listening(server)
         await site.end()
 
 

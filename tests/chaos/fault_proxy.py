@@ -19,6 +19,8 @@ from typing import Literal, Self
 
 import httptools
 
+from tests.listening import stop_listening
+
 CHUNK_BYTES = 64 * 1024
 PARTS = 64
 """Of an answer, heard ahead of what was passed on."""
@@ -185,7 +187,7 @@ class FaultProxy:
 
     async def _unlisten(self) -> None:
         if self._listener is not None:
-            self._listener.close()
+            await stop_listening(self._listener)
             self._listener = None
         for held in self._stuffing:
             held.close()

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from master.external.openapi import Document, load
+from tests.listening import stop_listening
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Api:
         try:
             yield self
         finally:
-            server.close()
+            await stop_listening(server)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

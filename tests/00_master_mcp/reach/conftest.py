@@ -31,6 +31,7 @@ from master.upstream.pool import ConnectionPool
 from master.upstream.probing import Probing
 from master.upstream.transport.resolve import Ask
 from tests.everything import Era, Serving, serving
+from tests.listening import stop_listening
 from tests.ports import find_free_port
 
 Trouble = Literal["refused", "hole", "deaf", "garbage"]
@@ -65,7 +66,7 @@ class Gate:
             self._state = trouble  # pyright: ignore[reportAttributeAccessIssue]
         else:
             assert self._server is not None
-            self._server.close()
+            await stop_listening(self._server)
             self._server = None
         if trouble == "deaf":
             self._be_deaf()
@@ -80,7 +81,7 @@ class Gate:
     async def close(self) -> None:
         self._hear()
         if self._server is not None:
-            self._server.close()
+            await stop_listening(self._server)
         for task in self._tasks:
             task.cancel()
         if self._tasks:

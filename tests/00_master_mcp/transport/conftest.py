@@ -12,6 +12,7 @@ from master.upstream.transport.client import Client
 from master.upstream.transport.plain import PlainClient
 from master.upstream.transport.target import Target
 from master.upstream.transport.with_aiohttp import AiohttpClient
+from tests.listening import stop_listening
 
 
 @pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
@@ -101,7 +102,7 @@ async def _serving(serve: Serve) -> AsyncGenerator[Served]:
     try:
         yield Served(Target.of(f"http://127.0.0.1:{port}/mcp", "spoke"), peers)
     finally:
-        server.close()
+        await stop_listening(server)
         for task in list(tasks):
             task.cancel()
         if tasks:

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.listening import stop_listening
+
 from .ways import HANDSHAKE, MODERN, South
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -88,7 +90,7 @@ class Scripted:
         try:
             yield self
         finally:
-            server.close()
+            await stop_listening(server)
             for task in list(self._serving):
                 task.cancel()
             await asyncio.gather(*self._serving, return_exceptions=True)

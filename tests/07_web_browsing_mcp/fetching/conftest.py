@@ -13,6 +13,7 @@ import pytest
 from flotilla import Context, Deadline, Principal
 from flotilla.redaction import Redactor
 from flotilla.toolbox import Toolbox
+from tests.listening import stop_listening
 from web_browsing.fetching.fetcher import Fetcher, Render
 from web_browsing.fetching.pages import PageTools
 from web_browsing.fetching.readers import Readers
@@ -116,7 +117,7 @@ async def site_running() -> AsyncGenerator[Site]:
     try:
         yield site
     finally:
-        server.close()
+        await stop_listening(server)
         for task in list(site.serving):
             task.cancel()
         await asyncio.gather(*site.serving, return_exceptions=True)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.listening import stop_listening
 from tests.web_site import Names as Names
 from web_browsing.gate.proxy import Proxy
 from web_browsing.gate.rules import Rules
@@ -278,7 +279,7 @@ class Gated:
         try:
             yield site
         finally:
-            server.close()
+            await stop_listening(server)
             for each in site.connections:
                 each.writer.transport.abort()
             with anyio.fail_after(WITHIN_S):

@@ -24,6 +24,7 @@ from aiohttp import web
 
 from flotilla.certificates import make_certificates
 from flotilla.tls import CERTIFICATE, KEY, TRUSTED
+from tests.listening import stop_listening
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -76,7 +77,7 @@ class Internet:
             yield self
         finally:
             self.let_go.set()
-            server.close()
+            await stop_listening(server)
             for task in self._led:
                 task.cancel()
             await asyncio.gather(*self._led, return_exceptions=True)
