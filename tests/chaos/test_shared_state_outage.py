@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from statistics import median
 from typing import Any
 
 import anyio
@@ -69,8 +68,7 @@ async def test_no_call_is_lost_while_redis_is_away(
             await some_more(answers)
         assert {each.code for each in answers} == {None}
         assert max(each.took_s for each in answers) < 0.25 + 0.15
-        # No call waits for it any longer; a pause of the machine meets eight at once.
-        assert median(each.took_s for each in answers[before + 8 : before + 40]) < 0.15
+        assert max(each.took_s for each in answers[before + 8 : before + 40]) < 0.15
         assert len(told(logs, "shared_state_away")) == len(site.hubs)
         assert {each["log_level"] for each in told(logs, "shared_state_away")} == {"warning"}
         assert len(told(logs, "shared_state_back")) == len(site.hubs)

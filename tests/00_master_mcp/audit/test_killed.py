@@ -107,6 +107,5 @@ async def test_a_kill_loses_no_row_that_was_waited_for(lite: Site) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.timeout(300)
 async def test_twenty_kills_at_random_moments_lose_no_row_that_was_waited_for(lite: Site) -> None:
     await survive(lite, 20)
