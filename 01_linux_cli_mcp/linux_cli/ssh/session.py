@@ -93,7 +93,9 @@ class _Channel(asyncssh.SSHClientSession[bytes]):
 
     def eof_received(self) -> bool:
         self.drained.set()
-        return False
+        # Our side stays open: its end tells the watcher to end a program, and one that has closed
+        # its output, or is within its exit and has no files any more, has not ended.
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc

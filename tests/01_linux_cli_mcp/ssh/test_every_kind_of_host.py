@@ -100,6 +100,19 @@ async def test_a_cancelled_call_leaves_nothing_running(
     assert not lives(pid_file.read_text().strip())
 
 
+async def test_a_program_that_closes_its_output_runs_to_its_end(
+    site: Site, place: str, tmp_path: Path
+) -> None:
+    async with site.open() as call:
+        done = await call(
+            "runCommand",
+            command=f"echo out; exec >&- 2>&-; sleep 1; touch {tmp_path}/done; exit 3",
+            host=place,
+        )
+        assert (done["exitCode"], done["stdout"]) == (3, "out\n")
+        assert (tmp_path / "done").exists()
+
+
 async def test_a_daemon_lives_on_and_what_is_left_in_the_group_does_not(
     site: Site, place: str
 ) -> None:
