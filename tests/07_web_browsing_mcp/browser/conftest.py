@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from flotilla import Context, Deadline, Principal
+from tests.listening import stop_listening
 from tests.web_site import Asked, next_asked
 from tests.web_site import answer as answer
 from web_browsing.browser.engine import Equipment
@@ -68,7 +69,7 @@ async def harbour(anyio_backend: str) -> AsyncGenerator[Site]:
     server = await asyncio.start_server(site.serve, "127.0.0.1", 0)
     site.port = server.sockets[0].getsockname()[1]
     yield site
-    server.close()
+    await stop_listening(server)
 
 
 @pytest.fixture
