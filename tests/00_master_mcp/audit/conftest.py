@@ -2,10 +2,11 @@
 
 import secrets
 import sqlite3
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import asyncpg
@@ -23,6 +24,7 @@ from master.audit.settings import AuditSettings
 from master.audit.verifying import verified
 from master.database.opened import open_database, place_of
 from tests.backends.postgres_server import Postgres
+from tools.memory_folder import memory_folder
 
 CANARY = "canary/of-the-audit+9f3"
 
@@ -136,6 +138,14 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
 @pytest.fixture
 def lite(tmp_path: Path) -> Site:
     return Site(None, tmp_path / "hub")
+
+
+@pytest.fixture
+def swift() -> Iterator[Site]:
+    """On no disk, where the machine has the room: what happens to others' files holds up none of
+    these, and what a killed process had written is there all the same."""
+    with TemporaryDirectory(prefix="flotilla-audit-", dir=memory_folder()) as folder:
+        yield Site(None, Path(folder) / "hub")
 
 
 def row(tool: str = "os.linux.listProcesses", **more: Any) -> Row:

@@ -26,9 +26,11 @@ async def test_a_row_that_is_waited_for_is_there_when_the_wait_ends(site: Site) 
         assert (await hub.verify()).fault is None
 
 
-async def test_a_row_that_is_noted_is_there_within_a_tenth_of_a_second(lite: Site) -> None:
-    async with lite.hub() as hub:
+async def test_a_row_that_is_noted_is_there_within_a_tenth_of_a_second(swift: Site) -> None:
+    async with swift.hub() as hub:
         await hub.book.keep(row("warm.it.up"))
+        # With a new head, which comes once a second, all that waits is written at once.
+        hub.book._head_kept_at = float("inf")  # pyright: ignore[reportPrivateUsage]
         waited: list[float] = []
         for number in range(5):
             hub.book.note(row(f"a.b.c{number}"))

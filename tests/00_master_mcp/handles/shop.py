@@ -20,7 +20,9 @@ from secret_store import build as build_secrets
 from secret_store.settings import Settings as SecretSettings
 from tests.conftest import plain_http
 
-VALUE = 'canary "Zx81" \\ value=of/a+secret'
+CORE = "Zx81Qv07kT3m"
+"""So long that no signature or ticket has it by chance."""
+VALUE = f'canary "{CORE}" \\ value=of/a+secret'
 PATH = "shop/password"
 
 
