@@ -1,6 +1,7 @@
 """web.browse.downloadFile: hands out a file that the browser loaded, after a person said yes."""
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -26,7 +27,7 @@ from web_browsing.browser.outcome import shown_url
 from web_browsing.browser.quarantine import Kept
 from web_browsing.browser.session import Session
 from web_browsing.browser.sessions import Sessions
-from web_browsing.browser.settling import MARGIN_S
+from web_browsing.browser.settling import LOAD_S, MARGIN_S
 from web_browsing.browser.sniffing import file_name, sniffed, warnings_of
 from web_browsing.browser.standpoint import link_key, link_of, origin_of
 
@@ -137,6 +138,7 @@ async def _loaded(page: "Page", url: str) -> None:
 async def _begun(done: Doing) -> str:
     """The ID of the download that this led to."""
     await done.effects.rest(done.deadline)
+    await _came(done)
     begun = done.effects.downloads_since()
     if begun:
         return begun[0]
@@ -154,6 +156,24 @@ async def _begun(done: Doing) -> str:
         hint="A page is read by navigate and snapshot, or fetchPage.",
         details={"navigated": done.effects.navigated, "status": done.effects.status},
     )
+
+
+async def _came(done: Doing) -> None:
+    """Return once a file began to come, or something else came of it, or it takes too long.
+
+    The browser tells of a file when the server has answered, and before that nothing is heard.
+    """
+    until = min(done.deadline.at - 2 * MARGIN_S, monotonic() + LOAD_S)
+    effects = done.effects
+    while not (
+        effects.downloads_since()
+        or effects.newly_held()
+        or effects.refused_since()
+        or effects.navigated
+        or done.page.is_closed()
+        or monotonic() >= until
+    ):
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _arrived(session: Session, download_id: str, context: Context) -> Kept:

@@ -66,7 +66,7 @@ class Readers:
         """
         await _within(due, self._places.acquire(), "other pages are still being read")
         try:
-            reader = self._rested() or await _Reader.started()
+            reader = self._rested() or await self._started()
             try:
                 limit = due.no_later_than(self._reading_s)
                 answer = await _within(limit, reader.ask(order, body), None)
@@ -87,6 +87,15 @@ class Readers:
                 return reader
             self._finish(reader)
         return None
+
+    async def _started(self) -> "_Reader":
+        """One that is new; whoever is cancelled over it leaves none behind."""
+        starting = asyncio.create_task(_Reader.started())
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await outlast(_ended(starting))
+            raise
 
     def _put_back(self, reader: "_Reader") -> None:
         if reader.read >= MAX_READ:
@@ -152,6 +161,11 @@ class _Reader:
             self.process.kill()
         # Its pipes too: until they are read to their end asyncio keeps them.
         await self.process.communicate()
+
+
+async def _ended(starting: "asyncio.Task[_Reader]") -> None:
+    with suppress(OSError):
+        await (await starting).end()
 
 
 async def _within(due: Deadline, work: Awaitable[T], busy: str | None) -> T:

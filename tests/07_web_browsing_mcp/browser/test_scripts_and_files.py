@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.web_site import Asked
+
 from .acting_user import Refused, Visiting
 from .acting_user import visiting as visiting
 
@@ -95,6 +97,23 @@ async def test_a_file_is_handed_out_with_what_to_mind(site: Any, visiting: Visit
         assert met.value.code == "not_found"
         with pytest.raises(Refused):
             await user.call("downloadFile", url=f"http://127.0.0.1:{site.port + 1}/x")
+
+
+async def test_a_file_whose_server_is_slow_to_answer_is_waited_for(
+    site: Any, visiting: Visiting
+) -> None:
+    async def slowly(_: Asked) -> bytes:
+        await asyncio.sleep(0.8)
+        return _file(FILE, "late.bin")
+
+    site.pages["/late"] = slowly
+    async with visiting("<a href=/late download>get</a><b>nothing</b>") as user:
+        for how in ({"url": f"{site.url}/late"}, {"selector": "a"}):
+            told = await user.call("downloadFile", **how)
+            assert told["sha256"] == hashlib.sha256(FILE).hexdigest()
+        with pytest.raises(Refused) as met:
+            await user.call("downloadFile", url=f"{site.url}/nowhere")
+        assert met.value.code in ("not_found", "conflict")
 
 
 async def test_a_file_that_is_too_large_is_refused_with_its_size(

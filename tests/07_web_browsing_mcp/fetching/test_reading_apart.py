@@ -112,6 +112,19 @@ async def test_a_call_that_is_cancelled_kills_what_it_had_read() -> None:
         assert {each.pid for each in of_ours()} == before
 
 
+async def test_a_call_that_is_cancelled_while_its_reader_starts_leaves_none() -> None:
+    before = {each.pid for each in of_ours()}
+    readers = Readers()
+    async with readers.opened():
+        for passes in range(12):
+            async with anyio.create_task_group() as group:
+                group.start_soon(readers.read, PAGE, SLOW, soon())
+                for _ in range(passes):
+                    await anyio.sleep(0)
+                group.cancel_scope.cancel()
+            assert {each.pid for each in of_ours()} == before, passes
+
+
 async def test_who_waits_for_a_reader_waits_no_longer_than_their_deadline() -> None:
     readers = Readers(1)
     async with readers.opened(), anyio.create_task_group() as group:
