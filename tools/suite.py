@@ -36,14 +36,17 @@ APART = {
         ("approvals", "policy"),
         ("external", "lines", "runner", "servers", "workers"),
         ("shed", "steadiness"),
-    )
+        ("state",),
+    ),
+    "attacks": (("test_web_floods.py",),),
 }
 """Folders whose tests are too many for one process: which of what is in them goes together; the
 rest goes together too."""
-MEASURING = (f"{HUB}/shed", "chaos", "real")
+MEASURING = (f"{HUB}/shed", f"{HUB}/state", "chaos", "real")
 """What stands still while anything else has the processors would fail, or tell nothing."""
-MEASURING_AT_LENGTH = ("07_web_browsing_mcp",)
-"""What measures only where the tests that need much time run too: those start browsers."""
+MEASURING_AT_LENGTH = ("07_web_browsing_mcp", "attacks/test_web_floods.py")
+"""What measures only where the tests that need much time run too: those start browsers, and pages
+that take all there is."""
 ON_DISK = (
     f"{HUB}/external",
     "01_linux_cli_mcp",

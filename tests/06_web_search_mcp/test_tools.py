@@ -183,7 +183,7 @@ async def test_where_all_lack_their_keys_that_is_said() -> None:
 
 async def test_where_all_hang_it_is_a_timeout_within_the_calls_time() -> None:
     async with calling(one=Will(hangs=True), two=Will(hangs=True)) as call:
-        error = await call.error("query", within_s=0.6, query="tea")
+        error = await call.error("query", within_s=1.0, query="tea")
         assert error["code"] == "timeout"
         assert [each["status"] for each in error["engines"]] == ["timeout", "timeout"]
         await until(lambda: not call.upstream.waiting)

@@ -171,9 +171,11 @@ async def test_a_window_that_a_page_opens_unasked_is_none_and_one_too_many_is_cl
     site: Any, browsing: Any
 ) -> None:
     site.pages["/"] = """<script>
-        setInterval(() => { window.open('/quiet'); fetch('/tick') }, 200);
+        const timer = setInterval(() => { window.open('/quiet'); fetch('/tick') }, 200);
+        let clicks = 0;
+        function open_one() { window.open('/quiet'); if (++clicks == 2) clearInterval(timer); }
         </script>
-        <button onclick="window.open('/quiet')" style="width: 9em">Open</button>"""
+        <button onclick="open_one()" style="width: 9em">Open</button>"""
     site.pages["/quiet"] = "<title>q</title>"
     async with browsing(max_tabs=2) as sessions:
         session = await sessions.open("ada", Wants())

@@ -165,7 +165,12 @@ async def test_a_flood_of_connections_is_turned_away_at_the_door(gated: Gated) -
         assert entrance.visitor.connections == 2
 
 
-SLOW = Times(connect_s=0.2, first_byte_s=0.2, idle_s=0.2, tunnel_idle_s=0.2, finish_s=0.2)
+# Of each test what it is about takes no time, and the way there has as much as it needs.
+NO_ANSWER = Times(first_byte_s=0.2, finish_s=0.2)
+NO_MORE = Times(idle_s=1.0, finish_s=0.2)
+NO_HANDSHAKE = Times(connect_s=0.2, finish_s=0.2)
+NO_TRAFFIC = Times(tunnel_idle_s=0.2, finish_s=0.2)
+SLOW_CALLER = Times(idle_s=0.2, finish_s=0.2)
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
@@ -175,7 +180,7 @@ async def test_a_server_that_does_not_answer_is_not_waited_for(gated: Gated, sai
         connection.writer.write(said)
         await connection.gone()
 
-    async with gated.site(silent) as site, gated.gate(site, times=SLOW) as entrance:
+    async with gated.site(silent) as site, gated.gate(site, times=NO_ANSWER) as entrance:
         caller = await entrance.call()
         status, headers, body = await caller.ask(get(site))
         assert (status, headers["x-flotilla-refused"]) == (502, "unreachable")
@@ -188,7 +193,7 @@ async def test_a_server_that_stops_in_the_middle_is_cut(gated: Gated) -> None:
         connection.writer.write(OK.replace(b"2", b"9"))
         await connection.gone()
 
-    async with gated.site(stopping) as site, gated.gate(site, times=SLOW) as entrance:
+    async with gated.site(stopping) as site, gated.gate(site, times=NO_MORE) as entrance:
         caller = await entrance.call()
         await caller.send(get(site))
         assert (await caller.end()).endswith(b"hi")
@@ -199,7 +204,10 @@ async def test_a_server_that_does_not_shake_hands_is_unreachable(gated: Gated) -
     async def silent(connection: Connection) -> None:
         await connection.gone()
 
-    async with gated.site(silent) as site, gated.gate(site, times=SLOW, judge=_allow) as entrance:
+    async with (
+        gated.site(silent) as site,
+        gated.gate(site, times=NO_HANDSHAKE, judge=_allow) as entrance,
+    ):
         caller = await entrance.call_into(f"{SITE}:{site.port}")
         status, _, body = await caller.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert status == 502
@@ -215,7 +223,7 @@ async def test_a_server_that_does_not_shake_hands_is_unreachable(gated: Gated) -
     ],
 )
 async def test_one_who_does_not_go_on_is_hung_up_on(gated: Gated, said: bytes) -> None:
-    async with gated.gate(times=SLOW) as entrance:
+    async with gated.gate(times=SLOW_CALLER) as entrance:
         caller = await entrance.call()
         if said:
             await caller.send(said)
@@ -227,7 +235,7 @@ async def test_an_idle_tunnel_ends(gated: Gated) -> None:
     async def silent(connection: Connection) -> None:
         await connection.gone()
 
-    async with gated.site(silent) as site, gated.gate(site, times=SLOW) as entrance:
+    async with gated.site(silent) as site, gated.gate(site, times=NO_TRAFFIC) as entrance:
         caller = await entrance.call()
         assert await caller.into(f"{SITE}:{site.port}") == 200
         assert await caller.end() == b""
