@@ -25,7 +25,8 @@ def test_what_measures_runs_when_all_others_are_done() -> None:
     assert any(measuring) and measuring == sorted(measuring)
     alone = {each.name for each in groups(TESTS, []) if each.measures}
     at_length = {each.name for each in groups(TESTS, [], long=True) if each.measures}
-    assert at_length - alone == {"07_web_browsing_mcp"}, "its browsers start in the long run alone"
+    with_browsers = {"07_web_browsing_mcp", "attacks/test_web_floods.py"}
+    assert at_length - alone == with_browsers, "their browsers start in the long run alone"
 
 
 def test_a_folder_that_is_asked_for_is_tested_as_in_the_whole() -> None:

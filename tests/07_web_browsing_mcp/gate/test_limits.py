@@ -165,7 +165,7 @@ async def test_a_flood_of_connections_is_turned_away_at_the_door(gated: Gated) -
         assert entrance.visitor.connections == 2
 
 
-# Of each test what it is about takes no time, and the way there has as much as it needs.
+# Each bounds what its test is about alone; the way there has the time that it needs.
 NO_ANSWER = Times(first_byte_s=0.2, finish_s=0.2)
 NO_MORE = Times(idle_s=1.0, finish_s=0.2)
 NO_HANDSHAKE = Times(connect_s=0.2, finish_s=0.2)
