@@ -196,7 +196,7 @@ class _Started:
         from playwright.async_api import Error, async_playwright
 
         folder = self._folder = await asyncio.to_thread(_prepared, self._equipment)
-        self._server = await asyncio.start_unix_server(self._lifeline, folder / "life.sock")
+        self._server = await asyncio.start_unix_server(self._lifeline, sock=_listening(folder))
         _give(folder / "life.sock", self._equipment)
         try:
             self._playwright = await async_playwright().start()
@@ -314,6 +314,15 @@ def clear_leftovers(temporary: Path) -> None:
                 probe.connect(str(folder / "life.sock"))
             except ConnectionRefusedError:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listening(folder: Path) -> socket.socket:
+    """On `life.sock`. Its name is there once somebody listens: see `clear_leftovers`."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(folder / "life.new"))
+    listening.listen()
+    (folder / "life.new").rename(folder / "life.sock")
+    return listening
 
 
 def _prepared(equipment: Equipment) -> Path:
