@@ -29,6 +29,8 @@ pytestmark = pytest.mark.anyio
 
 CANARY = "canary-7f3e9a51c2-value"
 RUN = "security.secrets.runWithSecret"
+SLEEP_S = 70_000 + os.getpid()
+"""A number by which nobody else on this machine sleeps."""
 
 needs_landlock = pytest.mark.skipif(
     confine.landlock_abi() == 0, reason="the kernel cannot confine programs"
@@ -126,7 +128,7 @@ async def test_a_program_reads_nothing_of_the_fleets_and_leaves_nothing(
 async def test_a_program_that_overstays_or_leaves_children_is_ended_with_all_of_them(
     opened: Opened, tmp_path: Path
 ) -> None:
-    body = "setsid sleep 7654 & sleep 7654"
+    body = f"setsid sleep {SLEEP_S} & sleep {SLEEP_S}"
     async with running(opened, tmp_path, body) as (store, program):
         with anyio.fail_after(20):
             done = await store(
@@ -144,7 +146,7 @@ async def test_a_program_that_overstays_or_leaves_children_is_ended_with_all_of_
 def sleepers() -> list[int]:
     found: list[int] = []
     for process in psutil.process_iter(["cmdline"]):
-        if process.info["cmdline"] == ["sleep", "7654"]:
+        if process.info["cmdline"] == ["sleep", f"{SLEEP_S}"]:
             found.append(process.pid)
     return found
 
@@ -192,7 +194,7 @@ async def test_a_program_beside_the_data_folder_reads_itself_alone(
 async def test_a_child_that_outlives_its_program_keeps_nobody_waiting(
     opened: Opened, tmp_path: Path
 ) -> None:
-    async with running(opened, tmp_path, "setsid sleep 7654 & echo done") as (store, program):
+    async with running(opened, tmp_path, f"setsid sleep {SLEEP_S} & echo done") as (store, program):
         with anyio.fail_after(20):
             done = await store("runWithSecret", argv=[program], env={"T": "db/password"})
     assert (done["stdout"], done["timedOut"]) == ("done\n", False)

@@ -134,14 +134,15 @@ class VaultServer:
         self._go_on.set()
 
     def now(self) -> float:
-        return time.time() + getattr(self, "_ahead_s", 0.0)
+        """By which tokens end: a clock that nobody sets."""
+        return time.monotonic() + getattr(self, "_ahead_s", 0.0)
 
     def pass_s(self, seconds: float) -> None:
         self._ahead_s += seconds
 
     def stamp(self) -> str:
         """RFC 3339 with nine decimals, as Go writes it."""
-        moment = datetime.fromtimestamp(self.now(), UTC)
+        moment = datetime.fromtimestamp(time.time() + self._ahead_s, UTC)
         return f"{moment:%Y-%m-%dT%H:%M:%S.%f}123Z"
 
     def make_token(

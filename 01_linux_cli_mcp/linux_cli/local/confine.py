@@ -13,7 +13,7 @@ import ctypes
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -61,8 +61,11 @@ def readable(protected: list[str], folder: str = "/") -> Iterator[str]:
                 yield from readable(protected, prefix + name)
 
 
-def confine(protected: list[str]) -> None:
-    """Give up, for good, all but reading what is not protected; OSError when the kernel won't."""
+def confine(paths: Iterable[str]) -> None:
+    """Give up, for good, all but reading those; OSError when the kernel won't.
+
+    A path that leads elsewhere, by a link anywhere in it, stays closed.
+    """
     abi = landlock_abi()
     if abi == 0:
         raise OSError("this kernel has no Landlock")
@@ -72,9 +75,9 @@ def confine(protected: list[str]) -> None:
     ruleset = _checked(_libc.syscall(_CREATE_RULESET, ctypes.byref(handled), size, 0))
     # Names of folders may be listed everywhere: `ls /` works though /data below it is closed.
     _allow(ruleset, "/", _READ_DIR)
-    for path in readable(protected):
+    for path in paths:
         _allow(ruleset, path, _READ_FILE | _EXECUTE)
-    _allow(ruleset, os.devnull, _READ_FILE | _WRITE_FILE)
+    _allow(ruleset, os.path.realpath(os.devnull), _READ_FILE | _WRITE_FILE)
     _drop_capabilities()
     _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     _checked(_libc.syscall(_RESTRICT_SELF, ruleset, 0))
@@ -88,6 +91,9 @@ def _allow(ruleset: int, path: str, allowed: int) -> None:
         # Gone since it was listed: without a rule it stays closed.
         return
     try:
+        # Whoever may rename beside a protected path may have put a link to it there since.
+        if os.readlink(f"/proc/self/fd/{fd}") != path:  # noqa: PTH115
+            return
         rule = _Beneath(allowed, fd)
         _checked(_libc.syscall(_ADD_RULE, ruleset, 1, ctypes.byref(rule), 0))
     finally:
@@ -122,7 +128,7 @@ def main(arguments: list[str]) -> int:
     """Confine this process and become the program; 126 when that fails, as shells say it."""
     protected, program, *argv = arguments
     try:
-        confine(json.loads(protected))
+        confine(readable(json.loads(protected)))
         os.execv(program, argv)  # noqa: S606 - no shell is the point
     except OSError as error:
         sys.stderr.write(f"cannot run {argv[0]} confined: {error}\n")

@@ -6,12 +6,20 @@ import asyncio
 import hmac
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flotilla import Conflict, FlotillaError, InvalidArgument, TooLarge, UpstreamError
+from flotilla import (
+    Conflict,
+    FlotillaError,
+    InvalidArgument,
+    TooLarge,
+    Unavailable,
+    UpstreamError,
+)
 from secret_store.backend import Found, Kept, Value, VersionKept, Wanted
 from secret_store.embedded import moved
 from secret_store.paths import check_path
@@ -30,6 +38,12 @@ AFTERWARDS_S = 1.0
 _AT_ONCE = 64
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+
+
+@dataclass(slots=True)
+class _Write:
+    is_asked: bool = False
+    """Whether Vault was asked for it, and may do it or have done it."""
 
 
 class Vault:
@@ -73,7 +87,7 @@ class Vault:
         self, path: str, value: str, *, expected: int | None, transaction: AsyncConnection
     ) -> Kept:
         del transaction
-        async with self._bounded(path):
+        async with self._bounded(path) as write:
             for _ in range(RACES):
                 held = await self._kv.held(path)
                 newest = 0 if held is None else held.newest
@@ -81,22 +95,24 @@ class Vault:
                     raise moved(path, newest)
                 if held is None:
                     await self._kv.bound(path, self._versions_kept)
+                write.is_asked = True
                 try:
                     added = await self._written(path, value, 0 if held is None else held.current)
                     break
                 except LostRace:
-                    continue
+                    write.is_asked = False
             else:
                 raise Conflict(f"others write {path} all the time", hint="Try it again later.")
         return await self._kept_after(path, held, added)
 
     async def delete(self, path: str, *, transaction: AsyncConnection) -> None:
         del transaction
-        async with self._bounded(path):
+        async with self._bounded(path) as write:
             held = await self._kv.held(path)
             # Deleted ones of Vault can be brought back there: they are destroyed too.
             numbers = [each.number for each in held.versions if not each.destroyed] if held else []
             if numbers:
+                write.is_asked = True
                 await self._kv.destroy(path, numbers)
 
     async def metadata(self, path: str) -> Kept | None:
@@ -191,12 +207,13 @@ class Vault:
         return Kept(path, added.number, versions, created_at, added.created_at)
 
     @asynccontextmanager
-    async def _bounded(self, path: str) -> AsyncGenerator[None]:
+    async def _bounded(self, path: str) -> AsyncGenerator[_Write]:
+        write = _Write()
         try:
             async with asyncio.timeout(self._write_s):
-                yield
+                yield write
         except TimeoutError:
-            raise _unknown(path) from None
+            raise (_unknown(path) if write.is_asked else _hangs()) from None
 
 
 async def _at_once(
@@ -244,6 +261,10 @@ def _unknown(path: str) -> UpstreamError:
         hint="Look with getMetadata before you try it again.",
         details={"reason": "outcome_unknown"},
     )
+
+
+def _hangs() -> Unavailable:
+    return Unavailable("Vault does not answer in time", details={"reason": "vault_hangs"})
 
 
 def _too_many() -> TooLarge:

@@ -1,6 +1,7 @@
 """What may be at the other end: Redis by any way in, one that refuses or forgets, or a stranger."""
 
 import asyncio
+import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -14,8 +15,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from redis.asyncio.connection import SSLConnection
 
 from flotilla.resilience import RateLimit
+from master.state.shared.place import place_of
 from tests.backends.redis_server import RedisServer, redis_program
 from tests.conftest import find_free_port, until
 
@@ -110,6 +113,26 @@ def certificate(folder: Path) -> tuple[str, ...]:
         *("--tls-ca-cert-file", cert, "--tls-cert-file", cert),
         *("--tls-key-file", str(folder / "key.pem")),
     )
+
+
+def test_connections_share_what_they_trust_until_its_file_changes(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        certificate(folder)
+    place = place_of(f"rediss://127.0.0.1:1/0?ssl_ca_certs={first}/cert.pem")
+
+    def context() -> ssl.SSLContext:
+        connection = place.connection()
+        assert isinstance(connection, SSLConnection)
+        return connection.ssl_context.get()
+
+    trusted = context()
+    assert context() is trusted
+    (second / "cert.pem").rename(first / "cert.pem")
+    renewed = context()
+    assert renewed is not trusted
+    assert context() is renewed
 
 
 async def test_a_wrong_password_is_told_without_it(

@@ -94,7 +94,7 @@ async def test_a_service_account_logs_in_with_the_token_that_is_there_at_that_ti
 async def test_a_token_is_renewed_before_it_ends(
     vault: VaultServer, speaking: Speaking, secret_id: Path
 ) -> None:
-    vault.lease_s = 1.0
+    vault.lease_s = 2.0
     async with speaking(role_id="fleet", secret_id_file=secret_id) as ours:
         await ours.put("a", "x")
         await until(lambda: vault.requests("renew-self") >= 3)

@@ -9,6 +9,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis import exceptions
@@ -28,6 +29,13 @@ class Away(Exception):
     """Redis cannot be asked; the text says why, and may hold what the server said."""
 
 
+@dataclass(slots=True, eq=False)
+class _Asked:
+    answer: asyncio.Future[Any]
+    at: float
+    """When it was sent; until then, when it was asked for."""
+
+
 class Line:
     def __init__(self, connection: AbstractConnection, on_broken: Callable[[str], None]) -> None:
         """Over a connection that is connected, and closed by whom it is from; `on_broken` is called
@@ -35,12 +43,13 @@ class Line:
         self._connection = connection
         self._on_broken = on_broken
         self._loop = asyncio.get_running_loop()
-        self._asked = deque[tuple[float, asyncio.Future[Any]]]()
+        self._asked = deque[_Asked]()
         self._unsent: list[bytes] = []
+        self._unsent_asked: list[_Asked] = []
         self._has_unsent = asyncio.Event()
         self._broken: str | None = None
         self._watch: asyncio.TimerHandle | None = None
-        self._suspect: asyncio.Future[Any] | None = None
+        self._suspect: _Asked | None = None
         self._tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._read())]
 
     async def ask(self, *command: Argument) -> Any:
@@ -76,21 +85,22 @@ class Line:
         self._broken = reason
         if self._watch is not None:
             self._watch.cancel()
-        for _, answer in self._asked:
-            if not answer.done():
-                answer.set_exception(Away(reason))
+        for asked in self._asked:
+            if not asked.answer.done():
+                asked.answer.set_exception(Away(reason))
         self._asked.clear()
 
     def _put(self, command: tuple[Argument, ...]) -> asyncio.Future[Any]:
         if self._broken is not None:
             raise Away(self._broken)
-        answer: asyncio.Future[Any] = self._loop.create_future()
+        asked = _Asked(self._loop.create_future(), self._loop.time())
         self._unsent += self._connection.pack_command(*command)
-        self._asked.append((self._loop.time(), answer))
+        self._unsent_asked.append(asked)
+        self._asked.append(asked)
         self._has_unsent.set()
         if self._watch is None:
             self._watch = self._loop.call_later(PATIENCE_S, self._look)
-        return answer
+        return asked.answer
 
     def _refused(self, error: ResponseError) -> Away:
         # A replica that takes no writes, a user without the right: it can be asked nothing.
@@ -102,8 +112,8 @@ class Line:
         self._watch = None
         if not self._asked:
             return
-        asked_at, oldest = self._asked[0]
-        left_s = asked_at + PATIENCE_S - self._loop.time()
+        oldest = self._asked[0]
+        left_s = oldest.at + PATIENCE_S - self._loop.time()
         if left_s <= 0:
             if self._suspect is oldest:
                 self.break_off("it does not answer")
@@ -117,6 +127,10 @@ class Line:
                 await self._has_unsent.wait()
                 self._has_unsent.clear()
                 chunks, self._unsent = self._unsent, []
+                # Before, this process may have been busy with other things.
+                now, sent, self._unsent_asked = self._loop.time(), self._unsent_asked, []
+                for asked in sent:
+                    asked.at = now
                 await self._connection.send_packed_command(chunks, check_health=False)
         except (RedisError, OSError) as error:
             self.break_off(reason_of(error))
@@ -131,7 +145,7 @@ class Line:
     def _settle(self, reply: Any) -> None:
         if not self._asked:
             raise InvalidResponse("an answer that nobody asked for")
-        _, answer = self._asked.popleft()
+        answer = self._asked.popleft().answer
         if answer.done():
             return
         if isinstance(reply, ResponseError):

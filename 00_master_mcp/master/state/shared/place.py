@@ -1,14 +1,24 @@
 """Where Redis is, read from its URL; no password of it ever comes out in a text."""
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    RedisSSLContext,
+    SSLConnection,
+    parse_url,
+)
 
 # Neither the text of the URL nor that of the error: either may hold a password that is not quoted.
 _NOT_A_URL = "must be like redis://:password@host:6379/0, rediss://host:6379/0 or unix:///path"
+
+Stamp = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True)
@@ -43,8 +53,44 @@ def place_of(url: str) -> Place:
     except (ValueError, TypeError, AttributeError, KeyError):
         raise ValueError(_NOT_A_URL) from None
     return Place(
-        connection=lambda: kind(**options),
+        connection=_of_one_context(lambda: kind(**options)),
         database=int(given.get("db") or 0),
         where=given.get("path") or f"{given['host']}:{given.get('port', 6379)}",
         secrets=(given["password"],) if given.get("password") else (),
     )
+
+
+def _of_one_context(make: Callable[[], AbstractConnection]) -> Callable[[], AbstractConnection]:
+    """What `make` makes; those by TLS share one context until a file that it was read from changes.
+
+    To read all that the system trusts takes some 20 ms, and the whole hub stands still meanwhile.
+    """
+    shared: RedisSSLContext | None = None
+    read: list[Stamp] = []
+
+    def connection() -> AbstractConnection:
+        nonlocal shared, read
+        made = make()
+        if isinstance(made, SSLConnection):
+            now = _stamps(made)
+            if shared is None or now != read:
+                shared, read = made.ssl_context, now
+            made.ssl_context = shared
+        return made
+
+    return connection
+
+
+def _stamps(connection: SSLConnection) -> list[Stamp]:
+    """Others when a certificate was replaced."""
+    of, system = connection.ssl_context, ssl.get_default_verify_paths()
+    files = (of.certfile, of.keyfile, of.ca_certs, of.ca_path, system.cafile, system.capath)
+    return [_stamp(file) for file in files if file]
+
+
+def _stamp(file: str) -> Stamp:
+    try:
+        seen = Path(file).stat()
+    except OSError:
+        return None
+    return seen.st_mtime_ns, seen.st_ino, seen.st_size
