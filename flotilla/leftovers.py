@@ -55,16 +55,31 @@ def kill_marked(mark: str) -> None:
 
     Within `exec` a process has no environment for a moment, and when it has died none until it is a
     zombie: of these it waits, for `_EXEC_S` in all, to see whose they are and that they are gone.
+    One that is killed shows its environment until it has run once more, so that a round in which
+    there are no others does not count: it waits for them, within the same time.
     """
     give_up_at = monotonic() + _EXEC_S
-    for _ in range(_ROUNDS):
-        pids = _pids()
-        killed = [pid for pid in pids if _killed(pid, mark)]
-        between = [pid for pid in pids if _is_between(pid)]
+    dying: set[int] = set()
+    rounds = 0
+    while rounds < _ROUNDS:
+        looks = {pid: _killed(pid, mark) for pid in _pids()}
+        killed = {pid for pid, done in looks.items() if done}
+        bare = [pid for pid, done in looks.items() if done is None]
+        between = [pid for pid in bare if _is_between(pid)]
         while any(map(_is_between, between)) and monotonic() < give_up_at:
             sleep(_LOOK_S)
-        if not killed and not [pid for pid in between if _killed(pid, mark)]:
+        # All of them: one may have got its environment before its state was asked for.
+        killed.update(pid for pid in bare if _killed(pid, mark))
+        if not killed:
             return
+        if killed - dying:
+            rounds += 1
+        elif monotonic() < give_up_at:
+            sleep(_LOOK_S)
+        else:
+            # Such as one in the kernel's hands, that a signal does not reach.
+            return
+        dying = killed
 
 
 def _is_between(pid: int) -> bool:
@@ -85,28 +100,30 @@ def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
 
 
-def _killed(pid: int, mark: str) -> bool:
-    if not _is_marked(pid, mark):
-        return False
+def _killed(pid: int, mark: str) -> bool | None:
+    """Whether it was, as it has the mark; None where it shows no environment at all."""
+    marked = _is_marked(pid, mark)
+    if not marked:
+        return marked
     # The descriptor holds the process; a look after opening makes sure that it is still the same.
     try:
         pidfd = os.pidfd_open(pid)
     except OSError:
         return False
     try:
-        if not _is_marked(pid, mark):
-            return False
-        with suppress(ProcessLookupError, PermissionError):
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        return True
+        marked = _is_marked(pid, mark)
+        if marked:
+            with suppress(ProcessLookupError, PermissionError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        return marked
     finally:
         os.close(pidfd)
 
 
-def _is_marked(pid: int, mark: str) -> bool:
+def _is_marked(pid: int, mark: str) -> bool | None:
     try:
         environ = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         # Gone, or another user's, whom we could not signal either. A zombie reads as empty.
         return False
-    return f"{MARK}={mark}".encode() in environ.split(b"\0")
+    return None if not environ else f"{MARK}={mark}".encode() in environ.split(b"\0")

@@ -2,6 +2,7 @@
 
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,17 +71,24 @@ class Spool:
 
 def read_spool(folder: Path, name: str, offset: int, max_bytes: int) -> Piece:
     """Output from `offset`, or from the first byte that is still there; below zero from the end."""
+    while True:
+        # One that was listed may have been dropped since, as it is read beside the writer.
+        with suppress(FileNotFoundError):
+            return _read(folder, name, offset, max_bytes)
+
+
+def _read(folder: Path, name: str, offset: int, max_bytes: int) -> Piece:
     segments = _segments(folder, name)
     if not segments:
         return Piece(0, b"", 0)
     last_start, last = segments[-1]
-    end = last_start + _size(last)
+    end = last_start + last.stat().st_size
     at = max(offset if offset >= 0 else end + offset, segments[0][0])
     parts: list[bytes] = []
     begin = at
     left = max_bytes
     for start, path in segments:
-        size = _size(path)
+        size = path.stat().st_size
         if left and start <= at < start + size:
             with path.open("rb") as file:
                 file.seek(at - start)
@@ -94,10 +102,3 @@ def read_spool(folder: Path, name: str, offset: int, max_bytes: int) -> Piece:
 def _segments(folder: Path, name: str) -> list[tuple[int, Path]]:
     found = ((path.suffix[1:], path) for path in folder.glob(f"{name}.*"))
     return sorted((int(start), path) for start, path in found if start.isdigit())
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

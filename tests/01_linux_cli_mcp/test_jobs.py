@@ -1,11 +1,12 @@
 """Jobs: they go on after the call, are read by offset, end when told, and are never forgotten."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any
 
 import anyio
@@ -253,3 +254,20 @@ def test_a_spool_keeps_the_newest_bytes_at_their_offsets(
     assert len(piece.data) <= cap
     kept = read_spool(folder, "stdout", 0, 10_000)
     assert len(kept.data) >= min(len(whole), cap // 2)
+
+
+def test_output_that_is_dropped_while_it_is_read_is_no_error(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "stdout", 20)
+    spool.write(b"a" * 10 + b"b" * 10)
+
+    class Raced(PosixPath):
+        def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+            found = super().stat(follow_symlinks=follow_symlinks)
+            if self.name == "stdout.0":
+                # Before it is opened.
+                spool.write(b"c")
+            return found
+
+    piece = read_spool(Raced(tmp_path), "stdout", 0, 100)
+    spool.close()
+    assert piece == (10, b"b" * 10 + b"c", 21)

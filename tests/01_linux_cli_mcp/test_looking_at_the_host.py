@@ -103,6 +103,9 @@ def test_a_process_may_have_any_name() -> None:
 
 async def test_a_process_is_killed(call: Call) -> None:
     with subprocess.Popen(["sleep", "300"]) as child:
+        real = psutil.Process(child.pid)
+        # It is loaded first.
+        await until(lambda: real.status() == psutil.STATUS_SLEEPING)
         [found] = [
             one
             for one in (await call("listProcesses", nameContains="sleep 300", limit=500))["items"]

@@ -111,8 +111,9 @@ async def test_a_timeout_ends_all_that_was_started_and_tells_what_was_said(call:
     mark = "timeout-canary-5150"
     done = await call(
         "runCommand",
-        command="echo first; (sleep 300 & setsid sleep 300 & setsid -f sh -c 'sleep 300'); "
-        "trap '' TERM; while :; do sleep 300; done",
+        command="trap '' TERM; echo first; "
+        "(trap - TERM; sleep 300 & setsid sleep 300 & setsid -f sh -c 'sleep 300'); "
+        "while :; do sleep 300; done",
         env={"MARK": mark},
         timeoutS=0.5,
     )

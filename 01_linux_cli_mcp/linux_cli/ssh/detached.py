@@ -100,11 +100,12 @@ done
 printf 'at %s' "$d"
 """
 
-_ALIVE = """\
-d=$1; [ -e "$d/status" ] && { printf yes; exit 0; }
-read -r g start a 2>/dev/null <"$d/pid" || { printf no; exit 0; }
-kill -0 "$a" 2>/dev/null && printf yes || printf no
+# The status last: the supervisor writes it before it ends, maybe while it is looked for.
+ALIVE = """\
+d=$1; read -r g start a 2>/dev/null <"$d/pid" && kill -0 "$a" 2>/dev/null ||
+  [ -e "$d/status" ] && printf yes || printf no
 """
+"""Whether a job is still looked after, or has noted how it ended."""
 
 _END = (
     'd=$1; m=$2; read -r g start a 2>/dev/null <"$d/pid"\n'
@@ -199,7 +200,7 @@ async def _follow(link: Link, ask: Ask, followed: _Followed, take: Take, give_up
                 return status
             if failures or monotonic() - looked_at > _LOOK_ALIVE_S:
                 looked_at = monotonic()
-                if (await ask(_ALIVE, followed.shown)) == b"no":
+                if (await ask(ALIVE, followed.shown)) == b"no":
                     raise UpstreamError(
                         f"the job is gone from host {link.alias!r}, which may have been restarted"
                     )

@@ -106,8 +106,9 @@ class Link:
 
     def retire(self, live: Live | None = None) -> None:
         """Connect anew for the next call; the old connection ends with its last call."""
-        self._turn += 1
         if live is None or live is self._live:
+            # What an older one leaves late says nothing of one that is being made since.
+            self._turn += 1
             live, self._live = live or self._live, None
         self.forgive()
         if live is not None:

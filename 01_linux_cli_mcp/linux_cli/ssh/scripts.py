@@ -20,8 +20,17 @@ BOOTSTRAP = (
 _READONLY = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})
 
 KILL_MARKED = """\
+between() {
+  for f in /proc/[0-9]*; do
+    { read -r s <"$f/stat"; } 2>/dev/null || continue
+    set -- ${s##*) }
+    [ "${49}" = 0 ] && [ "$1" != Z ] && [ "$1" != X ] && [ $(($7 & 2097152)) = 0 ] || continue
+    { true <"$f/environ"; } 2>/dev/null && return
+  done
+  return 1
+}
 kill_marked() {
-  i=0
+  i=0; none=
   while [ $i -lt 20 ]; do
     i=$((i + 1)); found=
     if printf 'a\\0b' | grep -qzF b 2>/dev/null; then
@@ -35,11 +44,18 @@ kill_marked() {
     for f in $found; do
       f=${f#/proc/}; kill -s KILL "${f%/environ}" 2>/dev/null && killed=yes
     done
-    [ -n "$killed" ] || break
+    if [ -n "$killed" ]; then none=; continue; fi
+    if between; then i=$((i + 4)); sleep 0.05 || sleep 1; elif [ -n "$none" ]; then break; fi
+    none=yes
   done
 }
 """
-"""Kills every process that carries a mark, until a look finds none that may be killed."""
+"""Kills every process that carries a mark, until two looks find none that may be killed.
+
+Within `exec` a process has no environment for a moment, and when it has died none until it is a
+zombie: while there is such a one, as flotilla.leftovers tells it, it looks a few times more. The
+second look is for one that has got its own meanwhile.
+"""
 
 LIVES = """\
 lives() {
