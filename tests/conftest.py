@@ -82,6 +82,20 @@ def plain_http() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
+@asynccontextmanager
+async def client_over(http: httpx2.AsyncClient, url: str, **more: Any) -> AsyncGenerator[Client]:
+    """The SDK's client of a server; calls may have been given up when it is left."""
+    left = False
+    try:
+        async with Client(streamable_http_client(url, http_client=http), **more) as client:
+            yield client
+            left = True
+    except* (anyio.ClosedResourceError, anyio.BrokenResourceError):
+        # It hands the answer to a call that was given up to its closed session.
+        if not left:
+            raise
+
+
 class Reachable:
     """A fleet that a client can be connected to, by its URL and the token in its data folder."""
 
@@ -101,20 +115,11 @@ class Reachable:
     async def client(
         self, path: str = "/mcp", mode: str = "auto", **more: Any
     ) -> AsyncGenerator[Client]:
-        left = False
-        try:
-            async with (
-                httpx2.AsyncClient(headers=self.headers, timeout=60, verify=plain_http()) as http,
-                Client(
-                    streamable_http_client(f"{self.url}{path}", http_client=http), mode=mode, **more
-                ) as client,
-            ):
-                yield client
-                left = True
-        except* anyio.ClosedResourceError:
-            # The SDK's client hands the answer to a call that was given up to its closed session.
-            if not left:
-                raise
+        async with (
+            httpx2.AsyncClient(headers=self.headers, timeout=60, verify=plain_http()) as http,
+            client_over(http, f"{self.url}{path}", mode=mode, **more) as client,
+        ):
+            yield client
 
 
 @dataclass

@@ -35,7 +35,7 @@ def power(estate: Estate) -> str:
 
 
 async def test_an_azure_that_hangs_is_told_within_the_deadline(open_house: OpenHouse) -> None:
-    async with open_house(request_timeout_s=0.3) as house:
+    async with open_house(request_timeout_s=1.0) as house:
         furnished(house.estate, "faults", {"f-1": "running"})
         async with house.tools() as tools:
             await tools("getVirtualMachine", **TARGET)

@@ -191,6 +191,9 @@ async def test_a_vcenter_that_hangs_is_given_up_in_time_and_its_threads_end(desk
             # More than there are places: each is free again for the next.
             for _ in range(5):
                 await desk.refused("timeout", spoke, "listVirtualMachines", deadline_s=0.2)
+                # Those given up count until they have ended and the loop has heard of it.
+                await until(lambda: len(_threads()) <= 1)
+                await asyncio.sleep(0)
         await until(lambda: not _threads())
         desk.server.faults.clear()
         assert (await desk.call(spoke, "listVirtualMachines"))["returned"] == 5

@@ -266,13 +266,16 @@ async def test_a_plugin_that_fails_says_so_without_its_words(
 
 
 async def test_a_plugin_that_hangs_is_ended_in_time(tmp_path: Path) -> None:
-    plugin(tmp_path, "open('pid', 'w').write(str(os.getpid())); time.sleep(60)")
+    script = tmp_path / "login.sh"
+    # Python is not always up within the second, and what is being written may be read empty.
+    script.write_text("#!/bin/sh\necho $$ >pid.new; mv pid.new pid; exec sleep 60\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
     source = FromPlugin(
-        Plugin(command=f"{tmp_path}/login.py", args=(), api_version="v1", folder=str(tmp_path))
+        Plugin(command=str(script), args=(), api_version="v1", folder=str(tmp_path))
     )
     with pytest.raises(TimedOut):
         await source.token(Deadline.after(1.0))
-    pid = (tmp_path / "pid").read_text()
+    pid = (tmp_path / "pid").read_text().strip()
     assert not Path(f"/proc/{pid}").exists()
 
 

@@ -105,12 +105,21 @@ async def test_all_goes_through_and_is_counted_until_something_is_broken() -> No
         assert proxy.open_connections == 1
 
 
+async def three_answers_s(client: Client) -> list[float]:
+    """How long each took: one of them may meet a pause of the machine's."""
+    took_s: list[float] = []
+    for _ in range(3):
+        started = monotonic()
+        assert await client.ask(within_s=5) == ANSWER
+        took_s.append(monotonic() - started)
+    return took_s
+
+
 async def test_latency_delays_each_answer() -> None:
     async with proxied() as (proxy, _), connected(proxy) as client:
         await proxy.suffer(Latency(0.08, jitter_s=0.01))
-        started = monotonic()
-        assert await client.ask() == ANSWER
-        assert 0.08 <= monotonic() - started < 0.5
+        took_s = await three_answers_s(client)
+        assert 0.08 <= min(took_s) < 0.5
 
 
 async def test_parts_that_follow_each_other_closely_are_late_by_the_same_time_not_by_its_sum() -> (
@@ -118,9 +127,8 @@ async def test_parts_that_follow_each_other_closely_are_late_by_the_same_time_no
 ):
     async with proxied(gap_s=0.05) as (proxy, _), connected(proxy) as client:
         await proxy.suffer(Latency(0.5))
-        started = monotonic()
-        assert await client.ask(within_s=5) == ANSWER
-        assert 0.55 <= monotonic() - started < 1.0
+        took_s = await three_answers_s(client)
+        assert 0.55 <= min(took_s) < 1.0
 
 
 async def test_a_reset_ends_open_connections_and_new_ones_by_rst() -> None:

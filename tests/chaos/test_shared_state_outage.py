@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from tests.backends.redis_server import RedisServer
@@ -47,6 +48,15 @@ async def some_more(answers: list[Answered], count: int = 40) -> None:
     await until(lambda: len(answers) >= enough, 5)
 
 
+async def started(redis: RedisServer) -> None:
+    # It waits on its thread: hubs and clients have this one.
+    await anyio.to_thread.run_sync(redis.start)
+
+
+async def stopped(redis: RedisServer) -> None:
+    await anyio.to_thread.run_sync(redis.stop)
+
+
 def told(logs: list[Mapping[str, Any]], event: str) -> list[Mapping[str, Any]]:
     return [each for each in logs if each["event"] == event]
 
@@ -59,11 +69,17 @@ async def test_no_call_is_lost_while_redis_is_away(
         await until(lambda: is_up(site, 1), 5)
         async with under_load(site) as answers:
             await some_more(answers)
-            redis_server.stop() if how == "killed" else redis_server.pause()
+            if how == "killed":
+                await stopped(redis_server)
+            else:
+                redis_server.pause()
             await until(lambda: is_up(site, 0), 5)
             before = len(answers)
             await some_more(answers)
-            redis_server.start() if how == "killed" else redis_server.go_on()
+            if how == "killed":
+                await started(redis_server)
+            else:
+                redis_server.go_on()
             await until(lambda: is_up(site, 1), 5)
             await some_more(answers)
         assert {each.code for each in answers} == {None}
@@ -79,7 +95,7 @@ async def test_local_limits_hold_while_redis_is_away(
 ) -> None:
     slow = {"rate_limit": {"per_minute": 60, "burst": 5}}
     async with cluster.site(trial=slow, hubs=2) as site:
-        redis_server.stop()
+        await stopped(redis_server)
         for caller in site.callers:
             answers = [await caller.call("test.trial.look", {"key": f"{n}"}) for n in range(12)]
             served = sum(each.code is None for each in answers)
@@ -101,14 +117,14 @@ async def test_a_circuit_stays_open_when_redis_goes_and_closes_when_it_is_back(
             return found == [state, state]
 
         await until(lambda: are("open"), 0.5)
-        redis_server.stop()
+        await stopped(redis_server)
         await until(lambda: is_up(site, 0), 5)
         assert await are("open")
         await site.cue("well")
         await asyncio.sleep(0.8)
         for hub in range(2):
             assert (await site.callers[hub].call("test.trial.look", {"key": "probe"})).code is None
-        redis_server.start()
+        await started(redis_server)
         await until(lambda: is_up(site, 1), 5)
         await until(lambda: are("closed"), 2)
 
@@ -116,10 +132,10 @@ async def test_a_circuit_stays_open_when_redis_goes_and_closes_when_it_is_back(
 async def test_a_hub_starts_without_redis_and_shares_when_it_comes(
     cluster: Ground, redis_server: RedisServer
 ) -> None:
-    redis_server.stop()
+    await stopped(redis_server)
     with anyio.fail_after(5):
         async with cluster.site(hubs=2) as site:
             assert (await site.look("alone")).code is None
             assert await is_up(site, 0)
-            redis_server.start()
+            await started(redis_server)
             await until(lambda: is_up(site, 1), 3)

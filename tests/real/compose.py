@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx2
 from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 
+from tests.conftest import client_over
 from tests.ports import find_free_port
 from tests.real.docker_engine import Docker, docker_engine
 
@@ -58,7 +58,7 @@ class Compose:
         headers = {"Authorization": f"Bearer {token}"}
         async with (
             httpx2.AsyncClient(headers=headers, timeout=60) as http,
-            Client(streamable_http_client(f"{self.url}/mcp", http_client=http)) as client,
+            client_over(http, f"{self.url}/mcp") as client,
         ):
             yield client
 

@@ -18,9 +18,9 @@ import httpx2
 import psutil
 import pytest
 from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 
 from flotilla.leftovers import MARK
+from tests.conftest import client_over
 from tests.processes import command_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -215,9 +215,7 @@ class Official:
     async def client(self, mode: str, **more: Any) -> AsyncGenerator[Client]:
         async with (
             httpx2.AsyncClient(headers=self.headers, timeout=60) as http,
-            Client(
-                streamable_http_client(f"{self.url}/mcp", http_client=http), mode=mode, **more
-            ) as client,
+            client_over(http, f"{self.url}/mcp", mode=mode, **more) as client,
         ):
             yield client
 

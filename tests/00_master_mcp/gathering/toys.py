@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx2
 from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 from sqlalchemy import delete, func, select
 
 from cmdb import build as build_cmdb
@@ -28,7 +27,7 @@ from flotilla.discovery import (
     SeenPage,
     SeenRelation,
 )
-from tests.conftest import InProcessFleet, StartFleet, plain_http
+from tests.conftest import InProcessFleet, StartFleet, client_over, plain_http
 
 RULES = """
 @id("nobody-sees-secret-toys")
@@ -179,10 +178,7 @@ class World:
         headers = {"Authorization": f"Bearer {secret}"}
         async with (
             httpx2.AsyncClient(headers=headers, timeout=60, verify=plain_http()) as http,
-            Client(
-                streamable_http_client(f"{self.fleet.url}{path}", http_client=http),
-                mode="2026-07-28",
-            ) as client,
+            client_over(http, f"{self.fleet.url}{path}", mode="2026-07-28") as client,
         ):
             yield client
 

@@ -49,7 +49,10 @@ class Lab:
         self._meters = Meters(self.registry)
         self._limits = (settings.timeout_s, settings.long_timeout_s)
         self._connected = connected
-        self._keepers = Keepers(lambda _: settings, Embedded(HubLimits()).circuits, self._meters)
+        self.now = 1000.0
+        """Of the circuit: it rests for as long as a test has it."""
+        circuits = Embedded(HubLimits(), clock=lambda: self.now).circuits
+        self._keepers = Keepers(lambda _: settings, circuits, self._meters)
         self.keeper = self._keepers.of("lab")
         self.stage = self.around(self._serve)
 
@@ -196,11 +199,11 @@ async def test_the_circuit_opens_probes_once_and_closes() -> None:
     assert lab.calls == 3
     assert lab.count("mcp_calls_turned_away_total", reason="circuit") == 1
     assert lab.count("mcp_circuit_state", state="open") == 1
-    await asyncio.sleep(0.06)
+    lab.now += 0.06
     probing = await asyncio.gather(*(lab.call() for _ in range(50)), return_exceptions=True)
     assert sorted({type(each).__name__ for each in probing}) == ["CircuitOpen", "UpstreamError"]
     assert lab.calls == 4
-    await asyncio.sleep(0.06)
+    lab.now += 0.06
     closing = await asyncio.gather(*(lab.call() for _ in range(50)), return_exceptions=True)
     assert closing.count(GOOD) == 1
     assert lab.calls == 5

@@ -48,7 +48,11 @@ async def test_the_sessions_of_a_killed_worker_are_gone_and_the_others_live(
             await client.open()
         owners = [str(client.session).split("-")[1] for client in clients]
         assert sorted(owners) == ["0", "0", "1", "1"]
-        crew.worker(1).kill()
+        await until(lambda: crew.lives(1))
+        victim = crew.worker(1)
+        victim.kill()
+        # Until it has closed its socket it is still given connections.
+        await ended([victim])
         for _ in range(2):
             for client, owner in zip(clients, owners, strict=True):
                 answer = await client.call("test_shop_say")
@@ -146,7 +150,7 @@ async def test_sessions_are_found_while_redis_is_away(
     async with shop_at(port, tmp_path / "data", shop), start(port) as crew:
         client = Apart(crew)
         await client.open()
-        redis_server.stop()
+        await asyncio.to_thread(redis_server.stop)
         for _ in range(4):
             assert (await client.call("test_shop_say")).status_code == 200
         await until(lambda: bool(crew.events("shared_state_away")))
@@ -179,8 +183,9 @@ async def test_the_lead_is_back_with_its_programs(start: Start, tmp_path: Path) 
         await crew.connected("every")
         programs = crew.worker(0).children(recursive=True)
         assert programs
-        crew.worker(0).kill()
-        await ended(programs)
+        lead = crew.worker(0)
+        lead.kill()
+        await ended([lead, *programs])
         # Nobody else is disturbed while it is away.
         assert (await say(crew, "ahoy"))["result"]["structuredContent"] == {"text": "ahoy"}
         await crew.connected("every")
