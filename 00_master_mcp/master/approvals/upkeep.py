@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -14,6 +14,7 @@ from flotilla import Unavailable
 from master.approvals.news import row_of
 from master.approvals.runs import Runs
 from master.approvals.service import ApprovalService
+from master.audit.seam import Row
 
 log = structlog.get_logger(__name__)
 
@@ -77,21 +78,35 @@ class Upkeep:
     async def deliver(self) -> None:
         """Tell the audit what it does not know; Unavailable where one of the two is away.
 
-        A hub that dies between the two steps tells a row twice, none never.
+        A hub that dies between the two steps tells a row twice, none never; one that stops first
+        goes through with both, if they come to an end.
         """
         service = self._service
         adopt_before = service.clock() - timedelta(seconds=ADOPT_AFTER_S)
         async with self._delivering:
             while news := await service.store.news(adopt_before):
-                keeping = (service.audit.keep(row) for _, row in news)
-                ended = await asyncio.gather(*keeping, return_exceptions=True)
-                failed = [each for each in ended if each is not None]
-                numbers = [number for number, _ in news]
-                kept = [number for number, each in zip(numbers, ended, strict=True) if each is None]
-                if kept:
-                    await service.store.told(kept)
-                if failed:
-                    raise failed[0]
+                passing = asyncio.create_task(self._pass_on(news))
+                try:
+                    await asyncio.shield(passing)
+                except asyncio.CancelledError:
+                    # Between its two steps it would be told again.
+                    with anyio.CancelScope(shield=True):
+                        await asyncio.wait({passing}, timeout=_STOP_S)
+                        passing.cancel()
+                        await asyncio.wait({passing})
+                    raise
+
+    async def _pass_on(self, news: Sequence[tuple[int, Row]]) -> None:
+        service = self._service
+        keeping = (service.audit.keep(row) for _, row in news)
+        ended = await asyncio.gather(*keeping, return_exceptions=True)
+        failed = [each for each in ended if each is not None]
+        numbers = [number for number, _ in news]
+        kept = [number for number, each in zip(numbers, ended, strict=True) if each is None]
+        if kept:
+            await service.store.told(kept)
+        if failed:
+            raise failed[0]
 
     async def _end(self) -> None:
         with contextlib.suppress(Unavailable):  # the lease says the same later

@@ -46,7 +46,10 @@ class AuditApi:
         return await page_of_rows(self._rows, wanted, limit=limit, cursor=query.get("cursor"))
 
     async def _export(self, request: Request) -> Response:
-        """Rows as they are stored, the oldest first, and at the end what is signed about them."""
+        """Rows as they are stored, the oldest first, and at the end what is signed about them.
+
+        They are those of the moment at which it is asked.
+        """
         query = request.query_params
         after = _whole(query.get("after"), "after", 0)
         lines = self._exported(filter_of(query), after)
@@ -59,8 +62,12 @@ class AuditApi:
     async def _exported(self, wanted: Filter, after: int) -> AsyncGenerator[bytes]:
         signed = await self._rows.signed()
         while links := await self._rows.links(after, PIECE, wanted):
-            yield b"".join(exported(link) for link in links)
-            after = links[-1].number
+            # The heads at the end do not tell of what is written meanwhile.
+            old = [link for link in links if link.number <= signed.last]
+            if not old:
+                break
+            yield b"".join(exported(link) for link in old)
+            after = old[-1].number
         for head in [*([] if signed.anchor is None else [signed.anchor]), *signed.heads]:
             yield b'{"signed":%s}\n' % head.text().encode()
 

@@ -4,7 +4,8 @@ import asyncio
 import base64
 import gzip
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ from mcp.types import CallToolResult, Tool
 
 from flotilla import UpstreamError
 from master.external.openapi import Document, OpenApiServer
+from master.external.openapi.check import Check, bounded
 
 pytestmark = pytest.mark.anyio
 
@@ -240,3 +242,14 @@ async def test_an_answer_made_to_be_slow_to_check_ends(
     server = OpenApiServer(made, session=session, url=api.url)
     api.answer = lambda _: json_reply('"no number"')
     assert "too long to be checked" in (await call(server, "getA"))["content"][0]["text"]
+
+
+def test_a_check_that_only_waits_for_its_turn_is_not_given_up() -> None:
+    def waiting(_validator: Any, _value: Any, _instance: Any, _schema: Any) -> Iterator[Any]:
+        time.sleep(0.3)
+        yield from ()
+
+    schema = {"items": {"title": "x", "type": "integer"}}
+    check = Check(schema, bounded(instead={"title": waiting}))
+    assert check.mistakes([1, 2], limit_s=0.25) == []
+    assert check.mistakes([1, "2"], limit_s=0.25) == ["1: must be integer, not string"]

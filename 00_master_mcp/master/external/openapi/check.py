@@ -1,13 +1,13 @@
 """Is a value what a schema says? Answered in bounded time, whoever wrote the schema. Pure.
 
 Keywords whose cost a stranger sets (`pattern`, `multipleOf`, `uniqueItems`) are not looked at, and
-a check that takes longer than its limit ends as TooSlow.
+a check that computes for longer than its limit ends as TooSlow.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from itertools import islice
-from time import monotonic
+from time import thread_time
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -19,9 +19,9 @@ from flotilla import TooLarge
 from flotilla.json_text import MAX_DEPTH
 
 QUICK_S = 0.02
-"""What a check may take where others wait for it..."""
+"""How long a check may compute where others wait for it..."""
 PATIENT_S = 5.0
-"""...and in a thread of its own."""
+"""...and in a thread of its own, however long that waits for the others."""
 _MAX_TOLD = 5
 
 COSTLY = ("pattern", "patternProperties", "multipleOf", "uniqueItems", "format")
@@ -34,13 +34,14 @@ class TooSlow(TooLarge):
     """The check took longer than it may."""
 
 
-# A keyword's function gets no parameter of ours, and each check has a limit of its own.
+# A keyword's function gets no parameter of ours, and each check has a limit of its own: of what its
+# own thread computes, since a hub that is busy with others makes no answer a wrong one.
 _ends_at: ContextVar[float] = ContextVar("ends_at")
 
 
 def _metered(keyword: Keyword) -> Keyword:
     def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        if monotonic() > _ends_at.get():
+        if thread_time() > _ends_at.get():
             raise TooSlow("the value takes too long to be checked against its schema")
         yield from keyword(validator, value, instance, schema) or ()
 
@@ -82,12 +83,12 @@ class Check:
     def mistakes(self, value: Any, *, limit_s: float = PATIENT_S) -> list[str]:
         """What is wrong, by place and at most five of it; never the value, which may be secret.
 
-        Raises TooSlow when it takes longer than `limit_s`, TooLarge when the value nests over
-        64 levels deep.
+        Raises TooSlow when its thread computes for longer than `limit_s`, TooLarge when the value
+        nests over 64 levels deep.
         """
         if _deeper_than(value, MAX_DEPTH):
             raise TooLarge(f"the value is nested over {MAX_DEPTH} levels deep")
-        token = _ends_at.set(monotonic() + limit_s)
+        token = _ends_at.set(thread_time() + limit_s)
         try:
             errors = cast("Iterator[ValidationError]", self._validator.iter_errors(value))
             best = [_best_match([error]) for error in islice(errors, 100)]

@@ -41,7 +41,8 @@ REOPEN_S = 5.0
 QUESTION_S = 600.0
 """How long a client may think about a question."""
 RENEW_S = 0.2
-"""A session is dead whose stream brings nothing for so long after its server answered others."""
+"""A session is dead whose stream brings nothing for so long after its server answered others: at
+most a third of what a look may take."""
 LEVEL_S = 1.0
 """How long is waited for a server that is told which log messages are wanted."""
 SUBSCRIBE_S = 2.0
@@ -77,7 +78,9 @@ class Handshake:
         self._level: str | None = None
         self._capabilities: Mapping[str, Any] = {}
         self._asking: set[asyncio.Task[None]] = set()
-        self._subscribing: set[asyncio.Task[None]] = set()
+        self._subscribing: dict[str, asyncio.Task[None]] = {}
+        """What the server was asked last about a resource, and may not have answered."""
+        self._levelling: asyncio.Task[None] | None = None
 
     async def hold(self, told: Told) -> None:
         transport = self._transport = self._connect()
@@ -87,7 +90,8 @@ class Handshake:
             await unless_ended(self._held(transport, conversation, told), carrying)
         finally:
             self._open.clear()
-            self._conversation = None
+            self._conversation = self._levelling = None
+            self._subscribing.clear()
             self._suspended.clear()
             conversation.end(went_away(self._service))
             if not carrying.done():
@@ -137,7 +141,8 @@ class Handshake:
             try:
                 await asyncio.wait({pinging, knocking}, return_when=asyncio.FIRST_COMPLETED)
                 if not pinging.done() and knocking.exception() is None:
-                    await asyncio.wait({pinging}, timeout=RENEW_S)
+                    # Within the limit of the look, or no look at all would say so.
+                    await asyncio.wait({pinging}, timeout=min(RENEW_S, timeout_s / 3))
                     if not pinging.done():
                         return "dead"
                 await pinging
@@ -158,13 +163,11 @@ class Handshake:
             return
         for method, each in (("subscribe", added), ("unsubscribe", gone)):
             for uri in each:
-                asking = conversation.ask(f"resources/{method}", {"uri": uri})
-                self._subscribing.add(task := self._quietly(asking))
-                task.add_done_callback(self._subscribing.discard)
+                self._subscribe(conversation, method, uri)
 
     async def watched(self) -> None:
         if self._subscribing:
-            await asyncio.wait(set(self._subscribing), timeout=SUBSCRIBE_S)
+            await asyncio.wait(set(self._subscribing.values()), timeout=SUBSCRIBE_S)
 
     async def log_level(self, level: str) -> None:
         # The session is everybody's, and who has said nothing wants what is usual.
@@ -173,9 +176,8 @@ class Handshake:
             return
         self._level = wanted
         if self._conversation is not None and "logging" in self._capabilities:
-            asking = self._quietly(self._conversation.ask("logging/setLevel", {"level": wanted}))
             # One that does not answer is not waited for: it hurts nobody but its own callers.
-            await asyncio.wait({asking}, timeout=LEVEL_S)
+            await asyncio.wait({self._set_level(self._conversation, wanted)}, timeout=LEVEL_S)
 
     async def _begun(self, call: Call) -> Result:
         conversation = self._now()
@@ -255,9 +257,41 @@ class Handshake:
         """What an earlier session had asked for."""
         if self._can("resources", "subscribe"):
             for uri in sorted(self._watched):
-                self._quietly(conversation.ask("resources/subscribe", {"uri": uri}))
+                self._subscribe(conversation, "subscribe", uri)
         if self._level is not None and "logging" in self._capabilities:
-            self._quietly(conversation.ask("logging/setLevel", {"level": self._level}))
+            self._set_level(conversation, self._level)
+
+    def _subscribe(self, conversation: Conversation, method: str, uri: str) -> None:
+        before, params = self._subscribing.get(uri), {"uri": uri}
+        asking = self._behind(before, SUBSCRIBE_S, conversation, f"resources/{method}", params)
+        task = self._subscribing[uri] = self._quietly(asking)
+
+        def answered(_: object) -> None:
+            if self._subscribing.get(uri) is task:
+                del self._subscribing[uri]
+
+        task.add_done_callback(answered)
+
+    def _set_level(self, conversation: Conversation, level: str) -> asyncio.Task[None]:
+        params = {"level": level}
+        asking = self._behind(self._levelling, LEVEL_S, conversation, "logging/setLevel", params)
+        self._levelling = self._quietly(asking)
+        return self._levelling
+
+    async def _behind(
+        self,
+        before: asyncio.Task[None] | None,
+        limit_s: float,
+        conversation: Conversation,
+        method: str,
+        params: Mapping[str, Any],
+    ) -> None:
+        """Ask once `before` was answered: two that are on their way together may change places."""
+        if before is not None and not before.done():
+            await asyncio.wait({before}, timeout=limit_s)
+            if self._conversation is not conversation:
+                return
+        await conversation.ask(method, params)
 
     async def _quiet(self) -> None:
         """Return when the lists are stale, or nothing was said for a while."""
