@@ -45,4 +45,6 @@ def not_ready(parts: Parts) -> str | None:
         return "the audit cannot be written"
     links = parts.links.by_service
     waiting = [name for name in parts.spokes if not links[name].answered_once]
-    return f"waiting for {', '.join(waiting)}" if waiting else None
+    if waiting:
+        return f"waiting for {', '.join(waiting)}"
+    return None if parts.released.whole.is_set() else "waiting to know what to hide"

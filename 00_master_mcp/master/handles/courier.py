@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any, cast
 
 import structlog
 
 from flotilla import FlotillaError, NotFound, meta
+from flotilla.backoff import delay_s
 from flotilla.credentials import GIVE, NEEDS
 from master.audit.seam import AuditBook, Row
 from master.handles.released import Released
@@ -15,7 +17,7 @@ from master.handles.resolving import SECRETS
 from master.state.seam import News
 from master.upstream.authority import HUB
 from master.upstream.carrying import ended
-from master.upstream.operations import Operations
+from master.upstream.operations import TIMEOUT_S, Operations
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +25,11 @@ EVERY_S = 60.0
 """A rotation of which nobody told is brought within this."""
 CALM_S = 0.3
 """Changes within it are brought together: a lease is no change, but nobody here can tell."""
+HOLD_S = TIMEOUT_S
+"""How long calls wait at most to learn what was released before the hub's start: from that start,
+and once more from when the secrets spoke is there for the first time."""
+AGAIN_CAP_S = 5.0
+"""A secrets spoke that is there and did not tell it is asked again within this."""
 _TOPIC = "secrets"
 _CHANGED, _RELEASED = "changed", "released"
 
@@ -52,6 +59,11 @@ class Courier:
         self._every_s = every_s
         self._wake = asyncio.Event()
         self._calm: asyncio.TimerHandle | None = None
+        self._met = asyncio.Event()
+        """Set once the secrets spoke has been there."""
+        self._giving_up: asyncio.TimerHandle | None = None
+        self._learnt = False
+        """Whether the secrets spoke has told what was released before."""
         self._due: set[str] = set()
         self._needless: set[str] = set()
         """Spokes that need nothing, as long as they stay connected."""
@@ -61,6 +73,10 @@ class Courier:
 
     def connected(self, service: str) -> None:
         """A service is there, or there again: it may be another than before."""
+        if service == SECRETS and self._has_store and not self._met.is_set():
+            self._met.set()
+            if not self._learnt:
+                self._hold()
         self._needless.discard(service)
         self._due.update(self._spokes if service == SECRETS else (service,))
         self._wake.set()
@@ -87,13 +103,16 @@ class Courier:
             return
         self._news.on(_TOPIC, self._hear)
         self._news.on_return(self._all_due)
+        self._hold()
+        learning = asyncio.create_task(self._learn_first())
         working = asyncio.create_task(self._work())
         try:
             yield
         finally:
-            if self._calm is not None:
-                self._calm.cancel()
-            await ended(working, *self._telling)
+            for timer in (self._calm, self._giving_up):
+                if timer is not None:
+                    timer.cancel()
+            await ended(working, learning, *self._telling)
 
     def _hear(self, what: str) -> None:
         """What another hub tells; every round learns what was released."""
@@ -111,6 +130,32 @@ class Courier:
     def _all_due(self) -> None:
         self._due.update(self._spokes)
         self._wake.set()
+
+    def _hold(self) -> None:
+        """No call goes on before it is known what to hide, or the wait for that has been enough."""
+        self._released.whole.clear()
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+        self._giving_up = asyncio.get_running_loop().call_later(HOLD_S, self._give_up)
+
+    def _give_up(self) -> None:
+        """The rest of the fleet does not stand still for as long as the secrets spoke is away."""
+        log.warning(
+            "released_secrets_not_hidden",
+            waited_s=HOLD_S,
+            meaning="until the secrets service tells which secrets were released before this "
+            "start, results may show them",
+        )
+        self._released.whole.set()
+
+    async def _learn_first(self) -> None:
+        """Apart from the rounds, which may wait long for other spokes."""
+        await self._met.wait()
+        for attempt in count(1):
+            await self._learn_released()
+            if self._learnt:
+                return
+            await asyncio.sleep(delay_s(attempt, cap_s=AGAIN_CAP_S))
 
     async def _work(self) -> None:
         while True:
@@ -145,6 +190,13 @@ class Courier:
         self._released.add(_texts(told.get("values")))
         if told.get("truncated"):
             log.warning("released_secrets_truncated", known=len(_texts(told.get("values"))))
+        if not self._learnt:
+            self._learnt = True
+            if self._giving_up is not None:
+                self._giving_up.cancel()
+            if self._released.whole.is_set():
+                log.info("released_secrets_hidden_again")
+            self._released.whole.set()
 
     async def _bring(self, service: str) -> None:
         try:

@@ -1,5 +1,6 @@
 """Values that have left the secrets spoke: from then on nothing in the fleet may show them."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 
 from flotilla.known_values import Known
@@ -22,6 +23,9 @@ class Released:
         """`redactor` is that of the process, which learns them too."""
         self._redactor = redactor
         self._own = Redactor()
+        self.whole = asyncio.Event()
+        """Not set while values may be out that are not known here: no call goes on meanwhile."""
+        self.whole.set()
         self._most_values = most_values
 
     @property

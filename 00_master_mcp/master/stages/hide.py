@@ -10,10 +10,11 @@ from master.rpc import RpcError
 def hidden(inner: Stage, released: Released) -> Stage:
     """It stands around the cache, so that what was kept before a value was known is hidden too.
 
-    While nothing is released it costs an object.
+    While nothing is released it costs an object. A call waits while that is not known yet.
     """
 
     async def stage(call: Call) -> Result:
+        await released.whole.wait()
         hearer = call.hearer
         call.hearer = Hiding(hearer, released)
         try:

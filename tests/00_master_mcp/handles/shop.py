@@ -15,7 +15,10 @@ from mcp_types import TextContent
 
 from flotilla import CommonSettings, Conflict, Context, Model, Spoke, reads, writes
 from flotilla.credentials import Credentials
+from flotilla.fleet import HUB
 from flotilla.secret_text import SecretText
+from master import build as build_hub
+from master.settings import Settings as HubSettings
 from secret_store import build as build_secrets
 from secret_store.settings import Settings as SecretSettings
 from tests.conftest import plain_http
@@ -126,15 +129,39 @@ class House:
         assert not result.is_error, said(result)
         return result.structured_content["handle"]
 
+    async def release(self) -> None:
+        """The shop has the value and may write it down: from now on nobody is to see it."""
+        await self.store()
+        async with self.fleet.client() as client:
+            handle = await self.lease(client)
+            result = await client.call_tool("test.shop.use", {"password": handle})
+        assert not result.is_error, said(result)
+
+    async def start_hub(self) -> None:
+        """The hub that was stopped, once more."""
+        fleet = self.fleet
+        settings = HubSettings(mcp_config=fleet.common.data_dir.parent / "mcp.json")
+        await fleet.start(HUB, lambda: build_hub(settings, fleet.common, fleet.fleet))
+
+    async def read_back(self) -> str:
+        """What a client is shown of what the shop has written down."""
+        async with self.fleet.client() as client:
+            result = await client.call_tool("test.shop.readBack", {})
+        assert not result.is_error, said(result)
+        return said(result)
+
+
+def secrets_in(folder: Path) -> Spoke:
+    settings = SecretSettings(database_url=f"sqlite:///{folder}/secrets.sqlite3")
+    return build_secrets(settings, CommonSettings(data_dir=folder / "data"))
+
 
 @asynccontextmanager
 async def open_house(
     start: Any, folder: Path, shop: Shop | None = None, **more: Any
 ) -> AsyncGenerator[House]:
     shop = shop or Shop()
-    settings = SecretSettings(database_url=f"sqlite:///{folder}/secrets.sqlite3")
-    spokes = [shop.spoke(), build_secrets(settings, CommonSettings(data_dir=folder / "data"))]
-    async with start(spokes, **more) as fleet:
+    async with start([shop.spoke(), secrets_in(folder)], **more) as fleet:
         yield House(fleet, shop)
 
 

@@ -13,8 +13,6 @@ from mcp.client.streamable_http import streamable_http_client
 from structlog.testing import capture_logs
 
 from flotilla.fleet import HUB
-from master import build as build_hub
-from master.settings import Settings as HubSettings
 from tests.conftest import until
 
 from .shop import CORE, FORMS, PATH, VALUE, House, Shop, open_house, said
@@ -215,22 +213,12 @@ async def test_the_hub_hides_after_a_restart_what_was_released_before(
     start_fleet, tmp_path
 ) -> None:
     async with open_house(start_fleet, tmp_path) as house:
-        await house.store()
-        async with house.fleet.client() as client:
-            handle = await house.lease(client)
-            await client.call_tool("test.shop.use", {"password": handle})
+        await house.release()
         await house.fleet.stop(HUB)
-        settings = HubSettings(mcp_config=tmp_path / "mcp.json")
-        fleet = house.fleet
-        await fleet.start(HUB, lambda: build_hub(settings, fleet.common, fleet.fleet))
-        await fleet.ready()
-
-        async def hidden() -> bool:
-            async with fleet.client() as client:
-                shown = said(await client.call_tool("test.shop.readBack", {}))
-                return hides(shown) and "[redacted]" in shown
-
-        await until(hidden)
+        await house.start_hub()
+        await house.fleet.ready()
+        shown = await house.read_back()
+    assert hides(shown) and "[redacted]" in shown
 
 
 @pytest.mark.real
