@@ -165,14 +165,11 @@ async def _came(done: Doing) -> None:
     """
     until = min(done.deadline.at - 2 * MARGIN_S, monotonic() + LOAD_S)
     effects = done.effects
-    while not (
-        effects.downloads_since()
-        or effects.newly_held()
-        or effects.refused_since()
-        or effects.navigated
-        or done.page.is_closed()
-        or monotonic() >= until
-    ):
+    while monotonic() < until:
+        if effects.downloads_since() or effects.newly_held() or effects.refused_since():
+            return
+        if effects.navigated or done.page.is_closed():
+            return
         await asyncio.sleep(_LOOK_S)
 
 
