@@ -182,12 +182,12 @@ class Suite:
         try:
             place = memory_folder() if group.in_memory else None
             with tempfile.TemporaryDirectory(
-                prefix="flotilla-tests-", dir=place, ignore_cleanup_errors=True
+                prefix="flotilla-", dir=place, ignore_cleanup_errors=True
             ) as folder:
                 tally, said = Path(folder) / "tally", Path(folder) / "said"
                 with said.open("wb") as out:
                     done = subprocess.run(
-                        [sys.executable, "-m", "pytest", *self._arguments(group)],
+                        [sys.executable, "-m", "pytest", *self._arguments(group, folder)],
                         cwd=self._root,
                         env=self._environment(lane, tally, None if place is None else folder),
                         stdin=subprocess.DEVNULL,
@@ -210,12 +210,13 @@ class Suite:
         told.pop("PYTHONDONTWRITEBYTECODE", None)
         return told if files is None else told | {"TMPDIR": files}
 
-    def _arguments(self, group: Group) -> list[str]:
-        """Each process gets what it would else share: the folder of its files, and its memory of
-        which tests failed."""
+    def _arguments(self, group: Group, folder: str) -> list[str]:
+        """Each process gets what it would else share: the folder of its files, which each pytest
+        that starts closes to other users, and its memory of which tests failed."""
         name = group.name.replace("/", "-")
         mine = ["-p", "tools.tally", "-q", "-rN", "-o", f"cache_dir=.pytest_cache/{name}"]
-        options: list[str] = []
+        # The last one counts: see below.
+        options = [f"{BASETEMP}{folder}/files"]
         if {"--lf", "--last-failed"} & set(self._options):
             options.append("--last-failed-no-failures=none")
         for each in self._options:

@@ -97,6 +97,11 @@ def test_options_of_pytest_reach_every_process(tmp_path: Path) -> None:
     assert outcome.counts == {"passed": 2, "deselected": 2}
 
 
+def test_no_process_puts_its_files_where_another_does(tmp_path: Path) -> None:
+    text = "def test_it(tmp_path): assert 'pytest-of-' not in str(tmp_path)"
+    assert run(project(tmp_path, first=text, second=text))[0].counts == {"passed": 2}
+
+
 def test_only_what_failed_is_tested_again(tmp_path: Path) -> None:
     folder = project(tmp_path, good="def test_good(): pass", bad="def test_bad(): assert 0")
     assert run(folder)[0].counts == {"passed": 1, "failed": 1}
