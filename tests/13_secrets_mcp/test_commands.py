@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from flotilla.cli.app import app
 from flotilla.cli.secrets import without_line_break
 from secret_store import build
 from secret_store.settings import Settings
+from tests.kept_files import contents
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,19 +61,8 @@ async def terminal(
         yield Terminal(fleet)
     assert CANARY not in heard.getvalue()
     # Nothing is renamed any more: what a test saw only in part is seen whole.
-    for each in (tmp_path / "data").rglob("*"):
-        if each.is_file():
-            assert CANARY.encode() not in each.read_bytes(), each
-
-
-def contents(folder: Path) -> dict[Path, bytes]:
-    """What is in all files below a folder; those that go meanwhile are left out."""
-    found: dict[Path, bytes] = {}
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            if path.is_file():
-                found[path] = path.read_bytes()
-    return found
+    for path, content in contents(tmp_path / "data").items():
+        assert CANARY.encode() not in content, path
 
 
 async def test_a_secret_is_written_ruled_shown_rotated_and_deleted(

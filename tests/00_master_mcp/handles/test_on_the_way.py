@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from flotilla.fleet import HUB
 from tests.conftest import until
+from tests.kept_files import contents
 
 from .shop import CORE, FORMS, PATH, VALUE, House, Shop, open_house, said
 
@@ -184,9 +185,10 @@ async def test_the_audit_says_who_had_what_resolved_and_never_the_value(house) -
     assert handle not in str(resolved)
     everything = await house.api("GET", "/audit?limit=500")
     assert hides(everything.text)
-    for file in (house.fleet.common.data_dir / "hub").rglob("*"):
-        if file.is_file():
-            assert CORE.encode() not in file.read_bytes(), file
+    files = contents(house.fleet.common.data_dir / "hub")
+    assert files
+    for path, content in files.items():
+        assert CORE.encode() not in content, path
 
 
 async def test_the_log_never_has_the_value(house, caplog, capfd) -> None:

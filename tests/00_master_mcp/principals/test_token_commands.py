@@ -5,7 +5,6 @@ import json
 import os
 import stat
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from flotilla.cli.app import app
 from flotilla.cli.owner import CommandFailed
 from flotilla.cli.tokens import lasting_s
 from tests.conftest import ROOT
+from tests.kept_files import contents
 
 from .conftest import Hub, OpenHub, bearing
 
@@ -155,16 +155,6 @@ async def test_nobody_but_the_owner_makes_sees_or_revokes_tokens(open_hub: OpenH
         for headers in ({}, bearing("flt_guess")):
             response = await hub.http.get(f"{hub.url}/api/tokens", headers=headers)
             assert response.status_code == 401
-
-
-def contents(folder: Path) -> dict[Path, bytes]:
-    """What is in all files below a folder; those that go meanwhile are left out."""
-    found: dict[Path, bytes] = {}
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            if path.is_file():
-                found[path] = path.read_bytes()
-    return found
 
 
 @pytest.mark.real
